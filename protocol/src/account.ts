@@ -1,0 +1,283 @@
+/**
+ * What a Worker says to an account's object: admit, extend, word, settle. Names follow DESIGN's table; docs/PROTOCOL.md
+ * tells the story. All times are the object's own clock unless a name says otherwise. Money is integer nano-dollars
+ * (1e-9 USD): prices are micro-dollars per million tokens, so a token costs picodollars and a request's cost is rounded
+ * up once, to the next nano-dollar. An account can hold 9 million dollars before a double loses a unit.
+ *
+ * Invariants the object keeps whatever arrives, in whatever order, however often:
+ *   posted + held <= credit;  a hold is a committed row before `admit` answers;  a request is billed once.
+ */
+import { z } from "zod";
+import { AttemptName } from "./beat.ts";
+import { AccountId, KeyId, NodeId, Region, RequestId } from "./ids.ts";
+import { ATTEMPTS_MAX } from "./limits.ts";
+import { Receipt } from "./receipt.ts";
+import { PriceRow } from "./ticket.ts";
+import { Version } from "./version.ts";
+
+const Ordinal = z
+  .int()
+  .min(0)
+  .max(ATTEMPTS_MAX - 1);
+const Tokens = z.int().min(0).max(100_000_000);
+
+/* ---- admit ------------------------------------------------------------------------------------------------------ */
+
+/** Asks for a hold, and names attempt 0. */
+export const AdmitAsk = z.object({
+  v: Version,
+  account: AccountId,
+  key: z.object({ id: KeyId, secretSha256: z.string().length(64) }),
+  request: RequestId,
+  model: z.string().min(1).max(128),
+  /** A stream bills what was handed over; a non-stream answer that never got its body bills nothing. */
+  stream: z.boolean(),
+  /** The first guess at the prompt, before anyone tokenised it: bytes/3 + 64 per message. */
+  promptCeiling: Tokens.min(1),
+  /** The client's `max_tokens`; null where it gave none, and then the ceiling follows from the balance. */
+  outputAsked: Tokens.min(1).nullable(),
+  /** The model's default output ceiling. */
+  outputDefault: Tokens.min(1),
+  price: PriceRow,
+});
+export type AdmitAsk = z.infer<typeof AdmitAsk>;
+
+/** Why money or a limit says no. Nothing is consumed by a refusal. */
+export const AdmitRefusal = z.discriminatedUnion("kind", [
+  /** One answer for a key that does not exist, has another secret, or whose account does not exist. */
+  z.object({ kind: z.literal("unknown_key") }),
+  z.object({ kind: z.literal("key_revoked") }),
+  z.object({ kind: z.literal("key_expired"), expiredAtMs: z.int() }),
+  z.object({ kind: z.literal("account_suspended") }),
+  z.object({ kind: z.literal("model_forbidden") }),
+  z.object({
+    kind: z.literal("rate_limited"),
+    /** Which limit, in the words of the headers. */
+    limit: z.enum(["requests_per_minute"]),
+    scope: z.enum(["account", "key"]),
+    max: z.int().min(0),
+    retryAfterMs: z.int().min(0),
+  }),
+  z.object({
+    kind: z.literal("concurrency_limited"),
+    scope: z.enum(["account", "key"]),
+    max: z.int().min(0),
+  }),
+  z.object({
+    kind: z.literal("insufficient_balance"),
+    neededNanoUsd: z.int(),
+    /** Balance less what other running requests hold. */
+    freeNanoUsd: z.int(),
+    /** True where requests still running hold enough that trying again could succeed. */
+    heldByOthers: z.boolean(),
+  }),
+  /** This request id is known already: the caller's dice are broken, or somebody replays. */
+  z.object({ kind: z.literal("duplicate_request") }),
+  /** The object cannot commit. Money fails closed. */
+  z.object({ kind: z.literal("storage_unavailable") }),
+]);
+export type AdmitRefusal = z.infer<typeof AdmitRefusal>;
+
+/** What is left of a limit after this admission, for the client's headers. */
+export const LimitState = z.object({
+  max: z.int().min(0),
+  remaining: z.int().min(0),
+  resetMs: z.int().min(0),
+});
+export type LimitState = z.infer<typeof LimitState>;
+
+export const AdmitVerdict = z.discriminatedUnion("ok", [
+  z.object({
+    ok: z.literal(true),
+    promptCeiling: Tokens.min(1),
+    /** Absolute position before which output stops. */
+    outputCeiling: Tokens.min(1),
+    heldNanoUsd: z.int().min(0),
+    /** The regions this account is pinned to; null where it may run anywhere. */
+    regions: z.array(Region).nullable(),
+    /** Opens this account's cached answers; forgetting it forgets them. */
+    cacheSalt: z.string(),
+    requestsPerMinute: LimitState.nullable(),
+  }),
+  z.object({ ok: z.literal(false), refusal: AdmitRefusal }),
+]);
+export type AdmitVerdict = z.infer<typeof AdmitVerdict>;
+
+/* ---- extend ----------------------------------------------------------------------------------------------------- */
+
+/** Once per request: the node counted a larger prompt. Names the ordinal under which the same node is asked again. */
+export const ExtendAsk = z.object({
+  v: Version,
+  account: AccountId,
+  request: RequestId,
+  ordinal: Ordinal.min(1),
+  promptCeiling: Tokens.min(1),
+});
+export type ExtendAsk = z.infer<typeof ExtendAsk>;
+
+export const ExtendVerdict = z.discriminatedUnion("ok", [
+  z.object({ ok: z.literal(true), promptCeiling: Tokens.min(1), heldNanoUsd: z.int().min(0) }),
+  z.object({
+    ok: z.literal(false),
+    refusal: z.discriminatedUnion("kind", [
+      z.object({
+        kind: z.literal("insufficient_balance"),
+        neededNanoUsd: z.int(),
+        freeNanoUsd: z.int(),
+        heldByOthers: z.boolean(),
+      }),
+      /** Extended before, or closed, or never admitted. */
+      z.object({ kind: z.literal("not_extendable") }),
+      z.object({ kind: z.literal("storage_unavailable") }),
+    ]),
+  }),
+]);
+export type ExtendVerdict = z.infer<typeof ExtendVerdict>;
+
+/* ---- word ------------------------------------------------------------------------------------------------------- */
+
+export const WordWhy = z.enum([
+  /** The client's connection closed. */
+  "client_gone",
+  /** The client read nothing for too long. */
+  "client_slow",
+  /** The node refused before `begun`: this ordinal produced nothing and no receipt will come. */
+  "refused",
+  /** No connection, or it broke: whether the attempt began is not known. */
+  "node_lost",
+  /** The node said that it failed (`ended=engine_died`, `drained`, `timeout`). */
+  "node_failed",
+  /** The edge's own limit on silence or on the whole request. */
+  "timeout",
+  /** No node was ever asked: none had room, or none serves the model. */
+  "no_node",
+]);
+export type WordWhy = z.infer<typeof WordWhy>;
+
+/** What the Worker saw of an attempt that did not end naturally. */
+export const Word = z.object({
+  v: Version,
+  account: AccountId,
+  request: RequestId,
+  ordinal: Ordinal,
+  why: WordWhy,
+  /** Positions the Worker had forwarded in whole events; 0 where nothing was. */
+  seenTo: Tokens,
+  /** From the first event, 0 where none came. */
+  prompt: Tokens,
+  cached: Tokens,
+  node: NodeId.nullable(),
+  region: Region.nullable(),
+  /** The ordinal the request goes on under, or null: this is its end. */
+  next: Ordinal.nullable(),
+});
+export type Word = z.infer<typeof Word>;
+
+export const WordAck = z.object({ ok: z.boolean() });
+export type WordAck = z.infer<typeof WordAck>;
+
+/* ---- settle ----------------------------------------------------------------------------------------------------- */
+
+/** A receipt whose signature and ticket a Worker has checked; `key`, `region`, `model` and `price` are the ticket's. */
+export const CheckedReceipt = z.object({
+  receipt: Receipt,
+  region: Region,
+  /** From the ticket: the object bounds what the receipt claims by what the edge allowed. */
+  promptCeiling: Tokens,
+  outputCeiling: Tokens,
+});
+export type CheckedReceipt = z.infer<typeof CheckedReceipt>;
+
+export const SettleAsk = z.object({
+  v: Version,
+  account: AccountId,
+  receipts: z.array(CheckedReceipt),
+  /** Attempts that still run, with how far they have come. */
+  renew: z.array(
+    z.object({ request: RequestId, ordinal: Ordinal, position: Tokens, node: NodeId, region: Region }),
+  ),
+});
+export type SettleAsk = z.infer<typeof SettleAsk>;
+
+export const SettleAnswer = z.object({
+  /** Kept durably, applied or known already: the node may forget to send them. */
+  acks: z.array(AttemptName),
+  renewed: z.array(AttemptName),
+});
+export type SettleAnswer = z.infer<typeof SettleAnswer>;
+
+/* ---- what leaves the object ------------------------------------------------------------------------------------- */
+
+/** How sure a usage row is. Revisions only ever move a request towards `exact`. */
+export const Certainty = z.enum([
+  /** A receipt closed it. */
+  "exact",
+  /** A word without its receipt: the money is still held. */
+  "pending",
+  /** The wait for the receipt is over: what the Worker saw. */
+  "estimated",
+  /** An upstream without our node said so. */
+  "reported",
+  /** Nobody can know; nothing is billed. */
+  "unknown",
+]);
+export type Certainty = z.infer<typeof Certainty>;
+
+/** One attempt as it will be looked up later. */
+export const AttemptTrace = z.object({
+  ordinal: Ordinal,
+  node: z.string().nullable(),
+  region: z.string().nullable(),
+  ended: z.string(),
+  to: Tokens,
+});
+export type AttemptTrace = z.infer<typeof AttemptTrace>;
+
+export const UsageEvent = z.object({
+  kind: z.literal("usage"),
+  seq: z.int().min(1),
+  request: RequestId,
+  /** 0 at first; a correction is a new row with the next number. */
+  revision: z.int().min(0),
+  key: KeyId,
+  model: z.string(),
+  stream: z.boolean(),
+  certainty: Certainty,
+  /** An Ending, a WordWhy, or `never_began`. */
+  ended: z.string(),
+  promptTokens: Tokens,
+  cachedTokens: Tokens,
+  completionTokens: Tokens,
+  reasoningTokens: Tokens,
+  costNanoUsd: z.int(),
+  /** The part of the cost that a late receipt added after the wait was over: the operator's, not the customer's. */
+  writeOffNanoUsd: z.int(),
+  priceId: z.string(),
+  weights: z.string(),
+  attempts: z.array(AttemptTrace).max(ATTEMPTS_MAX),
+  admittedAtMs: z.int(),
+  closedAtMs: z.int(),
+});
+export type UsageEvent = z.infer<typeof UsageEvent>;
+
+export const CreditEvent = z.object({
+  kind: z.literal("credit"),
+  seq: z.int().min(1),
+  /** The admin's own id for this credit: giving it twice credits once. */
+  creditId: z.string().min(1).max(64),
+  amountNanoUsd: z.int(),
+  note: z.string().max(200),
+  atMs: z.int(),
+});
+export type CreditEvent = z.infer<typeof CreditEvent>;
+
+export const AccountEvent = z.discriminatedUnion("kind", [UsageEvent, CreditEvent]);
+export type AccountEvent = z.infer<typeof AccountEvent>;
+
+/** One Queue message: consecutive events of one account. Queue and D1 may see it twice, late, or out of order. */
+export const EventBatch = z.object({
+  v: Version,
+  account: AccountId,
+  events: z.array(AccountEvent).min(1).max(100),
+});
+export type EventBatch = z.infer<typeof EventBatch>;

@@ -1,0 +1,100 @@
+/**
+ * The beat: once a second, and within 50 ms of a new receipt, a node tells the edge how it is, what has finished and
+ * what still runs; the reply acknowledges, commands, and tells the time. POST `/node/v1/beat`, the body signed by the
+ * node's key (`x-sluice-node`, `x-sluice-signature`). Beats carry the node's boot id and a sequence number that only
+ * rises: a stale or repeated one is refused, a newer boot fences the older.
+ *
+ * `completeThroughMs` = T promises: every call I accepted whose last valid moment (issued-at + 10 s, the edge's clock)
+ * is at or before T has been named, as a receipt or a renewal, in a beat that was acknowledged. It is what lets the
+ * edge close at zero a hold that no beat ever named.
+ */
+import { z } from "zod";
+import { BootId, NodeId, RequestId } from "./ids.ts";
+import { BEAT_RECEIPTS_MAX, BEAT_RENEWALS_MAX } from "./limits.ts";
+import { Signed } from "./sign.ts";
+import { Version, VersionRange } from "./version.ts";
+
+export const BEAT_PATH = "/node/v1/beat";
+export const NODE_HEADER = "x-sluice-node";
+export const SIGNATURE_HEADER = "x-sluice-signature";
+
+export const ServedModel = z.object({
+  id: z.string().min(1).max(128),
+  weights: z.string().min(1).max(128),
+  contextTokens: z.int().min(1),
+  /** What the engine can do beyond plain chat, as short words: "tools", "logprobs", "resume"... */
+  features: z.array(z.string().max(32)).max(64),
+});
+export type ServedModel = z.infer<typeof ServedModel>;
+
+export const Load = z.object({
+  slots: z.int().min(0),
+  slotsBusy: z.int().min(0),
+  queued: z.int().min(0),
+  queueMax: z.int().min(0),
+  /** Prompt tokens waiting or being evaluated: what a newcomer has to wait for. */
+  prefillTokensPending: z.int().min(0),
+  /** Measured, smoothed; 0 where nothing has been measured yet. */
+  prefillTokensPerS: z.number().min(0),
+  decodeTokensPerS: z.number().min(0),
+  kvTokensFree: z.int().min(0),
+});
+export type Load = z.infer<typeof Load>;
+
+/** An attempt that is still running. */
+export const Renewal = z.object({ ticket: z.string().min(1).max(2_048), position: z.int().min(0) });
+export type Renewal = z.infer<typeof Renewal>;
+
+export const Beat = z.object({
+  v: Version,
+  speaks: VersionRange,
+  node: NodeId,
+  boot: BootId,
+  seq: z.int().min(0),
+  /** By the node's own clock: the reply's `edgeTimeMs` and the round trip give the offset. */
+  sentAtMs: z.int().min(0),
+  state: z.enum(["loading", "ready", "draining"]),
+  models: z.array(ServedModel).max(64),
+  load: Load,
+  receipts: z.array(Signed).max(BEAT_RECEIPTS_MAX),
+  renew: z.array(Renewal).max(BEAT_RENEWALS_MAX),
+  completeThroughMs: z.int().min(0),
+});
+export type Beat = z.infer<typeof Beat>;
+
+export const AttemptName = z.object({
+  request: RequestId,
+  ordinal: z.int().min(0),
+  choice: z.int().min(0).default(0),
+});
+export type AttemptName = z.infer<typeof AttemptName>;
+
+/** What the edge wants done. A node ignores a command it does not know. */
+export const Command = z.discriminatedUnion("do", [
+  /** Take no new calls; what runs may finish until the deadline. */
+  z.object({ do: z.literal("drain"), deadlineMs: z.int().min(0) }),
+  z.object({ do: z.literal("resume_service") }),
+  /** End one attempt now, as if its reader had left. */
+  z.object({ do: z.literal("abort"), attempt: AttemptName }),
+]);
+export type Command = z.infer<typeof Command>;
+
+const KnownCommands = z.array(z.unknown()).transform((commands) =>
+  commands.flatMap((raw) => {
+    const command = Command.safeParse(raw);
+    return command.success ? [command.data] : [];
+  }),
+);
+
+export const BeatReply = z.object({
+  v: Version,
+  edgeTimeMs: z.int().min(0),
+  /** Receipts that are settled for good: the node need not send them again. */
+  acks: z.array(AttemptName),
+  /** Renewals that reached their account: from now on these attempts count as named. */
+  renewed: z.array(AttemptName),
+  /** Receipts no edge will ever take (forged ticket, impossible counts): kept by the node, sent no more. */
+  rejected: z.array(z.object({ ticket: z.string(), why: z.string().max(200) })),
+  commands: KnownCommands,
+});
+export type BeatReply = z.infer<typeof BeatReply>;

@@ -1,0 +1,89 @@
+/**
+ * Sluice's own data inside an answer. A node answers every call it takes, stream or not, with server-sent events; what
+ * the edge has to know about an event stands in a comment line of that very event, where clients ignore it:
+ *
+ *     : sluice accepted=1 prompt=12 queued=3          tokenised and queued: an event of its own, commits nothing
+ *     : sluice prompt=12 cached=8 from=0 to=1 ids=301 the first event with data says what will be billed for the prompt
+ *     data: {"id":"chatcmpl-...", ...}
+ *
+ *     : sluice to=3 ids=22,9                          every later one how far the answer has come
+ *     data: {...}
+ *
+ *     : sluice to=34 ended=stop                       the last one how it ended
+ *     data: [DONE]
+ *
+ * A non-stream answer is one such event whose data line is the whole JSON body; the edge forwards the bytes after
+ * `data: `. An attempt that fails says so in an event without data (`: sluice to=20 ended=engine_died`) and closes. A
+ * stream that ends without `ended=` was cut.
+ */
+import { Ending } from "./receipt.ts";
+
+const PREFIX = ": sluice ";
+
+export type Note = {
+  readonly accepted?: true;
+  readonly queued?: number;
+  readonly prompt?: number;
+  readonly cached?: number;
+  readonly from?: number;
+  /** Positions handed over once this event has left. */
+  readonly to?: number;
+  /** Token ids of the positions this event adds. */
+  readonly ids?: readonly number[];
+  readonly ended?: Ending;
+};
+
+/** The comment line for a note, newline included. */
+export function printNote(note: Note): string {
+  let line = ": sluice";
+  if (note.accepted) line += " accepted=1";
+  if (note.queued !== undefined) line += ` queued=${note.queued}`;
+  if (note.prompt !== undefined) line += ` prompt=${note.prompt}`;
+  if (note.cached !== undefined) line += ` cached=${note.cached}`;
+  if (note.from !== undefined) line += ` from=${note.from}`;
+  if (note.to !== undefined) line += ` to=${note.to}`;
+  if (note.ids !== undefined && note.ids.length > 0) line += ` ids=${note.ids.join(",")}`;
+  if (note.ended !== undefined) line += ` ended=${note.ended}`;
+  return `${line}\n`;
+}
+
+function count(text: string | undefined): number | undefined {
+  return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : undefined;
+}
+
+/** The note in one line of an event; undefined where the line is not one. Fields it does not know are skipped. */
+export function parseNote(line: string): Note | undefined {
+  if (!line.startsWith(PREFIX)) return undefined;
+  const fields = new Map<string, string>();
+  for (const word of line.slice(PREFIX.length).trimEnd().split(" ")) {
+    const equals = word.indexOf("=");
+    if (equals > 0) fields.set(word.slice(0, equals), word.slice(equals + 1));
+  }
+  const note: { -readonly [Field in keyof Note]: Note[Field] } = {};
+  if (fields.get("accepted") === "1") note.accepted = true;
+  for (const name of ["queued", "prompt", "cached", "from", "to"] as const) {
+    const value = count(fields.get(name));
+    if (value !== undefined) note[name] = value;
+  }
+  const ids = fields.get("ids");
+  if (ids !== undefined && /^\d{1,9}(,\d{1,9})*$/.test(ids)) note.ids = ids.split(",").map(Number);
+  const ended = Ending.safeParse(fields.get("ended"));
+  if (ended.success) note.ended = ended.data;
+  return note;
+}
+
+/** Every note of a run of whole events, in order. */
+export function notesOf(events: string): Note[] {
+  const notes: Note[] = [];
+  for (let at = events.indexOf(PREFIX); at >= 0; at = events.indexOf(PREFIX, at + 1)) {
+    // Only a line of its own is a note: the same characters inside a data line are a client's text.
+    if (at > 0 && events.charCodeAt(at - 1) !== 10) continue;
+    const end = events.indexOf("\n", at);
+    const note = parseNote(events.slice(at, end < 0 ? undefined : end));
+    if (note !== undefined) notes.push(note);
+  }
+  return notes;
+}
+
+/** Written in every second of silence, so that a departed reader is noticed. */
+export const KEEP_ALIVE = ": keep-alive\n\n";

@@ -1,0 +1,40 @@
+/**
+ * The limits both sides obey, each named with its unit. A number that only one side needs lives on that side.
+ */
+
+/** A client's request body. Larger ones are refused with 413 before they are parsed. */
+export const CLIENT_BODY_BYTES_MAX = 4 * 1024 * 1024;
+/** The head line of a node call: its ids plus, on a resume, one token id per position delivered. */
+export const CALL_HEAD_BYTES_MAX = 2 * 1024 * 1024;
+/** A node call is valid this long after `issuedAtMs`, by the edge's clock. */
+export const CALL_VALID_MS = 10_000;
+/** How far a node's idea of the edge's clock may be behind it before a fresh call looks as if from the future. */
+export const CALL_SKEW_MS = 2_000;
+/** Attempts of one request, whatever the reason: ordinals run from 0 to this, exclusive. */
+export const ATTEMPTS_MAX = 16;
+
+/** A node says how it is this often. */
+export const BEAT_INTERVAL_MS = 1_000;
+/** A new receipt leaves the node within this time... */
+export const BEAT_RECEIPT_DELAY_MS = 50;
+/** ...unless that would make more beats than this in a second. */
+export const BEATS_PER_SECOND_MAX = 20;
+/** Receipts in one beat; the rest follows in the next one. */
+export const BEAT_RECEIPTS_MAX = 200;
+/** Renewals in one beat; the rest follows in the next one. */
+export const BEAT_RENEWALS_MAX = 500;
+export const BEAT_BYTES_MAX = 1024 * 1024;
+
+/** A running attempt is renewed this often. */
+export const RENEW_INTERVAL_MS = 30_000;
+/** A hold that nothing has renewed for this long lapses. */
+export const HOLD_LAPSE_MS = 60_000;
+/** With no word, this long after the last beat that named a request, its highest ordinal known closes it. */
+export const CLOSE_WITHOUT_WORD_MS = 30_000;
+/** A request with a word and no receipt is settled from what the Worker saw after this long. */
+export const PENDING_MAX_MS = 15 * 60_000;
+/** A failover waits this long for its word to be acknowledged before it forwards anything of the next node. */
+export const WORD_ACK_WAIT_MS = 300;
+
+/** Positions one `journal(from, to)` answer may hold. */
+export const JOURNAL_POSITIONS_MAX = 4_096;

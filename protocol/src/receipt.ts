@@ -1,0 +1,87 @@
+/**
+ * The receipt: a node's signed statement of one attempt. It is the only source of an exact bill.
+ *
+ * Positions [from, to) are those handed over: journalled and written to the socket, or, in a non-stream attempt,
+ * journalled. Every sampled token has a position, the end token and tokens held back included. `prompt` and `cached`
+ * are what will be billed: a resumed attempt echoes the counts its `resume` gave; an attempt left during its prefill
+ * says how far it had come.
+ */
+import { z } from "zod";
+import { BootId, NodeId, RequestId } from "./ids.ts";
+import { ATTEMPTS_MAX } from "./limits.ts";
+import { signText, verifyText, type Signed } from "./sign.ts";
+import { Version } from "./version.ts";
+
+/** The endings after which nothing is left to do for the client. */
+export const NATURAL_ENDINGS = ["stop", "length", "tool_calls"] as const;
+
+export const Ending = z.enum([
+  ...NATURAL_ENDINGS,
+  /** The reader closed the connection: the client left, or the Worker died. */
+  "client_gone",
+  /** The reader took nothing for 30 seconds. */
+  "client_slow",
+  /** The engine failed; what was handed over before stands. */
+  "engine_died",
+  /** The node process died; this receipt was written from its journal at the next start. */
+  "node_died",
+  /** The node was told to stop and its deadline came first. */
+  "drained",
+  /** The node's own limit on a whole attempt. */
+  "timeout",
+]);
+export type Ending = z.infer<typeof Ending>;
+
+export function isNatural(ending: Ending): boolean {
+  return ending === "stop" || ending === "length" || ending === "tool_calls";
+}
+
+export const Receipt = z
+  .object({
+    v: Version,
+    ticket: z.string().min(1).max(2_048),
+    request: RequestId,
+    ordinal: z
+      .int()
+      .min(0)
+      .max(ATTEMPTS_MAX - 1),
+    /** Which of the request's `n` answers; 0 where there is one. */
+    choice: z.int().min(0).default(0),
+    node: NodeId,
+    boot: BootId,
+    from: z.int().min(0),
+    to: z.int().min(0),
+    ended: Ending,
+    prompt: z.int().min(0),
+    cached: z.int().min(0),
+    /** How many of the request's positions so far were thinking. */
+    reasoning: z.int().min(0),
+    /** Digest of weights, tokenizer and template. */
+    weights: z.string().min(1).max(128),
+    /** By the node's estimate of the edge's clock. */
+    begunAtMs: z.int().min(0),
+    endedAtMs: z.int().min(0),
+    /** Waiting for a slot, and evaluating the prompt. */
+    queueMs: z.int().min(0),
+    prefillMs: z.int().min(0),
+  })
+  .refine((receipt) => receipt.to >= receipt.from && receipt.cached <= receipt.prompt, {
+    error: "a receipt's counts contradict each other",
+  });
+export type Receipt = z.infer<typeof Receipt>;
+
+export async function signReceipt(privateKey: CryptoKey, receipt: Receipt): Promise<Signed> {
+  const body = JSON.stringify(receipt);
+  return { body, sig: await signText(privateKey, "sluice-receipt", body) };
+}
+
+/** The receipt, where `publicKey` signed it and it is well formed; undefined otherwise. */
+export async function openReceipt(publicKey: CryptoKey, signed: Signed): Promise<Receipt | undefined> {
+  if (!(await verifyText(publicKey, "sluice-receipt", signed.body, signed.sig))) return undefined;
+  try {
+    const receipt = Receipt.safeParse(JSON.parse(signed.body));
+    return receipt.success ? receipt.data : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,30 @@
+/**
+ * The catalogue as the request path reads it: models, aliases and prices. D1 owns it; this is a snapshot.
+ */
+import type { PriceRow } from "@sluice/protocol/ticket";
+
+export type Model = {
+  readonly id: string;
+  readonly contextTokens: number;
+  /** The output ceiling where a client gives none. */
+  readonly outputTokensDefault: number;
+  readonly ownedBy: string;
+  readonly createdS: number;
+  /** What the model thinks by default under its own id. */
+  readonly thinkingDefault: boolean;
+  readonly price: PriceRow;
+};
+
+export type Alias = {
+  readonly alias: string;
+  readonly model: string;
+  readonly thinkingDefault: boolean;
+};
+
+export type Catalogue = {
+  readonly models: readonly Model[];
+  readonly aliases: readonly Alias[];
+  /** Every region that has, or had, a node. */
+  readonly regions: readonly string[];
+  readonly builtAtMs: number;
+};

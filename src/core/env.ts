@@ -1,0 +1,87 @@
+/**
+ * The bindings of the Worker, and the methods its Durable Objects answer, as types only. They stand here, below every
+ * room, so that a room can call an object without importing the room that implements it.
+ */
+import type {
+  AdmitAsk,
+  AdmitVerdict,
+  EventBatch,
+  ExtendAsk,
+  ExtendVerdict,
+  SettleAnswer,
+  SettleAsk,
+  Word,
+  WordAck,
+} from "@sluice/protocol/account";
+import type { Beat, Command } from "@sluice/protocol/beat";
+import type { AccountSettings, AccountStatus, KeySettings } from "./account.ts";
+import type { LiveNode, NodeRecord } from "./node.ts";
+
+/** One object per account; its name is the account's id. */
+export interface AccountRpc extends Rpc.DurableObjectBranded {
+  admit(ask: AdmitAsk): Promise<AdmitVerdict>;
+  extend(ask: ExtendAsk): Promise<ExtendVerdict>;
+  word(word: Word): Promise<WordAck>;
+  settle(ask: SettleAsk): Promise<SettleAnswer>;
+  /** D1 has every event up to and including this number. */
+  applied(through: number): Promise<void>;
+  /** Creates the account where it is not there yet, and changes what is given. */
+  configure(settings: AccountSettings): Promise<void>;
+  putKey(key: KeySettings): Promise<void>;
+  /** From the next call on the key starts nothing. False where there is no such key. */
+  revokeKey(keyId: string): Promise<boolean>;
+  /** Idempotent by `creditId`. The amount may be negative: a correction. */
+  credit(credit: {
+    creditId: string;
+    amountNanoUsd: number;
+    note: string;
+  }): Promise<{ balanceNanoUsd: number }>;
+  status(): Promise<AccountStatus | null>;
+}
+
+/** One object per region; its name is the region's. */
+export interface RegionRpc extends Rpc.DurableObjectBranded {
+  /** Takes a beat whose signature has been checked. */
+  beat(
+    beat: Beat,
+    receivedAtMs: number,
+  ): Promise<{ ok: true; commands: Command[] } | { ok: false; why: "unknown_node" | "stale" }>;
+  /** Nodes heard of lately, freshest data this object has. */
+  snapshot(): Promise<readonly LiveNode[]>;
+  /** Adds or replaces what the registry says of a node. */
+  put(node: NodeRecord): Promise<void>;
+  remove(node: string): Promise<void>;
+  /** Tells the node, at its next beat, to take no more calls (or to take them again). */
+  drain(node: string, deadlineMs: number | null): Promise<boolean>;
+  /** The least `complete through` of all nodes of this region that are not removed; null where there are none. */
+  completeThrough(): Promise<number | null>;
+}
+
+export interface Env {
+  readonly DB: D1Database;
+  readonly KV: KVNamespace;
+  readonly ACCOUNTS: DurableObjectNamespace<AccountRpc>;
+  readonly REGIONS: DurableObjectNamespace<RegionRpc>;
+  readonly EVENTS: Queue<EventBatch>;
+  readonly ASSETS: Fetcher;
+  /** `{"current":"k1","keys":{"k1":"<32 bytes, base64url>"}}`; two keys while one replaces the other. */
+  readonly SLUICE_SECRETS: string;
+  readonly SLUICE_ADMIN_TOKEN: string;
+  /** "1" in local runs only: allows http:// nodes on loopback and the well-known development secrets. */
+  readonly SLUICE_DEV?: string;
+  /** Overrides of the settlement clock, for tests that cannot wait: `{"closeWithoutWordMs":2000,...}`. Dev only. */
+  readonly SLUICE_CLOCKS?: string;
+}
+
+export type AccountStub = DurableObjectStub<AccountRpc>;
+
+/** The object of an account. An account's home, a part of its id, decides where the object may live. */
+export function accountObject(env: Pick<Env, "ACCOUNTS">, account: string): AccountStub {
+  const home = account.split("_")[1];
+  const namespace = home === "eu" || home === "fedramp" ? env.ACCOUNTS.jurisdiction(home) : env.ACCOUNTS;
+  return namespace.get(namespace.idFromName(account));
+}
+
+export function regionObject(env: Pick<Env, "REGIONS">, region: string): DurableObjectStub<RegionRpc> {
+  return env.REGIONS.get(env.REGIONS.idFromName(region));
+}

@@ -1,0 +1,23 @@
+/**
+ * A node as the edge knows it: the registry's record (who it is and where, decided by an admin) and what its beats say.
+ */
+import type { Load, ServedModel } from "@sluice/protocol/beat";
+
+export type NodeRecord = {
+  readonly id: string;
+  readonly region: string;
+  /** Where it is reached. Only an admin sets this. */
+  readonly url: string;
+  /** Ed25519, base64url. */
+  readonly publicKey: string;
+};
+
+/** A registered node with its newest beat. */
+export type LiveNode = NodeRecord & {
+  readonly boot: string;
+  readonly state: "loading" | "ready" | "draining";
+  readonly models: readonly ServedModel[];
+  readonly load: Load;
+  /** By the edge's clock. */
+  readonly beatAtMs: number;
+};
