@@ -1,0 +1,105 @@
+/**
+ * What every engine is to the rest of the node: something that turns prompt tokens into more tokens, a few requests at
+ * a time. Engines know weights, tokens and slots; they know nothing of HTTP, dialects, journals or money.
+ *
+ * Contract (test/node/engine-contract.ts runs it on every engine):
+ * - `generate` ends in exactly one of two ways: an `end` event, or a throw. A throw is an EngineFault, or the signal's
+ *   reason once the caller has aborted. After either, the slot is free within a token's time.
+ * - Events come in the order `started`, `evaluated`*, `tokens`*, `end`; every sampled token appears in a `tokens` event,
+ *   the end token included, and none appears after the signal was aborted and the pending step has finished.
+ * - A prefix is reused only between tasks with equal `tag`.
+ * - One process-wide death (a native abort, a kill) fails every running task with `engine_died` and heals by itself.
+ */
+
+export type EngineInfo = {
+  /** The model's id, as calls name it. */
+  readonly model: string;
+  /** Digest of weights, tokenizer and template: only equal digests continue each other. */
+  readonly weights: string;
+  readonly contextTokens: number;
+  /** Tasks it can run at once. */
+  readonly slots: number;
+  /** What really computes: "cpu", "cuda", "vulkan", "metal", "script". */
+  readonly backend: string;
+  readonly features: readonly string[];
+  /** Tokens that end an answer. */
+  readonly endTokens: readonly number[];
+  /** The tokens around thinking; undefined where the model does not think. */
+  readonly think?: { readonly open: number; readonly close: number };
+};
+
+export type ChatMessage = {
+  readonly role: "system" | "user" | "assistant";
+  /** Plain text: whatever it contains, no special token comes of it. */
+  readonly content: string;
+};
+
+export type ChatPrompt = {
+  readonly messages: readonly ChatMessage[];
+  readonly thinking: boolean;
+};
+
+export type Sampling = {
+  /** 0 is greedy. */
+  readonly temperature: number;
+  readonly topP: number;
+  /** Undefined: fresh dice. With a seed, the choice at a position depends on (seed, position) and the logits alone. */
+  readonly seed?: number;
+};
+
+export type Task = {
+  readonly prompt: readonly number[];
+  /** Output tokens delivered by an earlier attempt: part of the context, not of the prompt and not of the output. */
+  readonly delivered: readonly number[];
+  /** New positions at most. */
+  readonly outputTokensMax: number;
+  readonly sampling: Sampling;
+  readonly tag: string;
+};
+
+export type Token = {
+  readonly id: number;
+  /** The bytes this token adds to the text; empty for control tokens. One character may span several tokens. */
+  readonly bytes: Uint8Array;
+};
+
+export type EngineEvent =
+  /** A slot is taken. `cached` prompt tokens need no evaluation. */
+  | { readonly kind: "started"; readonly cached: number }
+  /** Prefill progress: how many prompt tokens, the cached ones included, are in the context now. */
+  | { readonly kind: "evaluated"; readonly promptTokens: number }
+  /** The tokens of one decode step, or of a few that were ready together. */
+  | { readonly kind: "tokens"; readonly tokens: readonly Token[] }
+  /** `stop`: an end token was sampled. `length`: `outputTokensMax` or the context is used up. */
+  | { readonly kind: "end"; readonly why: "stop" | "length" };
+
+export interface Engine {
+  readonly info: EngineInfo;
+  /** False while it (re)starts: calls are refused with `loading`. */
+  readonly ready: boolean;
+  /** The exact prompt of a chat. Special tokens come from the template alone. */
+  encodeChat(prompt: ChatPrompt): Promise<readonly number[]>;
+  /** The bytes of tokens delivered earlier, for whoever has to continue a text. */
+  decode(tokens: readonly number[]): Promise<readonly Token[]>;
+  /** Runs one task; the caller never runs more than `info.slots` at once. */
+  generate(task: Task, signal: AbortSignal): AsyncIterable<EngineEvent>;
+  close(): Promise<void>;
+}
+
+export type EngineFaultKind =
+  /** The engine's process died under the task. */
+  | "engine_died"
+  /** The engine cannot do what the task asks. */
+  | "unsupported"
+  /** The weights cannot be loaded: the file, and what is wrong with it. */
+  | "bad_model";
+
+export class EngineFault extends Error {
+  override readonly name = "EngineFault";
+  readonly kind: EngineFaultKind;
+
+  constructor(kind: EngineFaultKind, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.kind = kind;
+  }
+}
