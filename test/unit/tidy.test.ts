@@ -22,6 +22,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["core"],
   ["db", "wire"],
   ["auth", "account", "cache", "routing", "dispatch", "relay", "metering", "nodes"],
+  ["infer"],
   ["infer.ts", "admin"],
   ["app.ts"],
   ["index.ts"],
