@@ -28,3 +28,13 @@ export type Catalogue = {
   readonly regions: readonly string[];
   readonly builtAtMs: number;
 };
+
+export type Resolved = { readonly model: Model; readonly thinkingDefault: boolean };
+
+/** The model behind an id or an alias; undefined where there is none. */
+export function resolveModel(catalogue: Catalogue, name: string): Resolved | undefined {
+  const alias = catalogue.aliases.find((known) => known.alias === name);
+  const model = catalogue.models.find((known) => known.id === (alias?.model ?? name));
+  if (model === undefined) return undefined;
+  return { model, thinkingDefault: alias?.thinkingDefault ?? model.thinkingDefault };
+}

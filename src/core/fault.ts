@@ -42,6 +42,8 @@ export type Fault =
   | { readonly kind: "upstream_timeout" }
   /** The books cannot be written: nothing runs that could not be billed. */
   | { readonly kind: "storage_unavailable" }
+  /** The client left before there was a status to send; nobody reads the answer to this. */
+  | { readonly kind: "client_gone" }
   | { readonly kind: "internal" };
 
 export class FaultError extends Error {

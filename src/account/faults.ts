@@ -1,0 +1,27 @@
+/**
+ * An account object's refusals as faults: what a client is told when its key, a limit or its money says no. Pure.
+ */
+import type { AdmitRefusal } from "@sluice/protocol/account";
+import type { Fault } from "../core/fault.ts";
+
+export function admissionFault(refusal: AdmitRefusal, modelAs: string): Fault {
+  switch (refusal.kind) {
+    case "unknown_key":
+      return { kind: "unauthenticated", why: "unknown" };
+    case "key_revoked":
+      return { kind: "unauthenticated", why: "revoked" };
+    case "key_expired":
+      return { kind: "unauthenticated", why: "expired" };
+    case "model_forbidden":
+      return { kind: "model_forbidden", model: modelAs };
+    case "duplicate_request":
+      // Our own dice made this id; a second admission under it is a fault of ours.
+      return { kind: "internal" };
+    case "account_suspended":
+    case "storage_unavailable":
+    case "rate_limited":
+    case "concurrency_limited":
+    case "insufficient_balance":
+      return refusal;
+  }
+}

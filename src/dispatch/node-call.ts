@@ -1,0 +1,85 @@
+/**
+ * One call to one node: seals its ticket, signs it, sends it, and says what came back. Knows nothing of rankings and
+ * nothing of events: the answer's body is handed on as it is. Hosts come from the registry alone, redirects are not
+ * followed, and no header of the client's goes along.
+ */
+import type { Bytes } from "@sluice/protocol/bytes";
+import {
+  CALL_CONTENT_TYPE,
+  DIALECT_PATHS,
+  frameCall,
+  MAC_HEADER,
+  signCall,
+  type CallHead,
+} from "@sluice/protocol/call";
+import { RefusalBody, type Refusal } from "@sluice/protocol/refusal";
+import { sealTicket, type Ticket } from "@sluice/protocol/ticket";
+import { assert } from "../core/assert.ts";
+import type { LiveNode } from "../core/node.ts";
+import { callKey, ticketKey, type Secrets } from "../core/secrets.ts";
+
+/** A refusal is a few hundred bytes; nothing else with an error status is read. */
+const REFUSAL_BYTES_MAX = 16 * 1024;
+
+export type NodeAnswer =
+  | { readonly kind: "answering"; readonly body: ReadableStream<Uint8Array> }
+  /** The node said no before it began: nothing was made, nothing will be billed. */
+  | { readonly kind: "refused"; readonly refusal: Refusal }
+  /** No connection, or an answer no node gives: whether the attempt began is not known. */
+  | { readonly kind: "lost" };
+
+/** Everything of a node call but what depends on the node's keys. */
+export type NodeCall = {
+  readonly node: LiveNode;
+  readonly head: Omit<CallHead, "ticket">;
+  readonly ticket: Ticket;
+  readonly clientBody: Uint8Array;
+};
+
+/** Rejects only with the signal's reason. */
+export async function callNode(
+  secrets: Secrets,
+  call: NodeCall,
+  nonce: Bytes,
+  signal: AbortSignal,
+): Promise<NodeAnswer> {
+  const { node } = call;
+  const secretId = secrets.current;
+  const [seal, mac] = await Promise.all([
+    ticketKey(secrets, secretId, node.id),
+    callKey(secrets, secretId, node.id),
+  ]);
+  assert(seal !== undefined && mac !== undefined, "the current secret is among the secrets");
+  const ticket = await sealTicket(secretId, seal, call.ticket, nonce);
+  const body = frameCall({ ...call.head, ticket }, call.clientBody);
+  const path = DIALECT_PATHS[call.head.dialect];
+  const headers = {
+    "content-type": CALL_CONTENT_TYPE,
+    [MAC_HEADER]: await signCall(secretId, mac, path, body),
+  };
+  try {
+    const response = await fetch(new URL(path, node.url), {
+      method: "POST",
+      headers,
+      body,
+      redirect: "manual",
+      signal,
+    });
+    return await read(response);
+  } catch {
+    signal.throwIfAborted();
+    return { kind: "lost" };
+  }
+}
+
+async function read(response: Response): Promise<NodeAnswer> {
+  if (response.status === 200 && response.body !== null) return { kind: "answering", body: response.body };
+  const length = Number(response.headers.get("content-length") ?? "NaN");
+  if (response.status >= 400 && length <= REFUSAL_BYTES_MAX) {
+    const refusal = RefusalBody.safeParse(await response.json());
+    if (refusal.success) return { kind: "refused", refusal: refusal.data.refusal };
+  } else {
+    await response.body?.cancel();
+  }
+  return { kind: "lost" };
+}

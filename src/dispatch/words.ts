@@ -1,0 +1,25 @@
+/**
+ * Sends words to the account's object until they are acknowledged. A word is what makes an unnatural ending exact, so
+ * it is tried again, with growing pauses, for as long as the request's own context may live after the client; where it
+ * is lost all the same, the object closes the request from receipts alone, later.
+ */
+import type { Word } from "@sluice/protocol/account";
+import { accountObject, type Env } from "../core/env.ts";
+
+const TRIES_MAX = 6;
+const FIRST_PAUSE_MS = 100;
+
+/** Resolves when the object has acknowledged the word, or when every try has failed. */
+export async function sendWord(env: Pick<Env, "ACCOUNTS">, word: Word): Promise<boolean> {
+  for (let attempt = 0; attempt < TRIES_MAX; attempt++) {
+    if (attempt > 0) await scheduler.wait(FIRST_PAUSE_MS * 2 ** (attempt - 1));
+    try {
+      // A new stub each time: one that has seen its object fail may stay broken.
+      const { ok } = await accountObject(env, word.account).word(word);
+      if (ok) return true;
+    } catch {
+      // Tried again below; the last failure is told by the return value.
+    }
+  }
+  return false;
+}

@@ -1,0 +1,81 @@
+/**
+ * A node's answer, from the first bytes to the last: read until content comes, then passed on batch by batch. Says how
+ * far the answer came in whole events, which is exactly what the client was sent.
+ */
+import { isNatural } from "@sluice/protocol/receipt";
+import { readBatches, type Batches } from "./batches.ts";
+import type { Outlet } from "./outlet.ts";
+import { advance, hasData, NO_PROGRESS, type Progress } from "./progress.ts";
+
+/** An answer that has begun: its first events with data, not yet forwarded, and the rest to come. */
+export type Begun = {
+  readonly first: Uint8Array;
+  readonly progress: Progress;
+  readonly batches: Batches;
+};
+
+export type Beginning =
+  | { readonly kind: "begun"; readonly begun: Begun }
+  /** The node said it failed before it had any content. */
+  | { readonly kind: "failed" }
+  /** The connection ended without a word. */
+  | { readonly kind: "cut" };
+
+const decoder = new TextDecoder();
+
+/** Reads comments until the first event with data. Rejects when the fetch behind `body` is aborted or breaks. */
+export async function begin(
+  body: ReadableStream<Uint8Array>,
+  hooks: { readonly heard: () => void; readonly pulling: (ends: Promise<unknown>) => void },
+): Promise<Beginning> {
+  const batches = readBatches(body, hooks.pulling);
+  let progress = NO_PROGRESS;
+  for (let batch = await batches.next(); batch !== undefined; batch = await batches.next()) {
+    hooks.heard();
+    const events = decoder.decode(batch);
+    progress = advance(progress, events);
+    if (hasData(events)) return { kind: "begun", begun: { first: batch, progress, batches } };
+    if (progress.ended !== undefined) return { kind: "failed" };
+  }
+  return { kind: "cut" };
+}
+
+export type Passed = {
+  /** What the client has been sent. */
+  readonly progress: Progress;
+  readonly end: "natural" | "node_failed" | "cut" | "client_gone";
+};
+
+/** Passes a stream on until it ends, somehow. Never rejects. */
+export async function pass(begun: Begun, outlet: Outlet, heard: () => void): Promise<Passed> {
+  let sent = NO_PROGRESS;
+  let batch: Uint8Array | undefined = begun.first;
+  while (batch !== undefined) {
+    const after: Progress = batch === begun.first ? begun.progress : advance(sent, decoder.decode(batch));
+    try {
+      await outlet.write(batch);
+    } catch {
+      return { progress: sent, end: "client_gone" };
+    }
+    sent = after;
+    if (sent.ended !== undefined)
+      return { progress: sent, end: isNatural(sent.ended) ? "natural" : "node_failed" };
+    try {
+      batch = await begun.batches.next();
+    } catch {
+      batch = undefined;
+    }
+    heard();
+  }
+  return { progress: sent, end: "cut" };
+}
+
+/** The JSON text of a non-stream answer; undefined where the event is not one that ended naturally. */
+export function wholeAnswer(begun: Begun): string | undefined {
+  if (begun.progress.ended === undefined || !isNatural(begun.progress.ended)) return undefined;
+  const events = decoder.decode(begun.first);
+  const start = events.startsWith("data: ") ? 0 : events.indexOf("\ndata: ") + 1;
+  const from = start + "data: ".length;
+  const end = events.indexOf("\n", from);
+  return end < 0 ? undefined : events.slice(from, end);
+}

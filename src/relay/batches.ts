@@ -1,0 +1,68 @@
+/**
+ * Reads a node's answer as batches of whole events. A slow path in JavaScript per event would cost several times what
+ * the platform's own piping costs, so the platform reads ahead and JavaScript wakes up per batch:
+ *
+ *   [a, b] = body.tee();  b is piped natively into a stream of bounded length whose text nobody wants: it only pulls,
+ *   so that a's side of the tee fills without us;  a is read by one BYOB read, which takes all that has piled up.
+ *
+ * The length bound gives backpressure back to answers that outgrow it: once it is reached the second branch fails,
+ * quietly, and reading goes on at the reader's own pace. While data arrives at once (a burst) a short rest between
+ * reads lets more pile up; paced streams never rest. Measured against its rivals in bench/.
+ */
+import { concat } from "@sluice/protocol/bytes";
+import { wholeEventsLength } from "./progress.ts";
+
+/** How far the platform may read ahead of us. */
+const AHEAD_BYTES_MAX = 1024 * 1024;
+const READ_BYTES = 64 * 1024;
+/** One event is never larger: a non-stream answer is one event, a context's worth of text. */
+const EVENT_BYTES_MAX = 32 * 1024 * 1024;
+const REST_MS = 2;
+const BURST_WAIT_MS = 1;
+
+export class Overlong extends Error {
+  override readonly name = "Overlong";
+}
+
+export type Batches = {
+  /** The next whole events; undefined at the end, whatever comes after the last whole event being dropped. */
+  next(): Promise<Uint8Array | undefined>;
+  cancel(): Promise<void>;
+};
+
+/** Owns `body` from here on. `pulling` is told of the promise that lives as long as the second branch. */
+export function readBatches(
+  body: ReadableStream<Uint8Array>,
+  pulling: (ends: Promise<unknown>) => void,
+): Batches {
+  const [ours, ahead] = body.tee();
+  const sink = new FixedLengthStream(AHEAD_BYTES_MAX);
+  // Both ends fail when the answer is shorter or longer than the bound, which is the plan.
+  const piped = ahead.pipeTo(sink.writable).catch(() => undefined);
+  const drained = new Response(sink.readable).arrayBuffer().catch(() => undefined);
+  pulling(Promise.all([piped, drained]));
+  const reader = ours.getReader({ mode: "byob" });
+  let tail: Uint8Array = new Uint8Array();
+  let buffer = new ArrayBuffer(READ_BYTES);
+  let waitedMs = Number.POSITIVE_INFINITY;
+
+  async function next(): Promise<Uint8Array | undefined> {
+    for (;;) {
+      // A read that did not have to wait found data piled up already: a burst, where a rest gathers more.
+      if (waitedMs < BURST_WAIT_MS) await scheduler.wait(REST_MS);
+      const askedAtMs = Date.now();
+      const { value, done } = await reader.read(new Uint8Array(buffer));
+      waitedMs = Date.now() - askedAtMs;
+      if (value === undefined || done) return undefined;
+      buffer = value.buffer as ArrayBuffer;
+      const bytes = tail.length === 0 ? value : concat(tail, value);
+      const whole = wholeEventsLength(bytes);
+      if (bytes.length - whole > EVENT_BYTES_MAX) throw new Overlong("a node sent an event without end");
+      // Copies: the read buffer is used again by the next read.
+      tail = bytes.slice(whole);
+      if (whole > 0) return bytes.slice(0, whole);
+    }
+  }
+
+  return { next, cancel: () => reader.cancel().catch(() => undefined) };
+}

@@ -1,0 +1,44 @@
+/**
+ * The client's side of an answer whose status has gone out: a body that is written to as whole events, or as blank
+ * space and one JSON text. It owns the client's backpressure and notices a client that left at the next write, which
+ * is the only way workerd tells; hence something is written in every second of silence.
+ */
+
+export type Outlet = {
+  readonly readable: ReadableStream<Uint8Array>;
+  /** Resolves when the client's side has taken the bytes; rejects when the client is gone. */
+  write(bytes: Uint8Array): Promise<void>;
+  /** Ends the body as complete. */
+  close(): Promise<void>;
+  /** Ends the body so that the client sees a broken transfer: never a 200 that looks whole and is not. */
+  cut(): Promise<void>;
+  /** When the last write ended, and since when one has been waiting (undefined: none is). */
+  lastWriteAtMs(): number;
+  waitingSinceMs(): number | undefined;
+};
+
+export function openOutlet(): Outlet {
+  const { readable, writable } = new IdentityTransformStream();
+  const writer = writable.getWriter();
+  // A rejected `closed` is told by the write that fails; unobserved it would be an unhandled rejection.
+  writer.closed.catch(() => undefined);
+  let lastWriteAtMs = Date.now();
+  let waitingSinceMs: number | undefined;
+  return {
+    readable,
+    async write(bytes) {
+      waitingSinceMs ??= Date.now();
+      await writer.write(bytes);
+      lastWriteAtMs = Date.now();
+      waitingSinceMs = undefined;
+    },
+    async close() {
+      await writer.close().catch(() => undefined);
+    },
+    async cut() {
+      await writer.abort(new Error("the answer could not be completed")).catch(() => undefined);
+    },
+    lastWriteAtMs: () => lastWriteAtMs,
+    waitingSinceMs: () => waitingSinceMs,
+  };
+}

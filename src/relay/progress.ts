@@ -1,0 +1,60 @@
+/**
+ * What the notes in forwarded events say of an attempt, and where a run of bytes can be cut between events. Pure.
+ * Only the newest note of a batch is read besides the very first ones: positions only rise, so it says it all.
+ */
+import { parseNote } from "@sluice/protocol/events";
+import type { Ending } from "@sluice/protocol/receipt";
+
+export type Progress = {
+  /** Positions covered by the events forwarded so far. */
+  readonly to: number;
+  readonly prompt: number;
+  readonly cached: number;
+  readonly ended: Ending | undefined;
+};
+
+export const NO_PROGRESS: Progress = { to: 0, prompt: 0, cached: 0, ended: undefined };
+
+const LINE_FEED = 10;
+
+/** The length of the longest prefix that ends with a whole event (a blank line); 0 where there is none. */
+export function wholeEventsLength(bytes: Uint8Array): number {
+  for (let at = bytes.lastIndexOf(LINE_FEED); at > 0; at = bytes.lastIndexOf(LINE_FEED, at - 1)) {
+    if (bytes[at - 1] === LINE_FEED) return at + 1;
+  }
+  return 0;
+}
+
+/** True where the events have data in them, and not comments alone. */
+export function hasData(events: string): boolean {
+  return events.startsWith("data:") || events.includes("\ndata:");
+}
+
+/** Progress after a batch of whole events. */
+export function advance(before: Progress, events: string): Progress {
+  const known = before.prompt > 0;
+  const first = known ? undefined : noteAt(events, firstNote(events));
+  const last = noteAt(events, events.lastIndexOf("\n: sluice ") + 1);
+  return {
+    to: Math.max(before.to, last?.to ?? 0, first?.to ?? 0),
+    prompt: known ? before.prompt : (first?.prompt ?? 0),
+    cached: known ? before.cached : (first?.cached ?? 0),
+    ended: last?.ended ?? before.ended,
+  };
+}
+
+/** Where the first note stands that counts positions: `accepted` says nothing that will be billed. */
+function firstNote(events: string): number {
+  let at = events.startsWith(": sluice ") ? 0 : events.indexOf("\n: sluice ") + 1;
+  while (events.startsWith(": sluice accepted", at)) {
+    const next = events.indexOf("\n: sluice ", at);
+    if (next < 0) return events.length;
+    at = next + 1;
+  }
+  return at;
+}
+
+function noteAt(events: string, at: number): ReturnType<typeof parseNote> {
+  const end = events.indexOf("\n", at);
+  return parseNote(events.slice(at, end < 0 ? undefined : end));
+}

@@ -1,0 +1,28 @@
+/**
+ * The call: a client's request as the rest of the house knows it, whatever dialect it came in. Made once by a
+ * dialect's parser, never changed. The body stays the client's bytes: nodes read it themselves, so a field this build
+ * has never heard of still reaches an engine that has.
+ */
+import type { Dialect } from "@sluice/protocol/call";
+
+export type Call = {
+  readonly dialect: Dialect;
+  /** The model as the client wrote it: an id or an alias. */
+  readonly modelAs: string;
+  readonly stream: boolean;
+  /** The client's own output ceiling; null where it gave none. */
+  readonly outputAsked: number | null;
+  readonly messages: number;
+  /** Splits an account's isolation further, where the client says for whom it asks. */
+  readonly userId: string | undefined;
+  readonly body: Uint8Array;
+};
+
+/**
+ * The prompt ceiling before anyone has tokenised anything: a byte-level vocabulary needs well under one token per
+ * three bytes of ordinary text, and a template adds some per message. Where this is too small the node says so, with
+ * the exact count, and the hold is extended once.
+ */
+export function firstPromptCeiling(call: Call): number {
+  return Math.ceil(call.body.length / 3) + 64 * call.messages;
+}

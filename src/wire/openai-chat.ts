@@ -1,0 +1,104 @@
+/**
+ * OpenAI's chat completions, inbound: bytes in, one Call out, or a fault that names the field. What the edge itself
+ * reads is checked exactly; of the rest only the types of well-known scalars, so that plain mistakes end here and
+ * never cost a hold. Engines judge everything else. Unknown fields pass.
+ * Shapes: OpenAI's chat completions reference, and DeepSeek's additions (`thinking`, `user_id`).
+ */
+import { z } from "zod";
+import { FaultError, type Fault } from "../core/fault.ts";
+import type { Call } from "./call.ts";
+
+const MESSAGES_MAX = 4_096;
+const STOPS_MAX = 16;
+/** Larger than any context: what is asked for beyond it is cut to the model's own limits later. */
+const TOKENS_MAX = 10_000_000;
+
+const Message = z.looseObject({
+  role: z.enum(["system", "developer", "user", "assistant", "tool", "function"]),
+  content: z.union([z.string(), z.array(z.looseObject({ type: z.string() })), z.null()]).optional(),
+});
+
+const tokenCount = z.int().min(1).max(TOKENS_MAX);
+const penalty = z.number().min(-2).max(2);
+
+/** Every optional field may be null, as some clients send what they have not set. */
+const ChatBody = z.looseObject({
+  model: z.string().min(1).max(128),
+  messages: z.array(Message).min(1).max(MESSAGES_MAX),
+  stream: z.boolean().nullish(),
+  stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
+  max_tokens: tokenCount.nullish(),
+  max_completion_tokens: tokenCount.nullish(),
+  temperature: z.number().min(0).max(2).nullish(),
+  top_p: z.number().min(0).max(1).nullish(),
+  frequency_penalty: penalty.nullish(),
+  presence_penalty: penalty.nullish(),
+  seed: z.int().nullish(),
+  n: z.int().min(1).max(128).nullish(),
+  stop: z.union([z.string(), z.array(z.string()).max(STOPS_MAX)]).nullish(),
+  thinking: z.looseObject({ type: z.enum(["enabled", "disabled"]) }).nullish(),
+  reasoning_effort: z.string().nullish(),
+  user: z.string().nullish(),
+  user_id: z
+    .string()
+    .regex(/^[\w-]{1,512}$/, { error: "must be 1 to 512 letters, digits, - or _" })
+    .nullish(),
+});
+
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
+
+function parseJson(body: Uint8Array): unknown {
+  let text: string;
+  try {
+    text = decoder.decode(body);
+  } catch {
+    throw invalid("The body is not UTF-8.", null);
+  }
+  if (text.trim() === "") throw invalid("The body is empty; it has to be a JSON object.", null);
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    // The engine's own words say where, and quote at most a few characters of the client's own text back to it.
+    const where = cause instanceof SyntaxError ? ` (${cause.message.slice(0, 120)})` : "";
+    throw invalid(`The body is not valid JSON${where}.`, null);
+  }
+}
+
+function invalid(message: string, param: string | null): FaultError {
+  return new FaultError({ kind: "invalid_request", message, param });
+}
+
+/** A path as OpenAI prints it: `messages[0].role`. */
+function printPath(path: readonly PropertyKey[]): string | null {
+  let text = "";
+  for (const step of path) {
+    if (typeof step === "number") text += `[${step}]`;
+    else text += text === "" ? String(step) : `.${String(step)}`;
+  }
+  return text === "" ? null : text;
+}
+
+/** The fault for the first thing zod found wrong, with the field's path in it. */
+export function faultOf(error: z.ZodError): Fault {
+  const issue = error.issues[0];
+  const param = printPath(issue?.path ?? []);
+  const what = issue?.message ?? "Invalid input";
+  const message = param === null ? `${what}.` : `Invalid '${param}': ${what}.`;
+  return { kind: "invalid_request", message, param };
+}
+
+/** Throws a FaultError `invalid_request` that names the field. */
+export function parseOpenAiChat(body: Uint8Array): Call {
+  const parsed = ChatBody.safeParse(parseJson(body));
+  if (!parsed.success) throw new FaultError(faultOf(parsed.error));
+  const chat = parsed.data;
+  return {
+    dialect: "openai.chat",
+    modelAs: chat.model,
+    stream: chat.stream ?? false,
+    outputAsked: chat.max_completion_tokens ?? chat.max_tokens ?? null,
+    messages: chat.messages.length,
+    userId: chat.user_id ?? undefined,
+    body,
+  };
+}

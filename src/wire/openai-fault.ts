@@ -1,0 +1,170 @@
+/**
+ * Faults as OpenAI's clients know them: a status, `{"error": {message, type, param, code}}`, and the headers by which
+ * the SDKs decide whether to try again. One exhaustive switch: a new kind of fault does not compile until it is here.
+ * Statuses and types follow OpenAI's error guide; 402 is ours (and DeepSeek's), because a spent balance is no rate.
+ */
+import type { Fault } from "../core/fault.ts";
+import { printUsd } from "../core/money.ts";
+
+export type WireFault = {
+  readonly status: number;
+  readonly type: string;
+  readonly code: string;
+  readonly param: string | null;
+  readonly message: string;
+  /** Whether the same call may succeed if it is simply sent again. */
+  readonly retry: boolean;
+  readonly retryAfterMs?: number;
+};
+
+const INVALID = "invalid_request_error";
+
+export function openAiFault(fault: Fault): WireFault {
+  switch (fault.kind) {
+    case "invalid_request":
+      return { ...no(400, INVALID, "invalid_request"), param: fault.param, message: fault.message };
+    case "unsupported_parameter":
+      return { ...no(400, INVALID, "unsupported_parameter"), param: fault.param, message: fault.message };
+    case "too_large":
+      return {
+        ...no(413, INVALID, "request_too_large"),
+        message: `The body is larger than ${fault.bytesMax} bytes.`,
+      };
+    case "not_found":
+      return { ...no(404, INVALID, "not_found"), message: `There is nothing at ${fault.what}.` };
+    case "method_not_allowed":
+      return { ...no(405, INVALID, "method_not_allowed"), message: `Use ${fault.allow} here.` };
+    case "model_not_found":
+      return {
+        ...no(404, INVALID, "model_not_found"),
+        param: "model",
+        message: `The model '${fault.model}' does not exist. GET /v1/models lists those that do.`,
+      };
+    case "model_forbidden":
+      return {
+        ...no(403, "permission_error", "model_forbidden"),
+        param: "model",
+        message: `This key may not use the model '${fault.model}'.`,
+      };
+    case "context_exceeded":
+      return {
+        ...no(400, INVALID, "context_length_exceeded"),
+        param: "messages",
+        message:
+          `The prompt has ${fault.promptTokens} tokens; this model's context is ${fault.contextTokens} tokens, ` +
+          "and at least one must be left for the answer.",
+      };
+    case "unauthenticated":
+      return {
+        ...no(401, "authentication_error", UNAUTHENTICATED_CODE[fault.why]),
+        message: UNAUTHENTICATED[fault.why],
+      };
+    case "account_suspended":
+      return { ...no(403, "permission_error", "account_suspended"), message: "This account is suspended." };
+    case "rate_limited":
+      return {
+        ...yes(429, "rate_limit_error", "rate_limit_exceeded", fault.retryAfterMs),
+        message:
+          `The ${fault.scope}'s limit of ${fault.max} requests per minute is reached. ` +
+          `Try again in ${(fault.retryAfterMs / 1_000).toFixed(1)} s.`,
+      };
+    case "concurrency_limited":
+      return {
+        ...yes(429, "rate_limit_error", "concurrency_limit_exceeded", 1_000),
+        message: `The ${fault.scope}'s limit of ${fault.max} concurrent requests is reached. Try again when one has ended.`,
+      };
+    case "insufficient_balance": {
+      const free = printUsd(Math.max(0, fault.freeNanoUsd));
+      const message =
+        `This request may cost up to $${printUsd(fault.neededNanoUsd)}; $${free} is free. ` +
+        (fault.heldByOthers
+          ? "Running requests hold the rest: try again when one has ended, or lower max_tokens."
+          : "Add credit, or lower max_tokens.");
+      // A spent balance does not come back by asking again; money held by running requests may.
+      const base = fault.heldByOthers
+        ? yes(402, "insufficient_balance", "insufficient_balance", 1_000)
+        : no(402, "insufficient_balance", "insufficient_balance");
+      return { ...base, message };
+    }
+    case "overloaded":
+      return {
+        ...yes(503, "overloaded_error", "overloaded", fault.retryAfterMs),
+        message: "No node has room for this request at the moment. Try again shortly.",
+      };
+    case "upstream_failed":
+      return {
+        ...yes(502, "api_error", "upstream_failed", 1_000),
+        message: "The nodes that were asked failed. Nothing is billed for it; try again.",
+      };
+    case "upstream_timeout":
+      return {
+        ...yes(504, "api_error", "upstream_timeout", 1_000),
+        message: "The node that was asked did not answer in time. Try again.",
+      };
+    case "storage_unavailable":
+      return {
+        ...yes(503, "api_error", "storage_unavailable", 1_000),
+        message:
+          "The account's books cannot be written at the moment, so nothing was started. Try again shortly.",
+      };
+    case "client_gone":
+      return { ...no(499, "api_error", "client_gone"), message: "The client closed the connection." };
+    case "internal":
+      return {
+        ...yes(500, "api_error", "internal_error", 1_000),
+        message: "Something went wrong here. The request id names it in our logs.",
+      };
+  }
+}
+
+type Why = Extract<Fault, { kind: "unauthenticated" }>["why"];
+
+const UNAUTHENTICATED: { readonly [W in Why]: string } = {
+  missing: "No API key was given. Send it as 'Authorization: Bearer sk-sluice-...'.",
+  malformed: "This is not an API key of this deployment.",
+  unknown: "This API key is not known.",
+  revoked: "This API key has been revoked.",
+  expired: "This API key has expired.",
+};
+
+const UNAUTHENTICATED_CODE: { readonly [W in Why]: string } = {
+  missing: "missing_api_key",
+  malformed: "invalid_api_key",
+  unknown: "invalid_api_key",
+  revoked: "api_key_revoked",
+  expired: "api_key_expired",
+};
+
+function no(status: number, type: string, code: string): Omit<WireFault, "message"> {
+  return { status, type, code, param: null, retry: false };
+}
+
+function yes(status: number, type: string, code: string, retryAfterMs: number): Omit<WireFault, "message"> {
+  return { status, type, code, param: null, retry: true, retryAfterMs };
+}
+
+function errorBody(fault: WireFault): string {
+  const { message, type, param, code } = fault;
+  return JSON.stringify({ error: { message, type, param, code } });
+}
+
+/** A fault as a whole response. */
+export function faultResponse(fault: Fault, requestId: string): Response {
+  const wire = openAiFault(fault);
+  const headers = new Headers({
+    "content-type": "application/json",
+    "x-request-id": requestId,
+    "x-should-retry": String(wire.retry),
+  });
+  if (wire.retryAfterMs !== undefined) {
+    headers.set("retry-after-ms", String(wire.retryAfterMs));
+    headers.set("retry-after", String(Math.max(1, Math.ceil(wire.retryAfterMs / 1_000))));
+  }
+  if (fault.kind === "method_not_allowed") headers.set("allow", fault.allow);
+  return new Response(errorBody(wire), { status: wire.status, headers });
+}
+
+/** A fault after a stream's status has gone: one last event, and never `[DONE]`. */
+export function faultEvent(fault: Fault): string {
+  return `data: ${errorBody(openAiFault(fault))}\n\n`;
+}

@@ -1,0 +1,32 @@
+/**
+ * The catalogue as OpenAI's clients list it: `{object: "list", data: [{id, object, created, owned_by}]}`. Aliases are
+ * models to a client, and are listed like them.
+ */
+import { resolveModel, type Catalogue } from "../core/catalogue.ts";
+
+type PrintedModel = {
+  readonly id: string;
+  readonly object: "model";
+  readonly created: number;
+  readonly owned_by: string;
+  /** Prompt and answer together. */
+  readonly context_length: number;
+};
+
+/** One model or alias; undefined where there is none. */
+export function printModel(catalogue: Catalogue, name: string): PrintedModel | undefined {
+  const model = resolveModel(catalogue, name)?.model;
+  if (model === undefined) return undefined;
+  return {
+    id: name,
+    object: "model",
+    created: model.createdS,
+    owned_by: model.ownedBy,
+    context_length: model.contextTokens,
+  };
+}
+
+export function printModels(catalogue: Catalogue): { readonly object: "list"; readonly data: readonly PrintedModel[] } {
+  const names = [...catalogue.models.map((model) => model.id), ...catalogue.aliases.map((alias) => alias.alias)];
+  return { object: "list", data: names.flatMap((name) => printModel(catalogue, name) ?? []) };
+}
