@@ -10,7 +10,7 @@
 import { z } from "zod";
 import { AttemptName } from "./beat.ts";
 import { AccountId, KeyId, NodeId, Region, RequestId } from "./ids.ts";
-import { ATTEMPTS_MAX } from "./limits.ts";
+import { ATTEMPTS_MAX, TOKENS_MAX } from "./limits.ts";
 import { Receipt } from "./receipt.ts";
 import { PriceRow } from "./ticket.ts";
 import { Version } from "./version.ts";
@@ -19,7 +19,7 @@ const Ordinal = z
   .int()
   .min(0)
   .max(ATTEMPTS_MAX - 1);
-const Tokens = z.int().min(0).max(100_000_000);
+const Tokens = z.int().min(0).max(TOKENS_MAX);
 
 /* ---- admit ------------------------------------------------------------------------------------------------------ */
 
@@ -93,6 +93,11 @@ export const AdmitVerdict = z.discriminatedUnion("ok", [
     /** Absolute position before which output stops. */
     outputCeiling: Tokens.min(1),
     heldNanoUsd: z.int().min(0),
+    /**
+     * No node call of this request is issued after this moment: with it every call has a last valid moment, after
+     * which a hold that no beat ever named can be closed at zero.
+     */
+    issueByMs: z.int().min(0),
     /** The regions this account is pinned to; null where it may run anywhere. */
     regions: z.array(Region).nullable(),
     /** Opens this account's cached answers; forgetting it forgets them. */
@@ -111,6 +116,9 @@ export const ExtendAsk = z.object({
   account: AccountId,
   request: RequestId,
   ordinal: Ordinal.min(1),
+  node: NodeId,
+  region: Region,
+  issuedAtMs: z.int().min(0),
   promptCeiling: Tokens.min(1),
 });
 export type ExtendAsk = z.infer<typeof ExtendAsk>;
@@ -154,26 +162,42 @@ export const WordWhy = z.enum([
 ]);
 export type WordWhy = z.infer<typeof WordWhy>;
 
-/** What the Worker saw of an attempt that did not end naturally. */
+/** The call a request goes on with: named before it can have begun, so that it can be struck out if it never did. */
+export const NextCall = z.object({
+  ordinal: Ordinal.min(1),
+  node: NodeId,
+  region: Region,
+  issuedAtMs: z.int().min(0),
+});
+export type NextCall = z.infer<typeof NextCall>;
+
+/**
+ * What the Worker saw of an attempt that did not end naturally. Where a word and a receipt of the same ordinal tell
+ * different endings, the word's `why` is the truth: a node whose reader let go says `client_gone`, and only the Worker
+ * knows that it was a time-out. Receipts of an ordinal whose word says `refused` are ignored.
+ */
 export const Word = z.object({
   v: Version,
   account: AccountId,
   request: RequestId,
   ordinal: Ordinal,
   why: WordWhy,
-  /** Positions the Worker had forwarded in whole events; 0 where nothing was. */
+  /** Positions of this request the Worker had forwarded in whole events, over all attempts; 0 where nothing was. */
   seenTo: Tokens,
-  /** From the first event, 0 where none came. */
+  /** Of the first producing attempt, from its first event; 0 where none came. */
   prompt: Tokens,
   cached: Tokens,
   node: NodeId.nullable(),
   region: Region.nullable(),
-  /** The ordinal the request goes on under, or null: this is its end. */
-  next: Ordinal.nullable(),
+  /** The call the request goes on with, or null: this is its end. */
+  next: NextCall.nullable(),
 });
 export type Word = z.infer<typeof Word>;
 
-export const WordAck = z.object({ ok: z.boolean() });
+export const WordAck = z.object({
+  /** `closed`: the request is settled already, its hold is gone, and no further attempt of it may be forwarded. */
+  state: z.enum(["open", "closed", "storage_unavailable"]),
+});
 export type WordAck = z.infer<typeof WordAck>;
 
 /* ---- settle ----------------------------------------------------------------------------------------------------- */
@@ -200,7 +224,10 @@ export const SettleAsk = z.object({
 export type SettleAsk = z.infer<typeof SettleAsk>;
 
 export const SettleAnswer = z.object({
-  /** Kept durably, applied or known already: the node may forget to send them. */
+  /**
+   * Kept durably, applied, or known already: the node may forget to send them. A receipt of a request this account has
+   * never heard of, or no longer, is acknowledged too: nothing can ever come of it.
+   */
   acks: z.array(AttemptName),
   renewed: z.array(AttemptName),
 });
@@ -249,7 +276,10 @@ export const UsageEvent = z.object({
   cachedTokens: Tokens,
   completionTokens: Tokens,
   reasoningTokens: Tokens,
-  costNanoUsd: z.int(),
+  /** Of the whole request, as of this revision; without the write-off. */
+  costNanoUsd: z.int().min(0),
+  /** What this event took from the balance: the cost less what earlier revisions took. The ledger adds these up. */
+  chargedNanoUsd: z.int(),
   /** The part of the cost that a late receipt added after the wait was over: the operator's, not the customer's. */
   writeOffNanoUsd: z.int(),
   priceId: z.string(),

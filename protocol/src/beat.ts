@@ -5,11 +5,16 @@
  * rises: a stale or repeated one is refused, a newer boot fences the older.
  *
  * `completeThroughMs` = T promises: every call I accepted whose last valid moment (issued-at + 10 s, the edge's clock)
- * is at or before T has been named, as a receipt or a renewal, in a beat that was acknowledged. It is what lets the
- * edge close at zero a hold that no beat ever named.
+ * is at or before T has been named, as a receipt or a renewal, in a beat that was acknowledged; and from now on I refuse
+ * any such call. It is what lets the edge close at zero a hold that no beat ever named. T never falls: the node keeps it
+ * in its journal before it is sent. It says nothing of calls issued before `journalSinceMs`, the moment (edge's clock)
+ * the journal was made: a node with a new disk does not vouch for what the old one knew.
+ *
+ * One bad value must not stop a node's money: load and models fall back, receipts and renewals are judged one by one.
  */
 import { z } from "zod";
-import { BootId, NodeId, RequestId } from "./ids.ts";
+import { CallKeyList } from "./enrol.ts";
+import { BootId, NodeId, RequestId, SecretId } from "./ids.ts";
 import { BEAT_RECEIPTS_MAX, BEAT_RENEWALS_MAX } from "./limits.ts";
 import { Signed } from "./sign.ts";
 import { Version, VersionRange } from "./version.ts";
@@ -27,17 +32,20 @@ export const ServedModel = z.object({
 });
 export type ServedModel = z.infer<typeof ServedModel>;
 
+const whole = z.int().min(0).catch(0);
+const speed = z.number().min(0).catch(0);
+
 export const Load = z.object({
-  slots: z.int().min(0),
-  slotsBusy: z.int().min(0),
-  queued: z.int().min(0),
-  queueMax: z.int().min(0),
+  slots: whole,
+  slotsBusy: whole,
+  queued: whole,
+  queueMax: whole,
   /** Prompt tokens waiting or being evaluated: what a newcomer has to wait for. */
-  prefillTokensPending: z.int().min(0),
+  prefillTokensPending: whole,
   /** Measured, smoothed; 0 where nothing has been measured yet. */
-  prefillTokensPerS: z.number().min(0),
-  decodeTokensPerS: z.number().min(0),
-  kvTokensFree: z.int().min(0),
+  prefillTokensPerS: speed,
+  decodeTokensPerS: speed,
+  kvTokensFree: whole,
 });
 export type Load = z.infer<typeof Load>;
 
@@ -53,12 +61,15 @@ export const Beat = z.object({
   seq: z.int().min(0),
   /** By the node's own clock: the reply's `edgeTimeMs` and the round trip give the offset. */
   sentAtMs: z.int().min(0),
-  state: z.enum(["loading", "ready", "draining"]),
-  models: z.array(ServedModel).max(64),
+  state: z.enum(["loading", "ready", "draining"]).catch("loading"),
+  models: z.array(ServedModel).max(64).catch([]),
   load: Load,
   receipts: z.array(Signed).max(BEAT_RECEIPTS_MAX),
   renew: z.array(Renewal).max(BEAT_RENEWALS_MAX),
   completeThroughMs: z.int().min(0),
+  journalSinceMs: z.int().min(0),
+  /** The ids of the call keys this node holds: the edge signs with the newest both sides have. */
+  callKeyIds: z.array(SecretId).max(4),
 });
 export type Beat = z.infer<typeof Beat>;
 
@@ -93,8 +104,13 @@ export const BeatReply = z.object({
   acks: z.array(AttemptName),
   /** Renewals that reached their account: from now on these attempts count as named. */
   renewed: z.array(AttemptName),
-  /** Receipts no edge will ever take (forged ticket, impossible counts): kept by the node, sent no more. */
-  rejected: z.array(z.object({ ticket: z.string(), why: z.string().max(200) })),
+  /**
+   * Receipts no edge will ever take: kept by the node, sent no more. What an edge merely cannot read yet (another
+   * version, a secret it does not hold) is neither here nor among the acks: the node sends it again, with pauses.
+   */
+  rejected: z.array(z.object({ ticket: z.string(), why: z.enum(["forged", "impossible"]) })),
   commands: KnownCommands,
+  /** Sent while the node lacks the current call key: all the keys it shall hold from now on, newest first. */
+  callKeys: CallKeyList.optional(),
 });
 export type BeatReply = z.infer<typeof BeatReply>;

@@ -7,7 +7,15 @@
  * a key derived for that node alone: so the MAC binds the ceilings, the tag, the ticket, issued-at and the attempt, a
  * node cannot pose as the edge to another, and nothing is parsed before it is checked.
  *
- * Invariant: (request, ordinal) reaches a node's engine at most once; the node refuses a replay from its journal.
+ * Invariants:
+ * - (request, ordinal) reaches a node's engine at most once. The node journals `begun` before its `accepted` leaves, so
+ *   every end after that has a receipt; it remembers what it refused for as long as the call is valid, so a refused
+ *   call cannot be played again either; and it takes no call issued before its own boot had its first beat answered.
+ * - A node takes no call whose last valid moment (issued-at + CALL_VALID_MS) is at or before a `complete through` it has
+ *   already promised.
+ * - Of the client's body a node passes to its engine only fields it knows by name, and it sets isolation, stream, `n`,
+ *   ceilings and model from the head, never from the body: extras of an engine (a cache salt, a priority, a remote
+ *   host) are no client's business.
  */
 import { z } from "zod";
 import {
@@ -62,6 +70,8 @@ export const CallHead = z.object({
   dialect: Dialect,
   /** The id and creation time the node prints into the client's answer. */
   responseId: z.string().min(1).max(64),
+  /** Decided once, at the edge: whether the client reads a stream. */
+  stream: z.boolean(),
   createdS: z.int().min(0),
   /** The model as the node knows it... */
   model: z.string().min(1).max(128),
@@ -103,10 +113,14 @@ export function unframeCall(body: Uint8Array): Unframed {
   } catch {
     return { ok: false, why: "bad_head" };
   }
+  // The version first: what a head of another version looks like is not ours to judge.
+  const versioned = z.object({ v: z.int() }).safeParse(raw);
+  if (versioned.success && !Version.safeParse(versioned.data.v).success)
+    return { ok: false, why: "unknown_version" };
   const head = CallHead.safeParse(raw);
-  if (head.success) return { ok: true, head: head.data, clientBody: body.subarray(end + 1) };
-  const onlyVersion = head.error.issues.every((issue) => issue.path[0] === "v");
-  return { ok: false, why: onlyVersion ? "unknown_version" : "bad_head" };
+  return head.success
+    ? { ok: true, head: head.data, clientBody: body.subarray(end + 1) }
+    : { ok: false, why: "bad_head" };
 }
 
 /** A node's call keys by secret id: the current one and, while it rotates, the one before. */

@@ -20,15 +20,18 @@ export const EnrolAsk = z.object({
 });
 export type EnrolAsk = z.infer<typeof EnrolAsk>;
 
+/** 32 bytes each, base64url: what calls to this node are authenticated with, newest first. */
+export const CallKeyList = z
+  .array(z.object({ id: SecretId, key: z.string().length(43) }))
+  .min(1)
+  .max(2);
+export type CallKeyList = z.infer<typeof CallKeyList>;
+
 export const EnrolAnswer = z.object({
   v: Version,
   node: NodeId,
   region: Region,
   edgeTimeMs: z.int().min(0),
-  /** 32 bytes each, base64url: what calls to this node are authenticated with, newest first. */
-  callKeys: z
-    .array(z.object({ id: SecretId, key: z.string().length(43) }))
-    .min(1)
-    .max(2),
+  callKeys: CallKeyList,
 });
 export type EnrolAnswer = z.infer<typeof EnrolAnswer>;

@@ -25,11 +25,16 @@ export const BEAT_RECEIPTS_MAX = 200;
 export const BEAT_RENEWALS_MAX = 500;
 export const BEAT_BYTES_MAX = 1024 * 1024;
 
-/** A running attempt is renewed this often. */
+/** A running attempt is named for the first time no later than this after it was accepted... */
+export const RENEW_FIRST_MS = 5_000;
+/** ...and from then on this often. */
 export const RENEW_INTERVAL_MS = 30_000;
 /** A hold that nothing has renewed for this long lapses. */
 export const HOLD_LAPSE_MS = 60_000;
-/** With no word, this long after the last beat that named a request, its highest ordinal known closes it. */
+/**
+ * With no word, this long after the last beat that named a request, its highest ordinal known closes it, provided that
+ * ordinal's receipt is there; otherwise the hold lapses into `pending`.
+ */
 export const CLOSE_WITHOUT_WORD_MS = 30_000;
 /** A request with a word and no receipt is settled from what the Worker saw after this long. */
 export const PENDING_MAX_MS = 15 * 60_000;
@@ -38,3 +43,8 @@ export const WORD_ACK_WAIT_MS = 300;
 
 /** Positions one `journal(from, to)` answer may hold. */
 export const JOURNAL_POSITIONS_MAX = 4_096;
+
+/** The dearest price there can be: $100 per million tokens. With the bound on tokens no cost leaves the safe integers. */
+export const PRICE_MICRO_USD_PER_M_MAX = 100_000_000;
+/** More tokens than any context holds. */
+export const TOKENS_MAX = 10_000_000;

@@ -4,12 +4,14 @@
  * Positions [from, to) are those handed over: journalled and written to the socket, or, in a non-stream attempt,
  * journalled. Every sampled token has a position, the end token and tokens held back included. `prompt` and `cached`
  * are what will be billed: a resumed attempt echoes the counts its `resume` gave; an attempt left during its prefill
- * says how far it had come.
+ * says how far it had come. After a kill -9 "written to the socket" cannot be known any more: then what was journalled
+ * counts, which is at most one decode step more.
  */
 import { z } from "zod";
 import { BootId, NodeId, RequestId } from "./ids.ts";
 import { ATTEMPTS_MAX } from "./limits.ts";
 import { signText, verifyText, type Signed } from "./sign.ts";
+import type { Ticket } from "./ticket.ts";
 import { Version } from "./version.ts";
 
 /** The endings after which nothing is left to do for the client. */
@@ -29,6 +31,8 @@ export const Ending = z.enum([
   "drained",
   /** The node's own limit on a whole attempt. */
   "timeout",
+  /** Accepted, queued, and no slot came free in time. */
+  "no_room",
 ]);
 export type Ending = z.infer<typeof Ending>;
 
@@ -75,13 +79,38 @@ export async function signReceipt(privateKey: CryptoKey, receipt: Receipt): Prom
   return { body, sig: await signText(privateKey, "sluice-receipt", body) };
 }
 
-/** The receipt, where `publicKey` signed it and it is well formed; undefined otherwise. */
-export async function openReceipt(publicKey: CryptoKey, signed: Signed): Promise<Receipt | undefined> {
-  if (!(await verifyText(publicKey, "sluice-receipt", signed.body, signed.sig))) return undefined;
+/** As with tickets: `forged` is for ever, `unreadable` for now. */
+export type OpenedReceipt =
+  | { readonly ok: true; readonly receipt: Receipt }
+  | { readonly ok: false; readonly why: "forged" | "unreadable" };
+
+export async function openReceipt(publicKey: CryptoKey, signed: Signed): Promise<OpenedReceipt> {
+  if (!(await verifyText(publicKey, "sluice-receipt", signed.body, signed.sig)))
+    return { ok: false, why: "forged" };
+  let raw: unknown;
   try {
-    const receipt = Receipt.safeParse(JSON.parse(signed.body));
-    return receipt.success ? receipt.data : undefined;
+    raw = JSON.parse(signed.body);
   } catch {
-    return undefined;
+    return { ok: false, why: "forged" };
   }
+  const receipt = Receipt.safeParse(raw);
+  return receipt.success ? { ok: true, receipt: receipt.data } : { ok: false, why: "unreadable" };
+}
+
+/**
+ * Whether a receipt says only what its ticket allows: the same attempt, no more than the ceilings, and on a resumed
+ * attempt the counts it was told to echo. The node chose every number in the receipt; the edge chose the ticket.
+ */
+export function isCoveredBy(receipt: Receipt, ticket: Ticket, node: string): boolean {
+  return (
+    receipt.node === node &&
+    ticket.node === node &&
+    receipt.request === ticket.request &&
+    receipt.ordinal === ticket.ordinal &&
+    receipt.choice === 0 &&
+    receipt.from === ticket.from &&
+    receipt.to <= Math.max(ticket.outputCeiling, ticket.from) &&
+    receipt.prompt <= ticket.promptCeiling &&
+    (ticket.from === 0 || (receipt.prompt === ticket.prompt && receipt.cached === ticket.cached))
+  );
 }

@@ -4,6 +4,7 @@
  * be asked. What the client got wrong (`invalid_request` and its kin) is the same on every node and is not tried again.
  */
 import { z } from "zod";
+import { VersionRange } from "./version.ts";
 
 const retryAfterMs = z.int().min(0).max(60_000);
 
@@ -36,7 +37,9 @@ export const Refusal = z.discriminatedUnion("kind", [
   /** Older than ten seconds, or this (request, ordinal) was here before. */
   z.object({ kind: z.literal("stale"), edgeTimeMs: z.int().min(0) }),
   z.object({ kind: z.literal("replayed") }),
-  z.object({ kind: z.literal("unknown_version") }),
+  z.object({ kind: z.literal("unknown_version"), speaks: VersionRange }),
+  /** The head cannot be read: the edge's mistake, never the client's. */
+  z.object({ kind: z.literal("bad_call") }),
 ]);
 export type Refusal = z.infer<typeof Refusal>;
 
@@ -58,4 +61,5 @@ export const REFUSAL_STATUS: { readonly [Kind in Refusal["kind"]]: number } = {
   stale: 401,
   replayed: 409,
   unknown_version: 426,
+  bad_call: 400,
 };

@@ -9,17 +9,19 @@
 import { z } from "zod";
 import { concat, fromBase64Url, fromUtf8, toBase64Url, utf8, type Bytes } from "./bytes.ts";
 import { AccountId, KeyId, NodeId, Region, RequestId } from "./ids.ts";
-import { ATTEMPTS_MAX } from "./limits.ts";
+import { ATTEMPTS_MAX, PRICE_MICRO_USD_PER_M_MAX, TOKENS_MAX } from "./limits.ts";
 import { Version } from "./version.ts";
 
 const NONCE_BYTES = 12;
 
+const rate = z.int().min(0).max(PRICE_MICRO_USD_PER_M_MAX);
+
 /** Integer micro-dollars per million tokens, by component; `id` names the row of the price book. */
 export const PriceRow = z.object({
   id: z.string().min(1).max(64),
-  inputMicroUsdPerM: z.int().min(0),
-  cachedMicroUsdPerM: z.int().min(0),
-  outputMicroUsdPerM: z.int().min(0),
+  inputMicroUsdPerM: rate,
+  cachedMicroUsdPerM: rate,
+  outputMicroUsdPerM: rate,
 });
 export type PriceRow = z.infer<typeof PriceRow>;
 
@@ -36,7 +38,10 @@ export const Ticket = z.object({
   region: Region,
   model: z.string().min(1).max(128),
   /** Positions delivered by earlier attempts; what `resume.from` says, or 0. */
-  from: z.int().min(0),
+  from: z.int().min(0).max(TOKENS_MAX),
+  /** With `from` > 0: the prompt and cached counts of the first producing attempt, which the receipt has to echo. */
+  prompt: z.int().min(0).max(TOKENS_MAX),
+  cached: z.int().min(0).max(TOKENS_MAX),
   promptCeiling: z.int().min(1),
   outputCeiling: z.int().min(1),
   issuedAtMs: z.int().min(0),
@@ -73,19 +78,28 @@ export function ticketSecretId(sealed: string): string | undefined {
   return colon > 0 ? sealed.slice(0, colon) : undefined;
 }
 
-/** Opens a ticket that came back from `node`; undefined where it is forged, foreign, or of a version not spoken. */
-export async function openTicket(key: CryptoKey, node: string, sealed: string): Promise<Ticket | undefined> {
+/**
+ * `forged` is for ever: no edge will take it. `unreadable` is for now: another version, which a newer (or older) edge
+ * can read; whoever sent it shall keep it and try again.
+ */
+export type OpenedTicket =
+  | { readonly ok: true; readonly ticket: Ticket }
+  | { readonly ok: false; readonly why: "forged" | "unreadable" };
+
+/** Opens a ticket that came back from `node`, with the key of the secret it names. */
+export async function openTicket(key: CryptoKey, node: string, sealed: string): Promise<OpenedTicket> {
+  const forged = { ok: false, why: "forged" } as const;
   const bytes = fromBase64Url(sealed.slice(sealed.indexOf(":") + 1));
-  if (bytes === undefined || bytes.length <= NONCE_BYTES) return undefined;
+  if (bytes === undefined || bytes.length <= NONCE_BYTES) return forged;
+  let opened: ArrayBuffer;
   try {
-    const opened = await crypto.subtle.decrypt(
-      { name: "AES-GCM", iv: bytes.slice(0, NONCE_BYTES), additionalData: boundTo(node) },
-      key,
-      bytes.slice(NONCE_BYTES),
-    );
-    const ticket = Ticket.safeParse(JSON.parse(fromUtf8(new Uint8Array(opened))));
-    return ticket.success && ticket.data.node === node ? ticket.data : undefined;
+    const iv = bytes.slice(0, NONCE_BYTES);
+    const algorithm = { name: "AES-GCM", iv, additionalData: boundTo(node) };
+    opened = await crypto.subtle.decrypt(algorithm, key, bytes.slice(NONCE_BYTES));
   } catch {
-    return undefined;
+    return forged;
   }
+  // What opens was sealed by us; a shape we do not know is another version's.
+  const ticket = Ticket.safeParse(JSON.parse(fromUtf8(new Uint8Array(opened))));
+  return ticket.success ? { ok: true, ticket: ticket.data } : { ok: false, why: "unreadable" };
 }

@@ -14,7 +14,9 @@ import type {
   WordAck,
 } from "@sluice/protocol/account";
 import type { Beat, Command } from "@sluice/protocol/beat";
+import { homeOf } from "@sluice/protocol/ids";
 import type { AccountSettings, AccountStatus, KeySettings } from "./account.ts";
+import { assert } from "./assert.ts";
 import type { LiveNode, NodeRecord } from "./node.ts";
 
 /** One object per account; its name is the account's id. */
@@ -53,8 +55,12 @@ export interface RegionRpc extends Rpc.DurableObjectBranded {
   remove(node: string): Promise<void>;
   /** Tells the node, at its next beat, to take no more calls (or to take them again). */
   drain(node: string, deadlineMs: number | null): Promise<boolean>;
-  /** The least `complete through` of all nodes of this region that are not removed; null where there are none. */
-  completeThrough(): Promise<number | null>;
+  /**
+   * For every node of this region that a call issued at or after `sinceMs` can have reached: through when it has named
+   * all it accepted. 0 for a node whose journal is younger than `sinceMs`; nodes not heard of since long before it, so
+   * that no router can have chosen them, are left out.
+   */
+  completeThrough(sinceMs: number): Promise<readonly { readonly node: string; readonly throughMs: number }[]>;
 }
 
 export interface Env {
@@ -77,8 +83,12 @@ export type AccountStub = DurableObjectStub<AccountRpc>;
 
 /** The object of an account. An account's home, a part of its id, decides where the object may live. */
 export function accountObject(env: Pick<Env, "ACCOUNTS">, account: string): AccountStub {
-  const home = account.split("_")[1];
-  const namespace = home === "eu" || home === "fedramp" ? env.ACCOUNTS.jurisdiction(home) : env.ACCOUNTS;
+  const home = homeOf(account);
+  assert(
+    home === "any" || home === "eu" || home === "fedramp",
+    "an account's home is a jurisdiction we know, or any",
+  );
+  const namespace = home === "any" ? env.ACCOUNTS : env.ACCOUNTS.jurisdiction(home);
   return namespace.get(namespace.idFromName(account));
 }
 

@@ -2,6 +2,7 @@
  * A node as the edge knows it: the registry's record (who it is and where, decided by an admin) and what its beats say.
  */
 import type { Load, ServedModel } from "@sluice/protocol/beat";
+import type { VersionRange } from "@sluice/protocol/version";
 
 export type NodeRecord = {
   readonly id: string;
@@ -18,6 +19,9 @@ export type LiveNode = NodeRecord & {
   readonly state: "loading" | "ready" | "draining";
   readonly models: readonly ServedModel[];
   readonly load: Load;
+  readonly speaks: VersionRange;
+  /** The ids of the call keys it holds. */
+  readonly callKeyIds: readonly string[];
   /** By the edge's clock. */
   readonly beatAtMs: number;
 };

@@ -30,6 +30,7 @@ export function judge(refusal: Refusal): Judgement {
     case "stale":
     case "replayed":
     case "unknown_version":
+    case "bad_call":
       return { kind: "next", retryAfterMs: RETRY_AFTER_MS };
     case "prompt_too_long":
       return {

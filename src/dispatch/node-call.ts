@@ -44,18 +44,18 @@ export async function callNode(
   signal: AbortSignal,
 ): Promise<NodeAnswer> {
   const { node } = call;
-  const secretId = secrets.current;
+  const macSecretId = commonSecretId(secrets, node);
   const [seal, mac] = await Promise.all([
-    ticketKey(secrets, secretId, node.id),
-    callKey(secrets, secretId, node.id),
+    ticketKey(secrets, secrets.current, node.id),
+    callKey(secrets, macSecretId, node.id),
   ]);
-  assert(seal !== undefined && mac !== undefined, "the current secret is among the secrets");
-  const ticket = await sealTicket(secretId, seal, call.ticket, nonce);
+  assert(seal !== undefined && mac !== undefined, "a secret of the deployment is among its secrets");
+  const ticket = await sealTicket(secrets.current, seal, call.ticket, nonce);
   const body = frameCall({ ...call.head, ticket }, call.clientBody);
   const path = DIALECT_PATHS[call.head.dialect];
   const headers = {
     "content-type": CALL_CONTENT_TYPE,
-    [MAC_HEADER]: await signCall(secretId, mac, path, body),
+    [MAC_HEADER]: await signCall(macSecretId, mac, path, body),
   };
   try {
     const response = await fetch(new URL(path, node.url), {
@@ -70,6 +70,12 @@ export async function callNode(
     signal.throwIfAborted();
     return { kind: "lost" };
   }
+}
+
+/** The current secret where the node has its key already, else another both sides hold: so a rotation stops nothing. */
+function commonSecretId(secrets: Secrets, node: LiveNode): string {
+  if (node.callKeyIds.includes(secrets.current)) return secrets.current;
+  return node.callKeyIds.find((id) => secrets.byId.has(id)) ?? secrets.current;
 }
 
 async function read(response: Response): Promise<NodeAnswer> {

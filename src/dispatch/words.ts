@@ -9,17 +9,17 @@ import { accountObject, type Env } from "../core/env.ts";
 const TRIES_MAX = 6;
 const FIRST_PAUSE_MS = 100;
 
-/** Resolves when the object has acknowledged the word, or when every try has failed. */
-export async function sendWord(env: Pick<Env, "ACCOUNTS">, word: Word): Promise<boolean> {
+/** Resolves when the object has acknowledged the word (and says whether the request goes on), or has failed each time. */
+export async function sendWord(env: Pick<Env, "ACCOUNTS">, word: Word): Promise<"open" | "closed" | "lost"> {
   for (let attempt = 0; attempt < TRIES_MAX; attempt++) {
     if (attempt > 0) await scheduler.wait(FIRST_PAUSE_MS * 2 ** (attempt - 1));
     try {
       // A new stub each time: one that has seen its object fail may stay broken.
-      const { ok } = await accountObject(env, word.account).word(word);
-      if (ok) return true;
+      const { state } = await accountObject(env, word.account).word(word);
+      if (state !== "storage_unavailable") return state;
     } catch {
-      // Tried again below; the last failure is told by the return value.
+      // Tried again; the last failure is told by the return value.
     }
   }
-  return false;
+  return "lost";
 }
