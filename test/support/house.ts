@@ -19,7 +19,7 @@ const ROOTS = [
   "migrations",
   ".ci",
 ];
-const SKIPPED = new Set(["node_modules", ".sluice", ".wrangler", "__pycache__", "corpus"]);
+const SKIPPED = new Set(["node_modules", ".sluice", ".wrangler", "__pycache__"]);
 const TEXT = new Set([
   ".ts",
   ".py",

@@ -1,17 +1,27 @@
 /**
- * What the suite in workerd runs as the Worker: src/index.ts. While that does not exist yet, an entry is put together
- * from whichever objects do, so that a room can be tested before the house has a door.
+ * What the suite in workerd runs as the Worker: src/index.ts. While a file that it needs does not exist yet, an entry is
+ * put together from whichever objects do, so that a room can be tested before the house has a door.
  */
-import { existsSync, globSync } from "node:fs";
+import { globSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { relative, resolve } from "node:path";
+import { importsOf, readHouse } from "./house.ts";
 
 const MAIN = "src/index.ts";
 const SCRATCH = ".wrangler/test-entry";
 const OBJECTS = ["AccountObject", "RegionObject"];
 
+function isWhole(): boolean {
+  const files = readHouse();
+  const paths = new Set(files.map((file) => file.path));
+  if (!paths.has(MAIN)) return false;
+  return files
+    .filter((file) => file.path.startsWith("src/"))
+    .every((file) => importsOf(file).every(({ path }) => path === undefined || paths.has(path)));
+}
+
 export async function workerEntry(): Promise<string> {
-  if (existsSync(MAIN)) return `./${MAIN}`;
+  if (isWhole()) return `./${MAIN}`;
   const lines: string[] = [];
   const sources = await Promise.all(
     globSync("src/**/*.ts").map(async (path) => ({ path, text: await readFile(path, "utf8") })),
