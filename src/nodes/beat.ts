@@ -1,0 +1,141 @@
+/**
+ * POST /node/v1/beat. Cheap checks first: headers, who the node is, the size of the body, its signature; only then is
+ * anything parsed. Then the region's object hears the beat, and its receipts are settled.
+ *
+ * Fencing is about routing and commands, not about money. A receipt is idempotent and signed by a key that was once
+ * registered, so it is settled from whoever brings it: a removed node, an older boot, a beat that was overtaken. Only
+ * renewals need the newest word: a repeated beat must not keep a hold open. Every refusal after the signature
+ * therefore still carries the acknowledgements. And neither half waits for the other's health: a region's object that
+ * is away delays no receipt for longer than REGION_WAIT_MS, and a settlement that fails leaves the beat heard, with
+ * nothing acknowledged, so that the node sends its receipts again.
+ */
+import { Beat, NODE_HEADER, SIGNATURE_HEADER, type BeatReply, type Command } from "@sluice/protocol/beat";
+import type { CallKeyList } from "@sluice/protocol/enrol";
+import { NodeId } from "@sluice/protocol/ids";
+import { BEAT_BYTES_MAX } from "@sluice/protocol/limits";
+import { verifyText } from "@sluice/protocol/sign";
+import { negotiate, SPOKEN, VersionRange } from "@sluice/protocol/version";
+import { z } from "zod";
+import { regionObject, type Env } from "../core/env.ts";
+import { logError } from "../core/log.ts";
+import type { NodeRecord } from "../core/node.ts";
+import { parseSecrets } from "../core/secrets.ts";
+import { callKeysOf, mayCarrySecrets } from "./call-keys.ts";
+import { findNode, readNode, type KnownNode } from "./known-node.ts";
+import { refuse } from "./refuse.ts";
+import { parseJson, readText } from "./signed-body.ts";
+import { within } from "./within.ts";
+
+/** Receipts do not wait longer than this for the region's object. */
+const REGION_WAIT_MS = 2_000;
+
+export type Settled = Pick<BeatReply, "acks" | "renewed" | "rejected">;
+
+/** Checks receipts and tickets and hands them to the accounts' objects. The composition root passes it in. */
+export type SettleBeat = (env: Env, node: NodeRecord, publicKey: CryptoKey, beat: Beat) => Promise<Settled>;
+
+const NOTHING_SETTLED: Settled = { acks: [], renewed: [], rejected: [] };
+
+/** What the region's object made of a beat. */
+type Heard =
+  | { readonly kind: "heard"; readonly commands: Command[] }
+  | { readonly kind: "stale" }
+  | { readonly kind: "removed" }
+  /** It did not answer: the beat counts for money and not for routing. */
+  | { readonly kind: "away" };
+
+const Speaks = z.object({ speaks: VersionRange });
+
+export async function takeBeat(env: Env, request: Request, settle: SettleBeat): Promise<Response> {
+  const receivedAtMs = Date.now();
+  const nodeId = NodeId.safeParse(request.headers.get(NODE_HEADER));
+  const signature = request.headers.get(SIGNATURE_HEADER);
+  if (!nodeId.success || signature === null)
+    return refuse("unauthenticated", `a beat carries ${NODE_HEADER} and ${SIGNATURE_HEADER}`);
+  const node = await findNode(env, nodeId.data, receivedAtMs);
+  if (node === undefined) return refuse("unknown_node", "no such node was ever enrolled here");
+
+  const body = await readText(request, BEAT_BYTES_MAX);
+  if (!body.ok)
+    return body.why === "too_large"
+      ? refuse("too_large", `a beat has at most ${BEAT_BYTES_MAX} bytes`)
+      : refuse("malformed", "the beat could not be read");
+  if (!(await verifyText(node.publicKey, "sluice-beat", body.text, signature)))
+    return refuse("unauthenticated", "the signature is not this node's over this body");
+
+  const raw = parseJson(body.text);
+  const v = negotiate(SPOKEN, Speaks.safeParse(raw).data?.speaks ?? SPOKEN);
+  if (v === undefined)
+    return refuse("unknown_version", `this edge speaks versions ${SPOKEN.min} to ${SPOKEN.max}`);
+  const parsed = Beat.safeParse(raw);
+  if (!parsed.success) return refuse("malformed", z.prettifyError(parsed.error).slice(0, 1_000));
+  const beat = parsed.data;
+  if (beat.node !== node.record.id) return refuse("unauthenticated", "the beat names another node");
+
+  const heard = await hear(env, node, beat, receivedAtMs);
+  const current = heard.kind === "heard" || heard.kind === "away";
+  const settled = await settleSafely(env, settle, node, current ? beat : { ...beat, renew: [] });
+  const callKeys = current && mayCarrySecrets(request, env) ? await callKeysDue(env, beat) : undefined;
+  const reply: BeatReply = {
+    v,
+    edgeTimeMs: Date.now(),
+    ...settled,
+    commands: heard.kind === "heard" ? heard.commands : [],
+    ...(callKeys === undefined ? {} : { callKeys }),
+  };
+  return answer(reply, heard);
+}
+
+const REFUSALS = {
+  stale: { status: 409, message: "a newer beat or boot of this node was heard before; receipts were taken" },
+  removed: { status: 403, message: "this node was removed and gets no more calls; receipts were taken" },
+} as const;
+
+function answer(reply: BeatReply, heard: Heard): Response {
+  const headers = { "cache-control": "no-store" };
+  if (heard.kind === "heard" || heard.kind === "away") return Response.json(reply, { headers });
+  const { status, message } = REFUSALS[heard.kind];
+  return Response.json({ ...reply, error: { code: heard.kind, message } }, { status, headers });
+}
+
+/** The node's call keys, where it lacks the one the edge would rather use. */
+async function callKeysDue(env: Env, beat: Beat): Promise<CallKeyList | undefined> {
+  const secrets = parseSecrets(env.SLUICE_SECRETS);
+  if (beat.callKeyIds.includes(secrets.current)) return undefined;
+  return callKeysOf(secrets, beat.node);
+}
+
+async function hear(env: Env, node: KnownNode, beat: Beat, receivedAtMs: number): Promise<Heard> {
+  try {
+    const heard = await within(tell(env, node, beat, receivedAtMs), REGION_WAIT_MS);
+    return heard ?? { kind: "away" };
+  } catch (error) {
+    logError("region_unreachable", error, { node: beat.node, region: node.record.region });
+    return { kind: "away" };
+  }
+}
+
+async function tell(env: Env, node: KnownNode, beat: Beat, receivedAtMs: number): Promise<Heard> {
+  const region = regionObject(env, node.record.region);
+  // Usually known there. Said again in case the removal reached D1 and not the object.
+  if (node.removed) await region.remove(beat.node);
+  const first = await region.beat(beat, receivedAtMs);
+  if (first.ok) return { kind: "heard", commands: first.commands };
+  if (first.why === "stale") return { kind: "stale" };
+  // The object does not know the node: it was removed, or its enrolment got as far as D1 only.
+  const registered = node.removed ? node : await readNode(env, beat.node, receivedAtMs);
+  if (registered === undefined || registered.removed) return { kind: "removed" };
+  await region.put(registered.record);
+  const second = await region.beat(beat, receivedAtMs);
+  return second.ok ? { kind: "heard", commands: second.commands } : { kind: "stale" };
+}
+
+async function settleSafely(env: Env, settle: SettleBeat, node: KnownNode, beat: Beat): Promise<Settled> {
+  if (beat.receipts.length === 0 && beat.renew.length === 0) return NOTHING_SETTLED;
+  try {
+    return await settle(env, node.record, node.publicKey, beat);
+  } catch (error) {
+    logError("settlement_failed", error, { node: beat.node, receipts: beat.receipts.length });
+    return NOTHING_SETTLED;
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * One Durable Object per region: which of its nodes live, how loaded they are, what they are to do. Fed by beats,
+ * asked for snapshots by the request path and for promises by accounts' objects, told by an admin who belongs here.
+ *
+ * In SQLite, and so across evictions: the records of the nodes, each one's boot and promise (`complete through`), and
+ * an admin's wish. In memory alone: the beats. An eviction forgets them and the next second brings new ones; until then
+ * the isolates serve the snapshot they have. No outbound I/O and no alarm.
+ *
+ * Invariants: only a node that was `put` and not removed is shown; a fenced beat changes nothing; `completeThrough`
+ * never says more than a node has promised, and leaves out no node that may have had a call. To keep that across
+ * evictions a node's first promise and any fall are written at once, and a rise at most once in SAVE_INTERVAL_MS: rows
+ * written are what an object costs, and an older promise is a smaller one.
+ */
+import type { Beat, Command } from "@sluice/protocol/beat";
+import { DurableObject } from "cloudflare:workers";
+import type { Env, RegionRpc } from "../core/env.ts";
+import type { LiveNode, NodeRecord } from "../core/node.ts";
+import { believable, isNewer, isReachable, throughFor } from "./fence.ts";
+import { BEAT_DEAD_MS, REACHABLE_MS, REMOVED_KEPT_MS, SAVE_INTERVAL_MS } from "./limits.ts";
+import { RegionTable, type SavedNode } from "./region-table.ts";
+import { commandsFor, stateShown, wishAfter, type Wish } from "./wish.ts";
+
+type Entry = SavedNode & {
+  /** The newest beat; undefined after an eviction, until the node speaks again. */
+  readonly beat: Beat | undefined;
+  readonly savedAtMs: number;
+};
+
+export class RegionObject extends DurableObject<Env> implements RegionRpc {
+  readonly #table: RegionTable;
+  readonly #nodes = new Map<string, Entry>();
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.#table = new RegionTable(ctx.storage.sql);
+    for (const saved of this.#table.all())
+      this.#nodes.set(saved.record.id, { ...saved, beat: undefined, savedAtMs: -Infinity });
+  }
+
+  async beat(
+    beat: Beat,
+    receivedAtMs: number,
+  ): Promise<{ ok: true; commands: Command[] } | { ok: false; why: "unknown_node" | "stale" }> {
+    const known = this.#nodes.get(beat.node);
+    if (known === undefined) return { ok: false, why: "unknown_node" };
+    if (!isNewer(known.last, beat, receivedAtMs)) return { ok: false, why: "stale" };
+    const last = {
+      boot: beat.boot,
+      seq: beat.seq,
+      beatAtMs: receivedAtMs,
+      completeThroughMs: believable(beat.completeThroughMs, receivedAtMs),
+      journalSinceMs: beat.journalSinceMs,
+    };
+    const next: Entry = { ...known, last, wish: wishAfter(known.wish, beat.state), beat };
+    this.#keep(next, mustSave(known, next, receivedAtMs), receivedAtMs);
+    // What a removed node promises still counts; there is nothing it could be told.
+    if (known.removedAtMs !== null) return { ok: false, why: "unknown_node" };
+    return { ok: true, commands: commandsFor(next.wish, beat.state) };
+  }
+
+  async snapshot(): Promise<LiveNode[]> {
+    const nowMs = Date.now();
+    return [...this.#nodes.values()].flatMap(({ record, beat, last, wish, removedAtMs }) => {
+      if (beat === undefined || last === undefined || removedAtMs !== null) return [];
+      if (nowMs - last.beatAtMs > BEAT_DEAD_MS) return [];
+      const { boot, models, load, speaks, callKeyIds } = beat;
+      const state = stateShown(wish, beat.state);
+      return [{ ...record, boot, state, models, load, speaks, callKeyIds, beatAtMs: last.beatAtMs }];
+    });
+  }
+
+  async put(record: NodeRecord): Promise<void> {
+    const known = this.#nodes.get(record.id);
+    const fresh = { last: undefined, wish: { kind: "none" }, beat: undefined } as const;
+    const nowMs = Date.now();
+    this.#keep({ ...(known ?? fresh), record, removedAtMs: null, savedAtMs: nowMs }, true, nowMs);
+    this.#forgetRemoved(nowMs);
+  }
+
+  async remove(node: string): Promise<void> {
+    const known = this.#nodes.get(node);
+    const nowMs = Date.now();
+    if (known?.removedAtMs === null) this.#keep({ ...known, removedAtMs: nowMs }, true, nowMs);
+    this.#forgetRemoved(nowMs);
+  }
+
+  async drain(node: string, deadlineMs: number | null): Promise<boolean> {
+    const known = this.#nodes.get(node);
+    if (known === undefined || known.removedAtMs !== null) return false;
+    const wish: Wish = deadlineMs === null ? { kind: "resume" } : { kind: "drain", deadlineMs };
+    this.#keep({ ...known, wish }, true, Date.now());
+    return true;
+  }
+
+  async completeThrough(sinceMs: number): Promise<{ node: string; throughMs: number }[]> {
+    return [...this.#nodes.values()].flatMap(({ record, last }) => {
+      if (last === undefined) return [];
+      const promised = { ...last, lastBeatAtMs: last.beatAtMs };
+      if (!isReachable(promised, sinceMs, REACHABLE_MS)) return [];
+      return [{ node: record.id, throughMs: throughFor(promised, sinceMs) }];
+    });
+  }
+
+  #keep(entry: Entry, save: boolean, nowMs: number): void {
+    // Storage first: if the write throws, memory still says what storage says.
+    if (save) this.#table.save(entry);
+    this.#nodes.set(entry.record.id, save ? { ...entry, savedAtMs: nowMs } : entry);
+  }
+
+  #forgetRemoved(nowMs: number): void {
+    for (const [id, { removedAtMs }] of this.#nodes) {
+      if (removedAtMs === null || nowMs - removedAtMs <= REMOVED_KEPT_MS) continue;
+      this.#table.delete(id);
+      this.#nodes.delete(id);
+    }
+  }
+}
+
+function mustSave(known: Entry, next: Entry, nowMs: number): boolean {
+  const [before, after] = [known.last, next.last];
+  return (
+    before?.boot !== after?.boot ||
+    before?.journalSinceMs !== after?.journalSinceMs ||
+    known.wish !== next.wish ||
+    (after?.completeThroughMs ?? 0) < (before?.completeThroughMs ?? 0) ||
+    nowMs - known.savedAtMs >= SAVE_INTERVAL_MS
+  );
+}

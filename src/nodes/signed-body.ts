@@ -1,0 +1,29 @@
+/**
+ * Reads the signed body of a node's message: bounded, as text, exactly as it was signed.
+ */
+import { fromUtf8 } from "@sluice/protocol/bytes";
+import { FaultError } from "../core/fault.ts";
+import { readBody } from "../wire/body.ts";
+
+export type BodyText =
+  | { readonly ok: true; readonly text: string }
+  | { readonly ok: false; readonly why: "too_large" | "malformed" };
+
+export async function readText(request: Request, bytesMax: number): Promise<BodyText> {
+  try {
+    return { ok: true, text: fromUtf8(await readBody(request, bytesMax)) };
+  } catch (error) {
+    if (error instanceof FaultError && error.fault.kind === "too_large")
+      return { ok: false, why: "too_large" };
+    // Not UTF-8, or the sender hung up.
+    return { ok: false, why: "malformed" };
+  }
+}
+
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
