@@ -6,7 +6,7 @@
  *
  * How a node is tried and what "content" is are the caller's: this file decides only who is next and who is told.
  */
-import type { ExtendVerdict, WordWhy } from "@sluice/protocol/account";
+import type { ExtendVerdict, NextCall, WordWhy } from "@sluice/protocol/account";
 import { ATTEMPTS_MAX, WORD_ACK_WAIT_MS } from "@sluice/protocol/limits";
 import type { Refusal } from "@sluice/protocol/refusal";
 import { FaultError, type Fault } from "../core/fault.ts";
@@ -23,15 +23,23 @@ export type Saying = {
   readonly ordinal: number;
   readonly why: WordWhy;
   readonly node: LiveNode | null;
-  readonly next: number | null;
+  readonly next: NextCall | null;
 };
+
+/** One call as it is named to the node and to the account's object: under the same ordinal, with the same moment. */
+export type Naming = { readonly ordinal: number; readonly node: LiveNode; readonly issuedAtMs: number };
 
 export type Steps<Answer> = {
   readonly promptCeiling: number;
-  attempt(node: LiveNode, ordinal: number, promptCeiling: number): Promise<Tried<Answer>>;
-  /** Sends a word; resolves when it is acknowledged. Keeps trying on its own where it is not. */
-  tell(saying: Saying): Promise<void>;
-  extend(ordinal: number, promptCeiling: number): Promise<ExtendVerdict>;
+  /** No call is issued after this moment. */
+  readonly issueByMs: number;
+  nowMs(): number;
+  attempt(naming: Naming, promptCeiling: number): Promise<Tried<Answer>>;
+  /** Lets go of an answer that must not be forwarded. */
+  drop(answer: Answer): void;
+  /** Sends a word, again where it has to; says whether the request goes on. */
+  tell(saying: Saying): Promise<"open" | "closed" | "lost">;
+  extend(naming: Naming, promptCeiling: number): Promise<ExtendVerdict>;
   waitMs(ms: number): Promise<void>;
 };
 
@@ -46,22 +54,40 @@ export async function walk<Answer>(
   ranking: readonly LiveNode[],
   steps: Steps<Answer>,
 ): Promise<Walked<Answer> | "client_gone"> {
-  let ordinal = 0;
+  const queue = [...ranking];
+  let acknowledged: Promise<"open" | "closed" | "lost"> = Promise.resolve("open");
   let promptCeiling = steps.promptCeiling;
-  let acknowledged: Promise<void> = Promise.resolve();
+  let extended = false;
   let retryAfterMs = RETRY_AFTER_MAX_MS;
   let failed: Fault | undefined;
-  const queue = [...ranking];
-  let extended = false;
 
-  for (let node = queue.shift(); node !== undefined;) {
-    const tried = await steps.attempt(node, ordinal, promptCeiling);
+  const nextNaming = (ordinal: number, node: LiveNode | undefined): Naming | undefined => {
+    const issuedAtMs = steps.nowMs();
+    if (node === undefined || ordinal >= ATTEMPTS_MAX || issuedAtMs > steps.issueByMs) return undefined;
+    return { ordinal, node, issuedAtMs };
+  };
+
+  let naming = nextNaming(0, queue.shift());
+  if (naming === undefined) {
+    await steps.tell({ ordinal: 0, why: "no_node", node: null, next: null });
+    throw new FaultError({ kind: "overloaded", retryAfterMs: RETRY_AFTER_NO_NODE_MS });
+  }
+  for (;;) {
+    const { ordinal, node } = naming;
+    const end = (why: WordWhy): Promise<unknown> => steps.tell({ ordinal, why, node, next: null });
+    const tried = await steps.attempt(naming, promptCeiling);
     if (tried.kind === "content") {
-      // Nothing of a later node goes out before the books know of it, within reason.
-      if (ordinal > 0) await Promise.race([acknowledged, steps.waitMs(WORD_ACK_WAIT_MS)]);
-      return { answer: tried.answer, node, ordinal };
+      if (ordinal === 0) return { answer: tried.answer, node, ordinal };
+      // Nothing of a later node goes out before the books know of it, within reason; and nothing at all where they are
+      // closed: what ran there was another's, and the money is given back.
+      const state = await Promise.race([
+        acknowledged,
+        steps.waitMs(WORD_ACK_WAIT_MS).then(() => "late" as const),
+      ]);
+      if (state !== "closed") return { answer: tried.answer, node, ordinal };
+      steps.drop(tried.answer);
+      throw new FaultError({ kind: "upstream_failed" });
     }
-    const end = (why: WordWhy): Promise<void> => steps.tell({ ordinal, why, node: node ?? null, next: null });
     if (tried.kind === "client_gone") {
       await end("client_gone");
       return "client_gone";
@@ -72,33 +98,39 @@ export async function walk<Answer>(
         await end("refused");
         throw new FaultError(verdict.fault);
       }
-      if (verdict.kind === "extend" && !extended && ordinal + 1 < ATTEMPTS_MAX) {
+      if (verdict.kind === "extend" && !extended) {
         extended = true;
-        const extension = await steps.extend(ordinal + 1, verdict.promptTokens);
-        if (!extension.ok) {
-          await end("refused");
-          throw new FaultError(extensionFault(extension.refusal));
+        const again = nextNaming(ordinal + 1, node);
+        const extension = again === undefined ? undefined : await steps.extend(again, verdict.promptTokens);
+        if (again !== undefined && extension?.ok) {
+          naming = again;
+          promptCeiling = extension.promptCeiling;
+          continue;
         }
-        ordinal += 1;
-        promptCeiling = extension.promptCeiling;
-        continue;
+        await end("refused");
+        throw new FaultError(
+          extension === undefined || extension.ok ? { kind: "internal" } : extensionFault(extension.refusal),
+        );
       }
       if (verdict.kind === "next") retryAfterMs = Math.min(retryAfterMs, verdict.retryAfterMs);
     } else {
       failed = { kind: tried.why === "timeout" ? "upstream_timeout" : "upstream_failed" };
     }
     const why = tried.kind === "refused" ? "refused" : tried.why;
-    const following = ordinal + 1 < ATTEMPTS_MAX ? queue.shift() : undefined;
+    const following = nextNaming(ordinal + 1, queue.shift());
     if (following === undefined) {
       await end(why);
       throw new FaultError(failed ?? { kind: "overloaded", retryAfterMs });
     }
-    acknowledged = steps.tell({ ordinal, why, node, next: ordinal + 1 });
-    ordinal += 1;
-    node = following;
+    const { node: to, issuedAtMs } = following;
+    acknowledged = steps.tell({
+      ordinal,
+      why,
+      node,
+      next: { ordinal: following.ordinal, node: to.id, region: to.region, issuedAtMs },
+    });
+    naming = following;
   }
-  await steps.tell({ ordinal: 0, why: "no_node", node: null, next: null });
-  throw new FaultError({ kind: "overloaded", retryAfterMs: RETRY_AFTER_NO_NODE_MS });
 }
 
 const RETRY_AFTER_MAX_MS = 60_000;

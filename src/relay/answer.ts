@@ -5,7 +5,7 @@
 import { isNatural } from "@sluice/protocol/receipt";
 import { readBatches, type Batches } from "./batches.ts";
 import type { Outlet } from "./outlet.ts";
-import { advance, hasData, NO_PROGRESS, type Progress } from "./progress.ts";
+import { advance, firstDataEvent, hasData, lastEvent, NO_PROGRESS, type Progress } from "./progress.ts";
 
 /** An answer that has begun: its first events with data, not yet forwarded, and the rest to come. */
 export type Begun = {
@@ -22,6 +22,7 @@ export type Beginning =
   | { readonly kind: "cut" };
 
 const decoder = new TextDecoder();
+const encoder = new TextEncoder();
 
 /** Reads comments until the first event with data. Rejects when the fetch behind `body` is aborted or breaks. */
 export async function begin(
@@ -34,7 +35,11 @@ export async function begin(
     hooks.heard();
     const events = decoder.decode(batch);
     progress = advance(progress, events);
-    if (hasData(events)) return { kind: "begun", begun: { first: batch, progress, batches } };
+    if (hasData(events)) {
+      // What the node said while it queued is for us: the client's answer begins with the first event that has data.
+      const first = events.startsWith("data:") ? batch : encoder.encode(events.slice(firstDataEvent(events)));
+      return { kind: "begun", begun: { first, progress, batches } };
+    }
     if (progress.ended !== undefined) return { kind: "failed" };
   }
   return { kind: "cut" };
@@ -51,15 +56,17 @@ export async function pass(begun: Begun, outlet: Outlet, heard: () => void): Pro
   let sent = NO_PROGRESS;
   let batch: Uint8Array | undefined = begun.first;
   while (batch !== undefined) {
-    const after: Progress = batch === begun.first ? begun.progress : advance(sent, decoder.decode(batch));
+    const events = decoder.decode(batch);
+    const after: Progress = batch === begun.first ? begun.progress : advance(sent, events);
+    const failed = after.ended !== undefined && !isNatural(after.ended);
     try {
-      await outlet.write(batch);
+      // The event that says how an attempt failed is for us: the client hears of it in its own dialect.
+      await outlet.write(failed ? encoder.encode(events.slice(0, lastEvent(events))) : batch);
     } catch {
       return { progress: sent, end: "client_gone" };
     }
     sent = after;
-    if (sent.ended !== undefined)
-      return { progress: sent, end: isNatural(sent.ended) ? "natural" : "node_failed" };
+    if (sent.ended !== undefined) return { progress: sent, end: failed ? "node_failed" : "natural" };
     try {
       batch = await begun.batches.next();
     } catch {

@@ -54,7 +54,7 @@ export function readBatches(
       const { value, done } = await reader.read(new Uint8Array(buffer));
       waitedMs = Date.now() - askedAtMs;
       if (value === undefined || done) return undefined;
-      buffer = value.buffer as ArrayBuffer;
+      buffer = value.buffer;
       const bytes = tail.length === 0 ? value : concat(tail, value);
       const whole = wholeEventsLength(bytes);
       if (bytes.length - whole > EVENT_BYTES_MAX) throw new Overlong("a node sent an event without end");

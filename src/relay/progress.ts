@@ -30,6 +30,19 @@ export function hasData(events: string): boolean {
   return events.startsWith("data:") || events.includes("\ndata:");
 }
 
+/** Where the first event that has data begins. */
+export function firstDataEvent(events: string): number {
+  const data = events.startsWith("data:") ? 0 : events.indexOf("\ndata:") + 1;
+  const blank = events.lastIndexOf("\n\n", data);
+  return blank < 0 ? 0 : blank + 2;
+}
+
+/** Where the last event begins. */
+export function lastEvent(events: string): number {
+  const blank = events.lastIndexOf("\n\n", events.length - 3);
+  return blank < 0 ? 0 : blank + 2;
+}
+
 /** Progress after a batch of whole events. */
 export function advance(before: Progress, events: string): Progress {
   const known = before.prompt > 0;

@@ -13,7 +13,7 @@ const NODE_SILENCE_MS = 5_000;
 
 export type Pulse = {
   /** Something has come from the node that is being waited for. */
-  heard(): void;
+  readonly heard: () => void;
   /** From now on `lost` is called once if this node falls silent. */
   watch(lost: () => void): void;
   unwatch(): void;

@@ -26,7 +26,13 @@ export function printModel(catalogue: Catalogue, name: string): PrintedModel | u
   };
 }
 
-export function printModels(catalogue: Catalogue): { readonly object: "list"; readonly data: readonly PrintedModel[] } {
-  const names = [...catalogue.models.map((model) => model.id), ...catalogue.aliases.map((alias) => alias.alias)];
+export function printModels(catalogue: Catalogue): {
+  readonly object: "list";
+  readonly data: readonly PrintedModel[];
+} {
+  const names = [
+    ...catalogue.models.map((model) => model.id),
+    ...catalogue.aliases.map((alias) => alias.alias),
+  ];
   return { object: "list", data: names.flatMap((name) => printModel(catalogue, name) ?? []) };
 }

@@ -1,0 +1,147 @@
+/**
+ * The way of a request, top to bottom: key, parse, admit, route, attempt, relay, and the word that settles what did not
+ * end naturally. (Receipts settle the rest: they come by beat, see nodes/ and metering/.)
+ *
+ * Two promises shape this file and its folder. A status goes out with the first content, or one second after the call
+ * came in, whichever is first: until then failures move on to another node or answer with their true status, after it
+ * they are an error event, or, for an answer that is not a stream, a transfer that breaks off. And whatever happens
+ * after the admission, the account's object hears how it ended.
+ *
+ * The key comes before the parsing, and so before the body is read: a stranger's four megabytes are not looked at.
+ */
+import type { AdmitAsk, AdmitVerdict } from "@sluice/protocol/account";
+import { CLIENT_BODY_BYTES_MAX } from "@sluice/protocol/limits";
+import { NEWEST } from "@sluice/protocol/version";
+import { admissionFault } from "./account/faults.ts";
+import { authenticate, rememberRefusal } from "./auth/authenticate.ts";
+import { resolveModel, type Catalogue } from "./core/catalogue.ts";
+import { accountObject, type Env } from "./core/env.ts";
+import { FaultError } from "./core/fault.ts";
+import { isolationNames, type Secrets } from "./core/secrets.ts";
+import { readCatalogue } from "./db/catalogue.ts";
+import { walk, type Walked } from "./dispatch/walk.ts";
+import { attempt, type Answering } from "./infer/attempt.ts";
+import { respond } from "./infer/respond.ts";
+import { depart, finish, mark, tell, type Job, type Travel } from "./infer/travel.ts";
+import { liveNodes } from "./nodes/snapshot.ts";
+import { NO_PROGRESS } from "./relay/progress.ts";
+import { choose } from "./routing/choose.ts";
+import { inFlight } from "./routing/in-flight.ts";
+import { readBody } from "./wire/body.ts";
+import { firstPromptCeiling } from "./wire/call.ts";
+import { parseOpenAiChat } from "./wire/openai-chat.ts";
+
+type Admitted = Extract<AdmitVerdict, { ok: true }>;
+
+/**
+ * Answers one chat completion. Rejects with a FaultError where the status is still ours to choose; `requestId` is the
+ * id to print with it.
+ */
+export function infer(
+  request: Request,
+  env: Env,
+  ctx: ExecutionContext,
+  secrets: Secrets,
+): { readonly requestId: string; readonly response: Promise<Response> } {
+  const travel = depart(request, env, ctx, secrets);
+  const response = answer(travel, request).catch((error: unknown) => {
+    travel.trace.ended = error instanceof FaultError ? error.fault.kind : "internal";
+    finish(travel);
+    throw error;
+  });
+  return { requestId: travel.requestId, response };
+}
+
+async function answer(travel: Travel, request: Request): Promise<Response> {
+  const { env, secrets, trace } = travel;
+
+  // Key. Garbage ends here, before a byte of the body is read.
+  const who = await authenticate(secrets, request.headers, travel.enteredAtMs);
+  trace.account = who.account;
+
+  // Parse.
+  const call = parseOpenAiChat(await readBody(request, CLIENT_BODY_BYTES_MAX));
+  const catalogue = await readCatalogue(env, travel.enteredAtMs);
+  const wanted = resolveModel(catalogue, call.modelAs);
+  if (wanted === undefined) throw new FaultError({ kind: "model_not_found", model: call.modelAs });
+  trace.model = wanted.model.id;
+  mark(travel, "parse");
+
+  // Admit: a committed hold, or a refusal.
+  const job: Job = { who, call, wanted };
+  const admitted = await admit(travel, job);
+  mark(travel, "admit");
+
+  // Route, attempt, relay.
+  const walking = route(travel, catalogue, admitted, job);
+  return respond(travel, walking, { ...job, admitted });
+}
+
+async function admit(travel: Travel, { who, call, wanted }: Job): Promise<Admitted> {
+  const ask: AdmitAsk = {
+    v: NEWEST,
+    account: who.account,
+    key: { id: who.keyId, secretSha256: who.secretSha256 },
+    request: travel.requestId,
+    model: wanted.model.id,
+    stream: call.stream,
+    promptCeiling: Math.min(firstPromptCeiling(call), wanted.model.contextTokens),
+    outputAsked: call.outputAsked === null ? null : Math.min(call.outputAsked, wanted.model.contextTokens),
+    outputDefault: wanted.model.outputTokensDefault,
+    price: wanted.model.price,
+  };
+  const verdict = await accountObject(travel.env, who.account)
+    .admit(ask)
+    .catch((cause: unknown) => {
+      // Whether the hold was committed is not known: it lapses by itself where it was.
+      throw new FaultError({ kind: "storage_unavailable" }, { cause });
+    });
+  if (verdict.ok) return verdict;
+  const fault = admissionFault(verdict.refusal, call.modelAs);
+  if (fault.kind === "unauthenticated") rememberRefusal(who, fault, travel.enteredAtMs);
+  throw new FaultError(fault);
+}
+
+/** Ranks the nodes and walks the ranking until one has content. */
+async function route(
+  travel: Travel,
+  catalogue: Catalogue,
+  admitted: Admitted,
+  job: Job,
+): Promise<Walked<Answering> | "client_gone"> {
+  const { env, secrets } = travel;
+  const { who, call, wanted } = job;
+  const [fleet, names] = await Promise.all([
+    liveNodes(env, admitted.regions ?? catalogue.regions, Date.now()),
+    isolationNames(secrets, who.account, call.userId),
+  ]);
+  const wish = { model: wanted.model.id, promptTokens: admitted.promptCeiling, regions: admitted.regions };
+  const ranking = choose(wish, fleet.nodes, inFlight, { nowMs: Date.now(), dice: Math.random });
+  mark(travel, "route");
+  return walk(
+    ranking.map((choice) => choice.node),
+    {
+      promptCeiling: admitted.promptCeiling,
+      issueByMs: admitted.issueByMs,
+      nowMs: Date.now,
+      drop: ({ drop }) => drop(),
+      waitMs: (ms) => scheduler.wait(ms),
+      tell: (saying) => tell(travel, who.account, saying, NO_PROGRESS),
+      extend: ({ ordinal, node, issuedAtMs }, promptCeiling) =>
+        accountObject(env, who.account)
+          .extend({
+            v: NEWEST,
+            account: who.account,
+            request: travel.requestId,
+            ordinal,
+            node: node.id,
+            region: node.region,
+            issuedAtMs,
+            promptCeiling,
+          })
+          .catch(() => ({ ok: false, refusal: { kind: "storage_unavailable" } }) as const),
+      attempt: (naming, promptCeiling) =>
+        attempt(travel, { job, names, naming, promptCeiling, outputCeiling: admitted.outputCeiling }),
+    },
+  );
+}

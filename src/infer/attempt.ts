@@ -1,0 +1,95 @@
+/**
+ * One try of a request on one node, from the sealed ticket to the node's first content.
+ */
+import { NEWEST } from "@sluice/protocol/version";
+import { callNode } from "../dispatch/node-call.ts";
+import type { Naming, Tried } from "../dispatch/walk.ts";
+import { begin, type Begun } from "../relay/answer.ts";
+import { enter } from "../routing/in-flight.ts";
+import type { Job, Travel } from "./travel.ts";
+
+/** An answer that has begun on some node, and how to let that node go. */
+export type Answering = Begun & {
+  /** The node is done with, as far as this isolate's load goes. */
+  readonly leave: () => void;
+  /** Breaks the connection: the answer is not wanted any more. */
+  readonly drop: () => void;
+};
+
+export type AttemptSpec = {
+  readonly job: Job;
+  readonly names: { readonly tag: string; readonly lane: string };
+  readonly naming: Naming;
+  readonly promptCeiling: number;
+  readonly outputCeiling: number;
+};
+
+/** One try on one node, until its first content. */
+export async function attempt(travel: Travel, spec: AttemptSpec): Promise<Tried<Answering>> {
+  const { requestId, client, pulse } = travel;
+  const { who, call, wanted } = spec.job;
+  const { node, ordinal, issuedAtMs } = spec.naming;
+  travel.trace.nodes.push(node.id);
+  const silent = new AbortController();
+  const leave = enter(node.id);
+  pulse.watch(() => silent.abort());
+  const bounds = { promptCeiling: spec.promptCeiling, outputCeiling: spec.outputCeiling };
+  const named = { v: NEWEST, request: requestId, ordinal, node: node.id, issuedAtMs, ...bounds };
+  let tried: Tried<Answering>;
+  try {
+    const answered = await callNode(
+      travel.secrets,
+      {
+        node,
+        head: {
+          ...named,
+          dialect: call.dialect,
+          stream: call.stream,
+          responseId: `chatcmpl-${requestId.slice("req_".length)}`,
+          createdS: Math.floor(travel.enteredAtMs / 1_000),
+          model: wanted.model.id,
+          modelAs: call.modelAs,
+          thinkingDefault: wanted.thinkingDefault,
+          ...spec.names,
+        },
+        ticket: {
+          ...named,
+          account: who.account,
+          key: who.keyId,
+          region: node.region,
+          model: wanted.model.id,
+          from: 0,
+          prompt: 0,
+          cached: 0,
+          price: wanted.model.price,
+        },
+        clientBody: call.body,
+      },
+      crypto.getRandomValues(new Uint8Array(12)),
+      AbortSignal.any([client.signal, silent.signal]),
+    );
+    pulse.heard();
+    if (answered.kind === "refused") tried = answered;
+    else if (answered.kind === "lost") tried = { kind: "failed", why: "node_lost" };
+    else {
+      const beginning = await begin(answered.body, {
+        heard: pulse.heard,
+        pulling: (ends) => travel.ctx.waitUntil(ends),
+      });
+      if (beginning.kind === "begun") {
+        const drop = (): void => {
+          silent.abort();
+          leave();
+        };
+        return { kind: "content", answer: { ...beginning.begun, leave, drop } };
+      }
+      tried = { kind: "failed", why: beginning.kind === "cut" ? "node_lost" : "node_failed" };
+    }
+  } catch {
+    if (client.signal.aborted) tried = { kind: "client_gone" };
+    else tried = { kind: "failed", why: silent.signal.aborted ? "timeout" : "node_lost" };
+  }
+  pulse.unwatch();
+  leave();
+  return tried;
+}

@@ -1,0 +1,152 @@
+/**
+ * The client's side of a request: the one second until the status, what follows it, and the word where the answer did
+ * not end naturally.
+ */
+import type { AdmitVerdict } from "@sluice/protocol/account";
+import { KEEP_ALIVE } from "@sluice/protocol/events";
+import { FaultError, type Fault } from "../core/fault.ts";
+import { logError } from "../core/log.ts";
+import type { LiveNode } from "../core/node.ts";
+import type { Walked } from "../dispatch/walk.ts";
+import { pass, wholeAnswer } from "../relay/answer.ts";
+import { openOutlet, type Outlet } from "../relay/outlet.ts";
+import { faultEvent } from "../wire/openai-fault.ts";
+import type { Answering } from "./attempt.ts";
+import { departure, finish, mark, tell, type Job, type Travel } from "./travel.ts";
+
+/** From the call's arrival to its status, at most. */
+const STATUS_MS = 1_000;
+/** What a client is told to wait after a stream that broke off. */
+const RETRY_AFTER_MS = 1_000;
+
+const encoder = new TextEncoder();
+const STREAM_SILENCE = encoder.encode(KEEP_ALIVE);
+const JSON_SILENCE = encoder.encode(" ");
+
+export type Reply = Job & { readonly admitted: Extract<AdmitVerdict, { ok: true }> };
+
+/** The client's response: at the first content, with the true status of a failure, or after a second in any case. */
+export async function respond(
+  travel: Travel,
+  walking: Promise<Walked<Answering> | "client_gone">,
+  reply: Reply,
+): Promise<Response> {
+  const leftMs = Math.max(0, travel.enteredAtMs + STATUS_MS - Date.now());
+  const first = await Promise.race([walking, scheduler.wait(leftMs).then(() => "late" as const)]);
+  mark(travel, "status");
+  if (first === "client_gone") throw new FaultError({ kind: "client_gone" });
+  const headers = responseHeaders(travel, reply, first === "late" ? undefined : first.node);
+  if (first !== "late" && !reply.call.stream) {
+    const text = await settleWhole(travel, first, reply);
+    if (text === undefined) throw new FaultError({ kind: "upstream_failed" });
+    finish(travel);
+    return new Response(text, { headers });
+  }
+  const outlet = openOutlet();
+  travel.pulse.feed(outlet, reply.call.stream ? STREAM_SILENCE : JSON_SILENCE, (why) => {
+    travel.client.abort(why);
+    // Frees whoever waits for this client to read.
+    travel.ctx.waitUntil(outlet.cut());
+  });
+  const relaying = relay(travel, walking, reply, outlet);
+  travel.ctx.waitUntil(relaying);
+  return new Response(outlet.readable, { headers });
+}
+
+/** Everything after the status. Never rejects: it runs when nobody waits for it any more. */
+async function relay(
+  travel: Travel,
+  walking: Promise<Walked<Answering> | "client_gone">,
+  reply: Reply,
+  outlet: Outlet,
+): Promise<void> {
+  try {
+    const walked = await walking;
+    if (walked === "client_gone") travel.trace.ended = "client_gone";
+    else if (reply.call.stream) await relayStream(travel, walked, reply, outlet);
+    else {
+      const text = await settleWhole(travel, walked, reply);
+      // The status has gone: a broken transfer is the only honest failure left.
+      if (text === undefined) await outlet.cut();
+      else await outlet.write(encoder.encode(text));
+    }
+    await outlet.close();
+  } catch (error) {
+    const fault: Fault = error instanceof FaultError ? error.fault : { kind: "internal" };
+    travel.trace.ended = fault.kind;
+    if (fault.kind === "internal") logError("relay_failed", error, { id: travel.requestId });
+    await fail(outlet, fault, reply.call.stream);
+  }
+  finish(travel);
+}
+
+async function relayStream(
+  travel: Travel,
+  walked: Walked<Answering>,
+  reply: Reply,
+  outlet: Outlet,
+): Promise<void> {
+  const passed = await pass(walked.answer, outlet, travel.pulse.heard);
+  walked.answer.leave();
+  if (passed.end === "natural") {
+    travel.trace.ended = passed.progress.ended ?? "";
+    return;
+  }
+  // A fetch that breaks because we let go of it is the client's leaving, not the node's failing.
+  const left = departure(travel) ?? (passed.end === "client_gone" ? "client_gone" : undefined);
+  const why = left ?? (passed.end === "cut" ? "node_lost" : "node_failed");
+  travel.trace.ended = why;
+  // Stops the node where the client left, and frees the connection where the node failed.
+  travel.client.abort(left);
+  const { node, ordinal } = walked;
+  await Promise.all([
+    tell(travel, reply.who.account, { ordinal, why, node, next: null }, passed.progress),
+    left === undefined ? fail(outlet, { kind: "overloaded", retryAfterMs: RETRY_AFTER_MS }, true) : undefined,
+  ]);
+}
+
+/** The text of an answer that is not a stream, once it is whole; otherwise the word is said and there is none. */
+async function settleWhole(
+  travel: Travel,
+  walked: Walked<Answering>,
+  reply: Reply,
+): Promise<string | undefined> {
+  const { answer: answering, node, ordinal } = walked;
+  answering.leave();
+  const text = wholeAnswer(answering);
+  travel.trace.ended = answering.progress.ended ?? "node_lost";
+  if (text !== undefined) return text;
+  await tell(
+    travel,
+    reply.who.account,
+    { ordinal, why: "node_failed", node, next: null },
+    answering.progress,
+  );
+  return undefined;
+}
+
+/** A stream gets a last event, never `[DONE]`; an answer that is not one breaks off. */
+async function fail(outlet: Outlet, fault: Fault, stream: boolean): Promise<void> {
+  if (!stream) return outlet.cut();
+  await outlet.write(encoder.encode(faultEvent(fault))).catch(() => undefined);
+  await outlet.close();
+}
+
+function responseHeaders(travel: Travel, reply: Reply, node: LiveNode | undefined): Headers {
+  const headers = new Headers({
+    "content-type": reply.call.stream ? "text/event-stream; charset=utf-8" : "application/json",
+    "cache-control": "no-store",
+    "x-request-id": travel.requestId,
+  });
+  if (node !== undefined) {
+    headers.set("x-sluice-node", node.id);
+    headers.set("x-sluice-region", node.region);
+  }
+  const limit = reply.admitted.requestsPerMinute;
+  if (limit !== null) {
+    headers.set("x-ratelimit-limit-requests", String(limit.max));
+    headers.set("x-ratelimit-remaining-requests", String(limit.remaining));
+    headers.set("x-ratelimit-reset-requests", `${(limit.resetMs / 1_000).toFixed(3)}s`);
+  }
+  return headers;
+}

@@ -1,0 +1,102 @@
+/**
+ * What travels with one request through every step: its id, its clock, the client's signal, and what the log line will
+ * say. The one thing that is filled in on the way is the trace; all else is made at the request's arrival.
+ */
+import type { WordWhy } from "@sluice/protocol/account";
+import { ulid } from "@sluice/protocol/ids";
+import { NEWEST } from "@sluice/protocol/version";
+import type { Principal } from "../auth/authenticate.ts";
+import type { Resolved } from "../core/catalogue.ts";
+import type { Env } from "../core/env.ts";
+import { log } from "../core/log.ts";
+import type { Secrets } from "../core/secrets.ts";
+import type { Saying } from "../dispatch/walk.ts";
+import { sendWord } from "../dispatch/words.ts";
+import type { Progress } from "../relay/progress.ts";
+import { startPulse, type Pulse } from "../relay/pulse.ts";
+import type { Call } from "../wire/call.ts";
+
+/** One request on its way; made at its arrival, read by every step. */
+export type Travel = {
+  readonly env: Env;
+  readonly ctx: ExecutionContext;
+  readonly secrets: Secrets;
+  readonly requestId: string;
+  readonly enteredAtMs: number;
+  readonly client: AbortController;
+  readonly pulse: Pulse;
+  readonly trace: Trace;
+};
+
+/** What the log line says; filled in as the request travels. */
+export type Trace = {
+  account?: string;
+  model?: string;
+  nodes: string[];
+  ended: string;
+  ms: { [step: string]: number };
+};
+
+/** Who asks what of which model: known once the request is parsed. */
+export type Job = { readonly who: Principal; readonly call: Call; readonly wanted: Resolved };
+
+/** Begins a request's travel, and the timer that `finish` stops. */
+export function depart(request: Request, env: Env, ctx: ExecutionContext, secrets: Secrets): Travel {
+  const enteredAtMs = Date.now();
+  const client = new AbortController();
+  request.signal.addEventListener("abort", () => client.abort());
+  return {
+    env,
+    ctx,
+    secrets,
+    requestId: `req_${ulid(enteredAtMs, crypto.getRandomValues(new Uint8Array(16)))}`,
+    enteredAtMs,
+    client,
+    pulse: startPulse(),
+    trace: { nodes: [], ended: "", ms: {} },
+  };
+}
+
+/** How the client left, where it did. */
+export function departure(travel: Travel): Extract<WordWhy, "client_gone" | "client_slow"> | undefined {
+  if (!travel.client.signal.aborted) return undefined;
+  return travel.client.signal.reason === "client_slow" ? "client_slow" : "client_gone";
+}
+
+/** Sends the word that says how an attempt ended; resolves when it is known to have arrived, or is given up. */
+export async function tell(
+  travel: Travel,
+  account: string,
+  saying: Saying,
+  seen: Progress,
+): Promise<"open" | "closed" | "lost"> {
+  const told = sendWord(travel.env, {
+    v: NEWEST,
+    account,
+    request: travel.requestId,
+    ordinal: saying.ordinal,
+    why: saying.why,
+    seenTo: seen.to,
+    prompt: seen.prompt,
+    cached: seen.cached,
+    node: saying.node?.id ?? null,
+    region: saying.node?.region ?? null,
+    next: saying.next,
+  });
+  travel.ctx.waitUntil(told);
+  const state = await told;
+  if (state === "lost") log("word_lost", { id: travel.requestId, ordinal: saying.ordinal, why: saying.why });
+  return state;
+}
+
+export function mark(travel: Travel, step: string): void {
+  travel.trace.ms[step] = Date.now() - travel.enteredAtMs;
+}
+
+/** Once per request, at its very end: stops the timer and writes the one line that says what happened. */
+export function finish(travel: Travel): void {
+  travel.pulse.stop();
+  mark(travel, "end");
+  const { account, model, nodes, ended, ms } = travel.trace;
+  log("request", { id: travel.requestId, account, model, nodes, ended, ms });
+}

@@ -1,0 +1,149 @@
+/** Who is asked next when a node does not answer, and what the account's object gets to hear. */
+import { expect, test } from "vitest";
+import { FaultError, type Fault } from "../../../src/core/fault.ts";
+import type { LiveNode } from "../../../src/core/node.ts";
+import { walk, type Saying, type Steps, type Tried } from "../../../src/dispatch/walk.ts";
+
+const nodes = ["a", "b", "c"].map((id) => ({ id, region: "eu" }) as LiveNode);
+
+type Story = { readonly asked: string[]; readonly said: Saying[]; readonly dropped: string[] };
+
+/** Plays a walk in which each call ends as the script says, by ordinal. */
+function play(
+  script: readonly Tried<string>[],
+  change: Partial<Steps<string>> = {},
+): { story: Story; walked: ReturnType<typeof walk<string>> } {
+  const story: Story = { asked: [], said: [], dropped: [] };
+  const walked = walk(nodes, {
+    promptCeiling: 100,
+    issueByMs: 10_000,
+    nowMs: () => 5_000,
+    waitMs: () => new Promise(() => undefined),
+    drop: (answer) => story.dropped.push(answer),
+    tell: (saying) => {
+      story.said.push(saying);
+      return Promise.resolve("open");
+    },
+    extend: (_, promptCeiling) => Promise.resolve({ ok: true, promptCeiling, heldNanoUsd: 1 }),
+    attempt: (naming, promptCeiling) => {
+      story.asked.push(`${naming.node.id}${naming.ordinal}:${promptCeiling}`);
+      return Promise.resolve(script[naming.ordinal] ?? { kind: "failed", why: "node_lost" });
+    },
+    ...change,
+  });
+  return { story, walked };
+}
+
+async function faultOf(walked: Promise<unknown>): Promise<Fault> {
+  try {
+    await walked;
+  } catch (error) {
+    if (error instanceof FaultError) return error.fault;
+    throw error;
+  }
+  throw new Error("the walk arrived");
+}
+
+const content = { kind: "content", answer: "answer" } as const;
+const lost = { kind: "failed", why: "node_lost" } as const;
+const busy = { kind: "refused", refusal: { kind: "queue_full", retryAfterMs: 700 } } as const;
+const small = { kind: "refused", refusal: { kind: "hold_too_small", promptTokens: 250 } } as const;
+
+test("the first node that has content answers, and nothing needs to be said", async () => {
+  const { story, walked } = play([content]);
+  expect(await walked).toMatchObject({ answer: "answer", ordinal: 0, node: { id: "a" } });
+  expect(story.said).toEqual([]);
+});
+
+test("a node that is lost is followed by the next, and the books know of both", async () => {
+  const { story, walked } = play([lost, content]);
+  expect(await walked).toMatchObject({ ordinal: 1, node: { id: "b" } });
+  expect(story.said).toEqual([
+    {
+      ordinal: 0,
+      why: "node_lost",
+      node: nodes[0],
+      next: { ordinal: 1, node: "b", region: "eu", issuedAtMs: 5_000 },
+    },
+  ]);
+});
+
+test("no node is asked twice, and at the end the client hears that they failed", async () => {
+  const { story, walked } = play([lost, lost, lost]);
+  expect(await faultOf(walked)).toEqual({ kind: "upstream_failed" });
+  expect(story.asked).toEqual(["a0:100", "b1:100", "c2:100"]);
+  expect(story.said.at(-1)).toMatchObject({ ordinal: 2, why: "node_lost", next: null });
+});
+
+test("when every node is busy the client is told to come back, by the shortest guess", async () => {
+  const { walked } = play([busy, { ...busy, refusal: { kind: "queue_full", retryAfterMs: 300 } }, busy]);
+  expect(await faultOf(walked)).toEqual({ kind: "overloaded", retryAfterMs: 300 });
+});
+
+test("a hold that is too small is extended once, and the same node is asked again", async () => {
+  const { story, walked } = play([small, content]);
+  expect(await walked).toMatchObject({ ordinal: 1, node: { id: "a" } });
+  expect(story.asked).toEqual(["a0:100", "a1:250"]);
+});
+
+test("a hold that cannot be extended is a matter of money, and ends the request", async () => {
+  const refusal = {
+    kind: "insufficient_balance",
+    neededNanoUsd: 5,
+    freeNanoUsd: 1,
+    heldByOthers: false,
+  } as const;
+  const { story, walked } = play([small], { extend: () => Promise.resolve({ ok: false, refusal }) });
+  expect(await faultOf(walked)).toEqual(refusal);
+  expect(story.said).toEqual([{ ordinal: 0, why: "refused", node: nodes[0], next: null }]);
+});
+
+test("what the client got wrong is not tried elsewhere", async () => {
+  const refusal = { kind: "invalid_request", param: "stop", message: "no" } as const;
+  const { story, walked } = play([{ kind: "refused", refusal }]);
+  expect(await faultOf(walked)).toEqual(refusal);
+  expect(story.asked).toHaveLength(1);
+});
+
+test("a client that leaves stops the walk", async () => {
+  const { story, walked } = play([lost, { kind: "client_gone" }]);
+  expect(await walked).toBe("client_gone");
+  expect(story.said.at(-1)).toMatchObject({ ordinal: 1, why: "client_gone", next: null });
+});
+
+test("with no node at all the hold is given back at once", async () => {
+  const said: Saying[] = [];
+  const none = walk<string>([], {
+    promptCeiling: 1,
+    issueByMs: 1,
+    nowMs: () => 0,
+    waitMs: () => Promise.resolve(),
+    drop: () => undefined,
+    tell: (saying) => Promise.resolve(said.push(saying)).then(() => "open"),
+    extend: () => Promise.reject(new Error("not asked")),
+    attempt: () => Promise.reject(new Error("not asked")),
+  });
+  expect(await faultOf(none)).toMatchObject({ kind: "overloaded" });
+  expect(said).toEqual([{ ordinal: 0, why: "no_node", node: null, next: null }]);
+});
+
+test("a second node's answer is not forwarded when the books are closed", async () => {
+  const { story, walked } = play([lost, content], { tell: () => Promise.resolve("closed") });
+  expect(await faultOf(walked)).toEqual({ kind: "upstream_failed" });
+  expect(story.dropped).toEqual(["answer"]);
+});
+
+test("books that are silent hold an answer up for a moment only", async () => {
+  const { walked } = play([lost, content], {
+    tell: () => new Promise(() => undefined),
+    waitMs: () => Promise.resolve(),
+  });
+  expect(await walked).toMatchObject({ ordinal: 1 });
+});
+
+test("no call is issued after its last moment", async () => {
+  const times = [5_000, 10_001];
+  const { story, walked } = play([lost, content], { nowMs: () => times.shift() ?? 10_002 });
+  expect(await faultOf(walked)).toEqual({ kind: "upstream_failed" });
+  expect(story.asked).toEqual(["a0:100"]);
+});
