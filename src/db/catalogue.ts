@@ -15,6 +15,7 @@ import type { Catalogue } from "../core/catalogue.ts";
 import type { Env } from "../core/env.ts";
 import { FaultError } from "../core/fault.ts";
 import { logError } from "../core/log.ts";
+import { within } from "../core/within.ts";
 import { database } from "./database.ts";
 import { catalogueAt, CatalogueSnapshot } from "./price-in-force.ts";
 import { regionsKnown } from "./registry.ts";
@@ -30,6 +31,11 @@ const FRESH_MS = 5_000;
 const SERVE_STALE_MS = 5 * 60_000;
 /** A renewal that has not come back by now is taken for lost, and the next request tries. */
 const LEASE_MS = 2_000;
+/** How long a request waits for a renewal: with something too old to go on with, and with nothing. */
+const RENEWAL_WAIT_MS = 300;
+const FIRST_WAIT_MS = 5_000;
+/** With both stores away nobody tries again before this. */
+const AWAY_RETRY_MS = 2_000;
 /** An unchanged snapshot is written again only when it has become this old: a write to KV costs more than a read. */
 const REWRITE_MS = 10 * 60_000;
 
@@ -38,16 +44,21 @@ const memory: {
   snapshot?: CatalogueSnapshot;
   readAtMs: number;
   leasedUntilMs: number;
+  awayUntilMs: number;
   derived?: { readonly catalogue: Catalogue; readonly fromMs: number; readonly untilMs: number };
-} = { readAtMs: -Infinity, leasedUntilMs: -Infinity };
+} = { readAtMs: -Infinity, leasedUntilMs: -Infinity, awayUntilMs: -Infinity };
 
 /** What is offered now. Throws `storage_unavailable` only where nothing was ever known. */
 export async function readCatalogue(env: Stores, nowMs: number): Promise<Catalogue> {
   const ageMs = nowMs - memory.readAtMs;
-  if (memory.snapshot === undefined || ageMs > SERVE_STALE_MS) await renew(env, nowMs);
-  else if (ageMs > FRESH_MS && nowMs >= memory.leasedUntilMs) {
+  const tooOld = ageMs > SERVE_STALE_MS;
+  const leased = nowMs < memory.leasedUntilMs && !tooOld;
+  if (ageMs > FRESH_MS && !leased && nowMs >= memory.awayUntilMs) {
     memory.leasedUntilMs = nowMs + LEASE_MS;
-    waitUntil(renew(env, nowMs));
+    const renewal = renew(env, nowMs);
+    waitUntil(renewal);
+    if (memory.snapshot === undefined) await within(renewal, FIRST_WAIT_MS);
+    else if (tooOld) await within(renewal, RENEWAL_WAIT_MS);
   }
   if (memory.snapshot === undefined) throw new FaultError({ kind: "storage_unavailable" });
   return derive(memory.snapshot, nowMs);
@@ -65,6 +76,7 @@ function derive(snapshot: CatalogueSnapshot, nowMs: number): Catalogue {
 async function renew(env: Stores, nowMs: number): Promise<void> {
   const found = (await fromKv(env)) ?? (await fromD1(env, nowMs));
   if (found !== undefined) remember(found, nowMs);
+  else if (memory.snapshot !== undefined) memory.awayUntilMs = nowMs + AWAY_RETRY_MS;
 }
 
 function remember(snapshot: CatalogueSnapshot, nowMs: number): void {

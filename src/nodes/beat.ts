@@ -24,7 +24,7 @@ import { callKeysOf, mayCarrySecrets } from "./call-keys.ts";
 import { findNode, readNode, type KnownNode } from "./known-node.ts";
 import { refuse } from "./refuse.ts";
 import { parseJson, readText } from "./signed-body.ts";
-import { within } from "./within.ts";
+import { within } from "../core/within.ts";
 
 /** Receipts do not wait longer than this for the region's object. */
 const REGION_WAIT_MS = 2_000;

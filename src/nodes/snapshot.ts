@@ -15,7 +15,7 @@ import { regionObject, type Env } from "../core/env.ts";
 import { logError } from "../core/log.ts";
 import type { LiveNode } from "../core/node.ts";
 import { SNAPSHOT_SERVES_MS } from "./limits.ts";
-import { within } from "./within.ts";
+import { within } from "../core/within.ts";
 
 /** Younger than this, a snapshot is used as it is. */
 export const SNAPSHOT_FRESH_MS = 1_000;

@@ -1,4 +1,4 @@
-/** A bound on waiting for something that belongs to this request; the work itself is left alone. */
+/** A bound on waiting for work that belongs to this request; the work itself is left alone. */
 
 /** What the work gives, or undefined after `limitMs`. A failure that comes too late goes unheard on purpose. */
 export async function within<T>(work: Promise<T>, limitMs: number): Promise<T | undefined> {

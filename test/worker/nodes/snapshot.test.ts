@@ -1,0 +1,128 @@
+/** What the request path is told of the nodes, how old it may be, and who waits for whom. */
+import { runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { describe, test } from "vitest";
+import { regionObject, type Env } from "../../../src/core/env.ts";
+import { SNAPSHOT_SERVES_MS } from "../../../src/nodes/limits.ts";
+import { liveNodes, SNAPSHOT_FRESH_MS } from "../../../src/nodes/snapshot.ts";
+import { beatOf } from "./support.ts";
+
+type Regions = Pick<Env, "REGIONS">;
+
+let names = 0;
+
+/** A region that this isolate has never asked about, with one node that beat just now. */
+async function regionWith(node: string): Promise<string> {
+  const region = `snapshot-test-${names++}`;
+  const object = regionObject(env, region);
+  await object.put({ id: node, region, url: "https://gpu.example.com", publicKey: "k" });
+  await object.beat(beatOf(node), Date.now());
+  return region;
+}
+
+/** The real objects, with the questions that reach them counted, or swallowed. */
+function watched(answering: "yes" | "never" | "fails" = "yes"): Regions & { asked: number } {
+  const watch = { asked: 0, REGIONS: env.REGIONS };
+  const stub = (id: DurableObjectId) => ({
+    snapshot: () => {
+      watch.asked++;
+      if (answering === "fails") return Promise.reject(new Error("the object is away"));
+      return answering === "never" ? new Promise(() => undefined) : env.REGIONS.get(id).snapshot();
+    },
+  });
+  watch.REGIONS = {
+    idFromName: (name: string) => env.REGIONS.idFromName(name),
+    get: stub,
+  } as unknown as typeof env.REGIONS;
+  return watch;
+}
+
+const NODE = "node_aaaaaaaaaa";
+
+describe("a snapshot", () => {
+  test("is asked for once and then used for a second", async ({ expect }) => {
+    const region = await regionWith(NODE);
+    const objects = watched();
+    const nowMs = Date.now();
+    const first = await liveNodes(objects, [region], nowMs);
+    expect(first).toMatchObject({ nodes: [{ id: NODE, region }], regions: [{ region, ageMs: 0 }] });
+    const second = await liveNodes(objects, [region], nowMs + SNAPSHOT_FRESH_MS);
+    expect(second).toMatchObject({ nodes: [{ id: NODE }], regions: [{ ageMs: SNAPSHOT_FRESH_MS }] });
+    expect(objects.asked).toBe(1);
+    const third = await liveNodes(objects, [region], nowMs + SNAPSHOT_FRESH_MS + 1);
+    expect(third.regions).toEqual([{ region, ageMs: 0 }]);
+    expect(objects.asked).toBe(2);
+  });
+
+  test("of several regions is one list, and a region nobody knows is an empty part of it", async ({
+    expect,
+  }) => {
+    const regions = [await regionWith(NODE), "nobody-knows", await regionWith("node_bbbbbbbbbb")];
+    const view = await liveNodes(env, regions, Date.now());
+    expect(view.nodes.map((node) => node.id)).toEqual([NODE, "node_bbbbbbbbbb"]);
+    expect(view.regions.map((known) => known.region)).toEqual(regions);
+  });
+});
+
+describe("while a region's object is away", () => {
+  test.for(["never", "fails"] as const)(
+    "(it %s) its last snapshot serves, with its age",
+    async (how, { expect }) => {
+      const region = await regionWith(NODE);
+      const nowMs = Date.now();
+      await liveNodes(env, [region], nowMs);
+      const away = watched(how);
+      const later = await liveNodes(away, [region], nowMs + 60_000);
+      expect(later).toMatchObject({ nodes: [{ id: NODE }], regions: [{ region, ageMs: 60_000 }] });
+      // Nobody else waits for it in the next second.
+      await liveNodes(away, [region], nowMs + 60_500);
+      expect(away.asked).toBe(1);
+      const tooLate = await liveNodes(away, [region], nowMs + SNAPSHOT_SERVES_MS + 1);
+      expect(tooLate).toEqual({ nodes: [], regions: [{ region, ageMs: null }] });
+    },
+  );
+
+  test("and nothing was ever known, the answer is empty and soon", async ({ expect }) => {
+    const region = await regionWith(NODE);
+    const view = await liveNodes(watched("never"), [region], Date.now());
+    expect(view).toEqual({ nodes: [], regions: [{ region, ageMs: null }] });
+  });
+});
+
+describe("many requests at once", () => {
+  /** Each runs in an I/O context of its own, as requests do; only memory is shared. */
+  function inRequestsOfTheirOwn<T>(count: number, work: (i: number) => Promise<T>): Promise<T[]> {
+    const contexts = Array.from({ length: count }, (_, i) => regionObject(env, `context-${i}`));
+    return Promise.all(contexts.map((context, i) => runInDurableObject(context, () => work(i))));
+  }
+
+  test("in a fresh isolate all get the nodes", async ({ expect }) => {
+    const region = await regionWith(NODE);
+    const nowMs = Date.now();
+    const views = await inRequestsOfTheirOwn(20, () => liveNodes(env, [region], nowMs));
+    for (const view of views) expect(view.nodes).toMatchObject([{ id: NODE }]);
+  });
+
+  test("ask once when the snapshot has aged, and nobody else waits", async ({ expect }) => {
+    const region = await regionWith(NODE);
+    const nowMs = Date.now();
+    await liveNodes(env, [region], nowMs);
+    const objects = watched();
+    const views = await inRequestsOfTheirOwn(20, () => liveNodes(objects, [region], nowMs + 1_500));
+    for (const view of views) expect(view.nodes).toMatchObject([{ id: NODE }]);
+    expect(objects.asked).toBe(1);
+  });
+
+  test("are not held up by one of them that never comes back", async ({ expect }) => {
+    const region = await regionWith(NODE);
+    const nowMs = Date.now();
+    await liveNodes(env, [region], nowMs);
+    const stuck = inRequestsOfTheirOwn(1, () => liveNodes(watched("never"), [region], nowMs + 1_500));
+    const views = await inRequestsOfTheirOwn(5, (i) => liveNodes(env, [region], nowMs + 1_500 + i));
+    for (const view of views) expect(view.nodes).toMatchObject([{ id: NODE }]);
+    // The lease of the stuck one has run out by then.
+    const after = await liveNodes(env, [region], nowMs + 2_000);
+    expect(after.regions).toEqual([{ region, ageMs: 0 }]);
+    await stuck;
+  });
+});
