@@ -19,7 +19,7 @@ import { z } from "zod";
 import { regionObject, type Env } from "../core/env.ts";
 import { logError } from "../core/log.ts";
 import type { NodeRecord } from "../core/node.ts";
-import { parseSecrets } from "../core/secrets.ts";
+import type { Secrets } from "../core/secrets.ts";
 import { callKeysOf, mayCarrySecrets } from "./call-keys.ts";
 import { findNode, readNode, type KnownNode } from "./known-node.ts";
 import { refuse } from "./refuse.ts";
@@ -46,7 +46,11 @@ type Heard =
 
 const Speaks = z.object({ speaks: VersionRange });
 
-export async function takeBeat(env: Env, request: Request, settle: SettleBeat): Promise<Response> {
+export async function takeBeat(
+  env: Env,
+  request: Request,
+  { secretsOf, settle }: { readonly secretsOf: (env: Env) => Secrets; readonly settle: SettleBeat },
+): Promise<Response> {
   const receivedAtMs = Date.now();
   const nodeId = NodeId.safeParse(request.headers.get(NODE_HEADER));
   const signature = request.headers.get(SIGNATURE_HEADER);
@@ -75,7 +79,8 @@ export async function takeBeat(env: Env, request: Request, settle: SettleBeat): 
   const heard = await hear(env, node, beat, receivedAtMs);
   const current = heard.kind === "heard" || heard.kind === "away";
   const settled = await settleSafely(env, settle, node, current ? beat : { ...beat, renew: [] });
-  const callKeys = current && mayCarrySecrets(request, env) ? await callKeysDue(env, beat) : undefined;
+  const callKeys =
+    current && mayCarrySecrets(request, env) ? await callKeysDue(secretsOf(env), beat) : undefined;
   const reply: BeatReply = {
     v,
     edgeTimeMs: Date.now(),
@@ -99,8 +104,7 @@ function answer(reply: BeatReply, heard: Heard): Response {
 }
 
 /** The node's call keys, where it lacks the one the edge would rather use. */
-async function callKeysDue(env: Env, beat: Beat): Promise<CallKeyList | undefined> {
-  const secrets = parseSecrets(env.SLUICE_SECRETS);
+async function callKeysDue(secrets: Secrets, beat: Beat): Promise<CallKeyList | undefined> {
   if (beat.callKeyIds.includes(secrets.current)) return undefined;
   return callKeysOf(secrets, beat.node);
 }

@@ -13,7 +13,7 @@ import { importPublicKey, verifyText } from "@sluice/protocol/sign";
 import { negotiate, SPOKEN } from "@sluice/protocol/version";
 import { z } from "zod";
 import { regionObject, type Env } from "../core/env.ts";
-import { parseSecrets } from "../core/secrets.ts";
+import type { Secrets } from "../core/secrets.ts";
 import { publishCatalogue } from "../db/catalogue.ts";
 import { claimJoinToken, type Claim } from "../db/registry.ts";
 import { callKeysOf, mayCarrySecrets } from "./call-keys.ts";
@@ -31,7 +31,11 @@ const TOKEN_REFUSALS: { readonly [Why in Exclude<Claim, { ok: true }>["why"]]: s
   removed: "the node of this join token was removed; make a new one",
 };
 
-export async function takeEnrol(env: Env, request: Request): Promise<Response> {
+export async function takeEnrol(
+  env: Env,
+  request: Request,
+  { secretsOf }: { readonly secretsOf: (env: Env) => Secrets },
+): Promise<Response> {
   if (!mayCarrySecrets(request, env)) return refuse("insecure", "enrol over https: the answer holds secrets");
   const body = await readText(request, ENROL_BYTES_MAX);
   if (!body.ok)
@@ -65,7 +69,7 @@ export async function takeEnrol(env: Env, request: Request): Promise<Response> {
     node: node.id,
     region: node.region,
     edgeTimeMs: Date.now(),
-    callKeys: await callKeysOf(parseSecrets(env.SLUICE_SECRETS), node.id),
+    callKeys: await callKeysOf(secretsOf(env), node.id),
   };
   return Response.json(answer, { headers: { "cache-control": "no-store" } });
 }

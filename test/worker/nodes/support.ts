@@ -8,10 +8,12 @@ import { ENROL_PATH, EnrolAnswer } from "@sluice/protocol/enrol";
 import { ulid } from "@sluice/protocol/ids";
 import { signText, type Domain } from "@sluice/protocol/sign";
 import { env } from "cloudflare:workers";
+import { Hono } from "hono";
 import type { Env } from "../../../src/core/env.ts";
 import { insertJoinToken } from "../../../src/db/registry.ts";
 import type { SettleBeat } from "../../../src/nodes/beat.ts";
-import { nodeRoutes } from "../../../src/nodes/routes.ts";
+import { parseSecrets } from "../../../src/core/secrets.ts";
+import { nodesApp } from "../../../src/nodes/app.ts";
 
 /** What the routes handed over to be settled, newest last. */
 export const settled: { node: string; receipts: number; renewals: number }[] = [];
@@ -24,6 +26,12 @@ export const recordSettlement: SettleBeat = async (_env, node, _publicKey, beat)
 
 export const RECEIPT = { body: "{}", sig: "AA" };
 export const RENEWAL = { ticket: "t1:AA", position: 3 };
+
+const secretsOf = (bindings: Env) => parseSecrets(bindings.SLUICE_SECRETS);
+const app = new Hono<{ Bindings: Env }>().route(
+  "/node/v1",
+  nodesApp({ secretsOf, settle: recordSettlement }),
+);
 
 export type Machine = { readonly publicKey: string; readonly privateKey: CryptoKey };
 
@@ -63,7 +71,7 @@ async function post(path: string, by: Machine, body: string, sent: Sent): Promis
     body,
     headers: { [SIGNATURE_HEADER]: signature, ...sent.headers },
   });
-  return nodeRoutes(recordSettlement).fetch(request, { ...env, ...sent.env });
+  return app.fetch(request, { ...env, ...sent.env });
 }
 
 export function enrol(by: Machine, token: string, sent: Sent = {}): Promise<Response> {
