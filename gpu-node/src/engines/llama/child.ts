@@ -1,0 +1,185 @@
+/**
+ * The engine's process: llama.cpp lives here alone, because it aborts where others throw. Forked by supervisor.ts; the
+ * first message says what to load, the answer is `ready` or `bad`. Ends itself when the parent is gone (the channel
+ * closes) and at the first error it does not understand: a fresh process is the only state known to be good.
+ */
+import { readGgufFile } from "../../weights/gguf-header.ts";
+import { encodeSegments } from "./encode.ts";
+import { type Loaded, load } from "./load.ts";
+import { type EncodeMessage, type FromChild, type RunMessage, type TaskEvent, ToChild } from "./messages.ts";
+import { pickTemplate } from "./pick-template.ts";
+import { LlamaRun, type Slot } from "./run.ts";
+import { spellingsPattern } from "./segments.ts";
+import { SlotTable } from "./slot-table.ts";
+import { StepLoop } from "./step-loop.ts";
+import { type Vocabulary, readVocabulary } from "./vocabulary.ts";
+
+const EXIT_FATAL = 70;
+
+type Engine = {
+  run(task: RunMessage): void;
+  stop(task: number): void;
+  encode(message: EncodeMessage): Promise<void>;
+};
+
+let engine: Engine | undefined;
+
+process.on("disconnect", () => process.exit(0));
+process.on("uncaughtException", fatal);
+process.on("unhandledRejection", fatal);
+// Ctrl-C reaches the whole foreground group; the parent finishes its work first and then closes the channel.
+process.on("SIGINT", () => undefined);
+
+process.on("message", (raw) => {
+  const message = ToChild.parse(raw);
+  switch (message.kind) {
+    case "load":
+      start(message).catch((error: unknown) => {
+        send({ kind: "bad", reason: reasonOf(error) });
+        // Ends when the message is out: what is left open is only the channel.
+        process.disconnect();
+      });
+      break;
+    case "run":
+      engine?.run(message);
+      break;
+    case "stop":
+      engine?.stop(message.task);
+      break;
+    case "encode":
+      engine?.encode(message).catch(fatal);
+      break;
+  }
+});
+
+async function start(message: Extract<ToChild, { kind: "load" }>): Promise<void> {
+  const loaded = await load(message, (line) => send({ kind: "log", line }));
+  const { model } = loaded;
+  const endTokens: number[] = [];
+  const controlTokens: number[] = [];
+  for (const id of model.iterateAllTokens()) {
+    if (model.isEogToken(id)) endTokens.push(id);
+    if (model.getTokenAttributes(id).control) controlTokens.push(id);
+  }
+  const vocabulary = readVocabulary(readGgufFile(message.weightsPath), [...endTokens, ...controlTokens]);
+  const pieces = piecesOf(loaded, vocabulary);
+  engine = createEngine(loaded, vocabulary, { slots: message.slots, endTokens: new Set(endTokens) });
+  const { backend, contextTokens } = loaded;
+  send({
+    kind: "ready",
+    backend,
+    contextTokens,
+    endTokens,
+    controlTokens,
+    ...(pieces === undefined ? {} : { pieces }),
+  });
+}
+
+function createEngine(
+  { model, context, contextTokens, chunkTokens }: Loaded,
+  vocabulary: Vocabulary,
+  limits: { slots: number; endTokens: ReadonlySet<number> },
+): Engine {
+  let outbox: TaskEvent[] = [];
+  const flush = (): void => {
+    if (outbox.length > 0) send({ kind: "events", events: outbox });
+    outbox = [];
+  };
+  const report = (event: TaskEvent): void => {
+    outbox.push(event);
+  };
+  const runs = new Map<number, LlamaRun>();
+  const loop = new StepLoop(chunkTokens, { afterTurn: flush, fatal });
+  const slots: Slot[] = Array.from({ length: limits.slots }, () => ({
+    sequence: context.getSequence(),
+    busy: false,
+    tag: "",
+    tokens: [],
+    usedAt: 0,
+  }));
+  const table = new SlotTable(slots, (task, slot) => {
+    const run = new LlamaRun(task, slot, {
+      contextTokens,
+      endTokens: limits.endTokens,
+      report,
+      release: (freed) => {
+        runs.delete(task.task);
+        table.release(freed);
+      },
+    });
+    runs.set(task.task, run);
+    loop.add(run);
+  });
+  const template = pickTemplate(vocabulary);
+  const encoder = {
+    tokenize: (text: string, special: boolean) =>
+      vocabulary.byteLevel
+        ? model.tokenize(text, special)
+        : model.tokenize(text, special, "trimLeadingSpace"),
+    special: vocabulary.special,
+    spellings: spellingsPattern(vocabulary.spellings.keys()),
+    bos: vocabulary.addBos ? vocabulary.bos : undefined,
+  };
+  const refuse = (task: number, reason: string): void => {
+    report({ kind: "refused", task, reason });
+    flush();
+  };
+  return {
+    run: (task) => {
+      if (task.prompt.length === 0) refuse(task.task, "The prompt has no tokens.");
+      else if (task.prompt.length >= contextTokens) {
+        refuse(task.task, `The prompt has ${task.prompt.length} tokens; the context holds ${contextTokens}.`);
+      } else if (![...task.prompt, ...task.delivered].every((id) => id < vocabulary.size)) {
+        refuse(task.task, `A token id is outside the vocabulary of ${vocabulary.size}.`);
+      } else if (!table.ask(task)) refuse(task.task, "Too many tasks wait for a slot.");
+    },
+    stop: (task) => {
+      table.forget(task);
+      const run = runs.get(task);
+      if (run !== undefined) run.stopped = true;
+    },
+    encode: async ({ ask, messages, thinking }) => {
+      try {
+        send({
+          kind: "encoded",
+          ask,
+          tokens: await encodeSegments(template({ messages, thinking }), encoder),
+        });
+      } catch (error) {
+        send({ kind: "unencodable", ask, reason: reasonOf(error) });
+      }
+    },
+  };
+}
+
+/** Token bytes from the tokenizer itself, for vocabularies whose file does not tell them. */
+function piecesOf({ model }: Loaded, vocabulary: Vocabulary): string[] | undefined {
+  if (vocabulary.bytesOf(firstOrdinary(vocabulary)) !== undefined) return undefined;
+  const pieces: string[] = [];
+  for (const id of model.iterateAllTokens()) {
+    pieces.push(
+      vocabulary.special.has(id) ? "" : Buffer.from(model.detokenize([id], false), "utf8").toString("base64"),
+    );
+  }
+  return pieces;
+}
+
+function firstOrdinary(vocabulary: Vocabulary): number {
+  for (let id = 0; id < vocabulary.size; id++) if (!vocabulary.special.has(id)) return id;
+  return 0;
+}
+
+function send(message: FromChild): void {
+  if (process.connected) process.send?.(message);
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function fatal(error: unknown): void {
+  process.stderr.write(
+    `engine: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+  );
+  process.exit(EXIT_FATAL);
+}

@@ -1,0 +1,259 @@
+/**
+ * The `llama` engine: any GGUF file, run by llama.cpp in a child process. This half lives in the node's process: it
+ * checks the file before llama.cpp sees it, hands tasks over, turns ids into bytes, and fails every running task at
+ * once when the child dies. It never blocks and never touches native code, so no model can take the node down.
+ */
+import { readGgufFile } from "../../weights/gguf-header.ts";
+import { checkWeights } from "../../weights/check-weights.ts";
+import { digestWeights } from "../../weights/digest.ts";
+import {
+  type ChatPrompt,
+  type Engine,
+  type EngineEvent,
+  EngineFault,
+  type EngineInfo,
+  type Task,
+  type Token,
+} from "../engine.ts";
+import { EventQueue } from "./event-queue.ts";
+import type { FromChild, Gpu, ReadyMessage, TaskEvent } from "./messages.ts";
+import { Supervisor } from "./supervisor.ts";
+import { defaultThreads } from "./threads.ts";
+import { type Vocabulary, readVocabulary } from "./vocabulary.ts";
+
+export const SLOTS_DEFAULT = 8;
+const FEATURES = ["resume", "seed"] as const;
+const SEED_SPAN = 2 ** 32;
+
+export type LlamaEngineOptions = {
+  /** The model's id, as calls name it. */
+  readonly model: string;
+  /** A GGUF file; of a sharded model the first shard. */
+  readonly weightsPath: string;
+  readonly slots?: number;
+  /** Per slot; memory is slots times this. Default: what the model was trained for, up to 8,192. */
+  readonly contextTokens?: number;
+  /** "auto": the best backend installed. */
+  readonly gpu?: Gpu;
+  /** Default: physical cores less one. More is many times slower, not faster. */
+  readonly threads?: number;
+  /** Where digests of large files are remembered. */
+  readonly cacheDir?: string;
+  readonly log?: (line: string) => void;
+};
+
+export type LlamaEngine = Engine & {
+  /** Of the child; undefined while there is none. */
+  readonly pid: number | undefined;
+};
+
+/** Resolves when the engine is ready; throws EngineFault("bad_model") with what is wrong and what to do. */
+export async function createLlamaEngine(options: LlamaEngineOptions): Promise<LlamaEngine> {
+  checkWeights(options.weightsPath);
+  const digest = await digestWeights(options.weightsPath, options.cacheDir);
+  const engine = new ChildEngine(options, digest);
+  await engine.start();
+  return engine;
+}
+
+type Asked = { resolve(tokens: readonly number[]): void; reject(error: unknown): void };
+
+class ChildEngine implements LlamaEngine {
+  readonly #options: LlamaEngineOptions;
+  readonly #digest: string;
+  readonly #supervisor: Supervisor;
+  readonly #tasks = new Map<number, EventQueue>();
+  readonly #asked = new Map<number, Asked>();
+  #vocabulary: Vocabulary | undefined;
+  #pieces: readonly Uint8Array[] | undefined;
+  #info: EngineInfo | undefined;
+  #lastId = 0;
+
+  constructor(options: LlamaEngineOptions, digest: string) {
+    this.#options = options;
+    this.#digest = digest;
+    const { weightsPath, contextTokens } = options;
+    const log = options.log ?? (() => undefined);
+    this.#supervisor = new Supervisor(
+      {
+        kind: "load",
+        weightsPath,
+        gpu: options.gpu ?? "auto",
+        slots: options.slots ?? SLOTS_DEFAULT,
+        threads: options.threads ?? defaultThreads(),
+        ...(contextTokens === undefined ? {} : { contextTokens }),
+      },
+      {
+        ready: (message) => this.#becomeReady(message),
+        message: (message) => this.#receive(message),
+        died: (fault) => this.#failAll(fault),
+        log,
+        mayRestart: async () => {
+          const now = await digestWeights(weightsPath, options.cacheDir);
+          return now === digest
+            ? undefined
+            : "the weights on disk have changed: start the node anew to serve them";
+        },
+      },
+    );
+  }
+
+  async start(): Promise<void> {
+    await this.#supervisor.start();
+  }
+
+  get info(): EngineInfo {
+    if (this.#info === undefined) throw new EngineFault("engine_died", "The engine has not been ready yet.");
+    return this.#info;
+  }
+
+  get ready(): boolean {
+    return this.#supervisor.ready;
+  }
+
+  get pid(): number | undefined {
+    return this.#supervisor.pid;
+  }
+
+  encodeChat(prompt: ChatPrompt): Promise<readonly number[]> {
+    return new Promise((resolve, reject) => {
+      if (!this.ready) {
+        reject(notReady());
+        return;
+      }
+      const ask = this.#nextId();
+      this.#asked.set(ask, { resolve, reject });
+      const messages = prompt.messages.map(({ role, content }) => ({ role, content }));
+      this.#supervisor.send({ kind: "encode", ask, messages, thinking: prompt.thinking });
+    });
+  }
+
+  decode(tokens: readonly number[]): Promise<readonly Token[]> {
+    return Promise.resolve(tokens.map((id) => this.#token(id)));
+  }
+
+  async *generate(task: Task, signal: AbortSignal): AsyncGenerator<EngineEvent, void, void> {
+    signal.throwIfAborted();
+    if (!this.ready) throw notReady();
+    const id = this.#nextId();
+    const events = new EventQueue();
+    const abort = (): void => events.fail(signal.reason);
+    signal.addEventListener("abort", abort, { once: true });
+    this.#tasks.set(id, events);
+    const { temperature, topP, seed = Math.floor(Math.random() * SEED_SPAN) } = task.sampling;
+    const { outputTokensMax, tag } = task;
+    const [prompt, delivered] = [[...task.prompt], [...task.delivered]];
+    this.#supervisor.send({
+      kind: "run",
+      task: id,
+      prompt,
+      delivered,
+      outputTokensMax,
+      temperature,
+      topP,
+      seed,
+      tag,
+    });
+    let ended = false;
+    try {
+      while (!ended) {
+        const event = await events.next();
+        ended = event.kind === "end";
+        yield event;
+      }
+    } finally {
+      signal.removeEventListener("abort", abort);
+      this.#tasks.delete(id);
+      if (!ended) this.#supervisor.send({ kind: "stop", task: id });
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#supervisor.close();
+    this.#failAll(new EngineFault("engine_died", "The engine was closed."));
+  }
+
+  #becomeReady(message: ReadyMessage): void {
+    const { backend, contextTokens, endTokens, controlTokens, pieces } = message;
+    const header = readGgufFile(this.#options.weightsPath);
+    const vocabulary = readVocabulary(header, [...endTokens, ...controlTokens]);
+    this.#vocabulary = vocabulary;
+    this.#pieces = pieces?.map((piece) => Buffer.from(piece, "base64"));
+    this.#info = {
+      model: this.#options.model,
+      weights: this.#digest,
+      contextTokens,
+      slots: this.#options.slots ?? SLOTS_DEFAULT,
+      backend,
+      features: vocabulary.think === undefined ? FEATURES : [...FEATURES, "thinking"],
+      endTokens,
+      ...(vocabulary.think === undefined ? {} : { think: vocabulary.think }),
+    };
+  }
+
+  #receive(message: FromChild): void {
+    switch (message.kind) {
+      case "events":
+        for (const event of message.events) this.#deliver(event);
+        return;
+      case "encoded":
+        this.#asked.get(message.ask)?.resolve(message.tokens);
+        this.#asked.delete(message.ask);
+        return;
+      case "unencodable":
+        this.#asked.get(message.ask)?.reject(new EngineFault("unsupported", message.reason));
+        this.#asked.delete(message.ask);
+        return;
+      case "log":
+        this.#options.log?.(message.line);
+        return;
+      case "ready":
+      case "bad":
+        return;
+    }
+  }
+
+  #deliver(event: TaskEvent): void {
+    // A task whose caller has gone is still reported on until the child has heard of it.
+    const queue = this.#tasks.get(event.task);
+    if (queue === undefined) return;
+    switch (event.kind) {
+      case "started":
+        queue.push({ kind: "started", cached: event.cached });
+        return;
+      case "evaluated":
+        queue.push({ kind: "evaluated", promptTokens: event.promptTokens });
+        return;
+      case "tokens":
+        queue.push({ kind: "tokens", tokens: event.ids.map((id) => this.#token(id)) });
+        return;
+      case "end":
+        queue.push({ kind: "end", why: event.why });
+        return;
+      case "refused":
+        queue.fail(new EngineFault("unsupported", event.reason));
+        return;
+    }
+  }
+
+  #failAll(fault: EngineFault): void {
+    for (const queue of this.#tasks.values()) queue.fail(fault);
+    for (const asked of this.#asked.values()) asked.reject(fault);
+    this.#tasks.clear();
+    this.#asked.clear();
+  }
+
+  #token(id: number): Token {
+    const bytes = this.#vocabulary?.bytesOf(id) ?? this.#pieces?.[id] ?? new Uint8Array();
+    return { id, bytes };
+  }
+
+  #nextId(): number {
+    this.#lastId += 1;
+    return this.#lastId;
+  }
+}
+
+function notReady(): EngineFault {
+  return new EngineFault("engine_died", "The engine is starting.");
+}

@@ -1,0 +1,83 @@
+/**
+ * What the engine's child process and its supervisor say to each other, validated on both sides: they are two builds
+ * of the same file only as long as nobody restarts one of them in the middle of a deployment.
+ * Token ids travel, never text or bytes: the parent knows the vocabulary from the file. The child sends one `events`
+ * message per decode step for all tasks together.
+ */
+import { z } from "zod";
+
+const Count = z.int().min(0);
+const Ids = z.array(Count);
+
+export const Gpu = z.union([
+  z.literal("auto"),
+  z.literal("cuda"),
+  z.literal("vulkan"),
+  z.literal("metal"),
+  z.literal(false),
+]);
+export type Gpu = z.infer<typeof Gpu>;
+
+export const ToChild = z.discriminatedUnion("kind", [
+  z.object({
+    kind: z.literal("load"),
+    weightsPath: z.string(),
+    gpu: Gpu,
+    slots: z.int().min(1),
+    /** Undefined: what the model was trained for, up to a limit. */
+    contextTokens: z.int().min(1).optional(),
+    threads: z.int().min(1),
+  }),
+  z.object({
+    kind: z.literal("run"),
+    task: Count,
+    prompt: Ids,
+    delivered: Ids,
+    outputTokensMax: Count,
+    temperature: z.number().min(0),
+    topP: z.number().min(0).max(1),
+    seed: z.number(),
+    tag: z.string(),
+  }),
+  z.object({ kind: z.literal("stop"), task: Count }),
+  z.object({
+    kind: z.literal("encode"),
+    ask: Count,
+    messages: z.array(z.object({ role: z.enum(["system", "user", "assistant"]), content: z.string() })),
+    thinking: z.boolean(),
+  }),
+]);
+export type ToChild = z.infer<typeof ToChild>;
+export type LoadMessage = Extract<ToChild, { kind: "load" }>;
+export type RunMessage = Extract<ToChild, { kind: "run" }>;
+export type EncodeMessage = Extract<ToChild, { kind: "encode" }>;
+
+export const TaskEvent = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("started"), task: Count, cached: Count }),
+  z.object({ kind: z.literal("evaluated"), task: Count, promptTokens: Count }),
+  z.object({ kind: z.literal("tokens"), task: Count, ids: Ids }),
+  z.object({ kind: z.literal("end"), task: Count, why: z.enum(["stop", "length"]) }),
+  z.object({ kind: z.literal("refused"), task: Count, reason: z.string() }),
+]);
+export type TaskEvent = z.infer<typeof TaskEvent>;
+
+export const FromChild = z.discriminatedUnion("kind", [
+  z.object({
+    kind: z.literal("ready"),
+    backend: z.string(),
+    contextTokens: z.int().min(1),
+    endTokens: Ids,
+    /** Ids the engine treats as control tokens, whatever the file's types say. */
+    controlTokens: Ids,
+    /** Base64 by id, where the file alone does not tell a token's bytes. */
+    pieces: z.array(z.string()).optional(),
+  }),
+  /** Loading failed, with the loader's words. The child exits. */
+  z.object({ kind: z.literal("bad"), reason: z.string() }),
+  z.object({ kind: z.literal("events"), events: z.array(TaskEvent) }),
+  z.object({ kind: z.literal("encoded"), ask: Count, tokens: Ids }),
+  z.object({ kind: z.literal("unencodable"), ask: Count, reason: z.string() }),
+  z.object({ kind: z.literal("log"), line: z.string() }),
+]);
+export type FromChild = z.infer<typeof FromChild>;
+export type ReadyMessage = Extract<FromChild, { kind: "ready" }>;

@@ -1,0 +1,16 @@
+import { describeEngineContract } from "../engine-contract.ts";
+import { openLlama } from "./weights-under-test.ts";
+
+describeEngineContract("llama", async () => {
+  const engine = await openLlama({ slots: 4, contextTokens: 1_024 });
+  return {
+    engine,
+    // Cut off from its answer's end by the ceiling in every test that uses it.
+    longQuestion: "Count from one to one hundred in words, one number after the other, and then back again.",
+    shortQuestion: "What is 2 + 3?",
+    deadlyQuestion: "Count from one to one hundred in words.",
+    kill: () => {
+      if (engine.pid !== undefined) process.kill(engine.pid, "SIGKILL");
+    },
+  };
+});
