@@ -86,6 +86,8 @@ export const usageEvents = sqliteTable(
     completionTokens: integer().notNull(),
     reasoningTokens: integer().notNull(),
     costNanoUsd: integer().notNull(),
+    /** What this revision took from the balance: the ledger's entries are sums of these. */
+    chargedNanoUsd: integer().notNull(),
     writeOffNanoUsd: integer().notNull(),
     priceId: text().notNull(),
     weights: text().notNull(),

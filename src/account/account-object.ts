@@ -1,0 +1,280 @@
+/**
+ * One Durable Object per account: the single place where its money is decided. Every admission, extension, word and
+ * receipt of the account passes through here, and books.ts keeps the sums.
+ *
+ * All state is in SQLite; memory repeats it (books.ts), and an eviction or a crash loses only rate buckets and who was
+ * waiting. Changes run in turns, one commit each (group-commit.ts); the output gate lets no answer out before its turn
+ * is on disk. The alarm is idempotent: it reviews the holds that are due and sends events that D1 has not confirmed.
+ *
+ * The surprising choice: a fresh event is sent by a timer, not by the alarm. Setting an alarm writes a row; the timer
+ * writes none. Should the object die before it rings, the alarm that every admission stands under sends the event.
+ */
+import type {
+  AdmitAsk,
+  AdmitVerdict,
+  ExtendAsk,
+  ExtendVerdict,
+  SettleAnswer,
+  SettleAsk,
+  Word,
+  WordAck,
+} from "@sluice/protocol/account";
+import type { AttemptName } from "@sluice/protocol/beat";
+import { DurableObject } from "cloudflare:workers";
+import type { AccountSettings, AccountStatus, KeySettings } from "../core/account.ts";
+import { assert } from "../core/assert.ts";
+import type { AccountRpc, Env } from "../core/env.ts";
+import { logError } from "../core/log.ts";
+import type { Bucket } from "./bucket.ts";
+import { Books } from "./books.ts";
+import { parseClocks, type Clocks } from "./clocks.ts";
+import { GroupCommit } from "./group-commit.ts";
+import { Line, type Waiting } from "./line.ts";
+import { Outbox } from "./outbox.ts";
+import { askPromises } from "./promises.ts";
+import { configured, keyed } from "./settings.ts";
+import { Store } from "./store.ts";
+import { askedSinceMs, isStrikable, struckOut } from "./strike.ts";
+
+/** Holds looked at in one alarm; the rest follows in the next, a moment later. */
+const REVIEWS_MAX = 200;
+const AGAIN_MS = 50;
+
+export class AccountObject extends DurableObject<Env> implements AccountRpc {
+  readonly #clocks: Clocks;
+  readonly #store: Store;
+  readonly #outbox: Outbox;
+  readonly #buckets = new Map<string, Bucket>();
+  readonly #line = new Line<AdmitAsk>();
+  readonly #group: GroupCommit;
+  #books: Books;
+  /** When the alarm rings; null where none is set. */
+  #alarmAtMs: number | null = null;
+  #sendTimer: number | null = null;
+  #lineTimer: number | null = null;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.#clocks = parseClocks(env);
+    this.#store = new Store(ctx.storage.sql);
+    this.#outbox = new Outbox(this.#store, env.EVENTS);
+    this.#books = new Books(this.#store, this.#clocks, this.#buckets);
+    this.#group = new GroupCommit({
+      together: (changes) => this.#together(changes),
+      committed: () => ctx.storage.sync(),
+    });
+    void ctx.blockConcurrencyWhile(async () => {
+      this.#alarmAtMs = await ctx.storage.getAlarm();
+    });
+    if (this.#books.account !== undefined) this.#sendSoon();
+  }
+
+  /* ---- what Workers ask ------------------------------------------------------------------------------------- */
+
+  async admit(ask: AdmitAsk): Promise<AdmitVerdict> {
+    return new Promise((answer) => {
+      const untilMs = Date.now() + this.#clocks.admitWaitMs;
+      const waiting: Waiting<AdmitAsk> = { ask, key: ask.key.id, untilMs, answer };
+      this.#line.join(waiting);
+      // The turn serves the line; this only asks for one.
+      this.#group
+        .run(() => undefined)
+        .catch((error: unknown) => {
+          logError("admission_failed", error, { account: ask.account });
+          this.#line.leave(waiting);
+          answer({ ok: false, refusal: { kind: "storage_unavailable" } });
+        });
+    });
+  }
+
+  async extend(ask: ExtendAsk): Promise<ExtendVerdict> {
+    return this.#group.run(() => this.#books.extend(ask, Date.now()));
+  }
+
+  async word(word: Word): Promise<WordAck> {
+    return this.#group.run(() => this.#books.word(word, Date.now()));
+  }
+
+  async settle(ask: SettleAsk): Promise<SettleAnswer> {
+    return this.#group.run(() => {
+      const nowMs = Date.now();
+      for (const receipt of ask.receipts) this.#books.receipt(receipt, nowMs);
+      for (const renewal of ask.renew) this.#books.renew(renewal, nowMs);
+      return {
+        acks: ask.receipts.map(({ receipt }) => nameOf(receipt)),
+        renewed: ask.renew.map(nameOf),
+      };
+    });
+  }
+
+  async applied(through: number): Promise<void> {
+    await this.#group.run(() => {
+      this.#books.appliedSeq = through;
+      this.#store.dropEvents(this.#books.appliedSeq, Date.now() - this.#clocks.logKeepMs);
+    });
+  }
+
+  /* ---- what an operator sets -------------------------------------------------------------------------------- */
+
+  async configure(settings: AccountSettings): Promise<void> {
+    const salt = crypto.getRandomValues(new Uint8Array(16));
+    await this.#group.run(() => this.#books.change(configured(this.#books.account, settings, salt)));
+  }
+
+  async putKey(key: KeySettings): Promise<void> {
+    await this.#group.run(() => {
+      assert(this.#books.account !== undefined, "a key belongs to an account that exists");
+      this.#books.putKey(keyed(key, this.#books.key(key.id)));
+    });
+  }
+
+  async revokeKey(keyId: string): Promise<boolean> {
+    return this.#group.run(() => {
+      const key = this.#books.key(keyId);
+      if (key === undefined) return false;
+      // The first revocation is the one that is remembered.
+      if (key.revokedAtMs === null) this.#books.putKey({ ...key, revokedAtMs: Date.now() });
+      return true;
+    });
+  }
+
+  async credit(credit: {
+    creditId: string;
+    amountNanoUsd: number;
+    note: string;
+  }): Promise<{ balanceNanoUsd: number }> {
+    return this.#group.run(() => {
+      this.#books.credit(credit, Date.now());
+      return { balanceNanoUsd: this.#books.account?.balanceNanoUsd ?? 0 };
+    });
+  }
+
+  async status(): Promise<AccountStatus | null> {
+    const account = this.#books.account;
+    if (account === undefined) return null;
+    const holds = this.#store.countHolds();
+    return {
+      account: account.account,
+      name: account.name,
+      suspended: account.suspended,
+      balanceNanoUsd: account.balanceNanoUsd,
+      heldNanoUsd: this.#books.heldNanoUsd,
+      holdsOpen: holds.open,
+      holdsPending: holds.waiting,
+      eventsUnprojected: account.lastSeq - this.#books.appliedSeq,
+      lastSeq: account.lastSeq,
+    };
+  }
+
+  /** Rows written since the object woke: what tests of cost read. */
+  get rowsWritten(): number {
+    return this.#store.rowsWritten;
+  }
+
+  /* ---- turns ------------------------------------------------------------------------------------------------ */
+
+  #together(changes: () => void): void {
+    const nowMs = Date.now();
+    try {
+      const { served, finished } = this.ctx.storage.transactionSync(() => {
+        changes();
+        const served = this.#line.serve(nowMs, (ask) => this.#books.admit(ask, nowMs));
+        return { served, finished: this.#books.finishTurn() };
+      });
+      this.#line.keep(served);
+      if (finished.dueAtMs !== null) this.#wakeBy(finished.dueAtMs);
+      if (finished.newEvents) {
+        this.#wakeBy(nowMs + this.#clocks.resendMs);
+        this.#sendSoon();
+      }
+      this.#callLineBy(this.#line.nextAtMs);
+    } catch (error) {
+      // Storage has undone the turn; memory has not.
+      this.#books = new Books(this.#store, this.#clocks, this.#buckets);
+      throw error;
+    }
+  }
+
+  /** The admissions that wait are answered when their time is up, though nothing else happens. */
+  #callLineBy(atMs: number | null): void {
+    if (atMs === null || this.#lineTimer !== null) return;
+    this.#lineTimer = setTimeout(
+      () => {
+        this.#lineTimer = null;
+        this.#group.run(() => undefined).catch((error: unknown) => logError("line_failed", error));
+      },
+      Math.max(1, atMs - Date.now()),
+    );
+  }
+
+  #wakeBy(atMs: number): void {
+    if (this.#alarmAtMs !== null && this.#alarmAtMs <= atMs) return;
+    this.#alarmAtMs = atMs;
+    this.ctx.waitUntil(this.ctx.storage.setAlarm(atMs));
+  }
+
+  /* ---- events ----------------------------------------------------------------------------------------------- */
+
+  #sendSoon(): void {
+    if (this.#sendTimer !== null) return;
+    this.#sendTimer = setTimeout(() => {
+      this.#sendTimer = null;
+      // The alarm tries again.
+      this.#send().catch((error: unknown) => logError("projection_failed", error));
+    }, this.#clocks.projectDelayMs);
+  }
+
+  async #send(): Promise<void> {
+    const account = this.#books.account;
+    if (account === undefined) return;
+    const { appliedSeq } = this.#books;
+    const more = await this.#outbox.send(account.account, appliedSeq, Date.now(), this.#clocks.resendMs);
+    if (more) this.#sendSoon();
+  }
+
+  /* ---- the alarm -------------------------------------------------------------------------------------------- */
+
+  override async alarm(): Promise<void> {
+    this.#alarmAtMs = null;
+    const due = this.#store.dueHolds(Date.now(), REVIEWS_MAX);
+    const lapsed = due.filter((hold) => isStrikable(hold, Date.now()));
+    const sinceMs = Math.min(...lapsed.map(askedSinceMs));
+    const promises =
+      lapsed.length === 0
+        ? new Map()
+        : await askPromises(this.env, this.#books.account?.regions ?? null, sinceMs);
+    // Everything is read again in the turn: what came in while the regions were asked counts.
+    await this.#group.run(() => {
+      const nowMs = Date.now();
+      for (const { request } of due) {
+        const hold = this.#store.hold(request);
+        if (hold === undefined) continue;
+        const asked = lapsed.some((asked) => asked.request === request) && isStrikable(hold, nowMs);
+        this.#books.review(request, nowMs, asked ? struckOut(hold, promises) : new Set());
+      }
+      this.#store.dropEvents(this.#books.appliedSeq, nowMs - this.#clocks.logKeepMs);
+    });
+    try {
+      await this.#send();
+    } finally {
+      this.#armAgain(due.length === REVIEWS_MAX);
+    }
+  }
+
+  #armAgain(more: boolean): void {
+    const nowMs = Date.now();
+    const dueAtMs = more ? nowMs : this.#store.nextDueMs();
+    if (dueAtMs !== null) this.#wakeBy(Math.max(dueAtMs, nowMs + AGAIN_MS));
+    const unsent = (this.#books.account?.lastSeq ?? 0) > this.#books.appliedSeq;
+    if (unsent) this.#wakeBy(nowMs + this.#clocks.resendMs);
+    else if (this.#store.hasEvents()) this.#wakeBy(nowMs + this.#clocks.logKeepMs);
+  }
+}
+
+function nameOf(attempt: {
+  readonly request: string;
+  readonly ordinal: number;
+  readonly choice?: number;
+}): AttemptName {
+  return { request: attempt.request, ordinal: attempt.ordinal, choice: attempt.choice ?? 0 };
+}

@@ -1,0 +1,172 @@
+/**
+ * Whether a request is over, and with which numbers. Pure: everything known of it, the clock, and the attempts that are
+ * proved never to have begun (strike.ts) are arguments. DESIGN's "Money, precisely" in code; read `decide` downwards.
+ *
+ * Invariants: the same facts give the same answer, whatever order they came in; nothing is billed beyond the ceilings
+ * the edge set, whatever a receipt claims; a rise of what was billed needs a receipt.
+ *
+ * An attempt is void when it has produced nothing for sure: its word says `refused` or `no_node`, or it was struck out.
+ * The closing attempt is the highest one that is not void, and the bill is its `to`.
+ */
+import type { Certainty, WordWhy } from "@sluice/protocol/account";
+import { isNatural } from "@sluice/protocol/receipt";
+import type { Clocks } from "./clocks.ts";
+import { isRefused, isUnheard, lastWord, type Hold, type KnownReceipt, type KnownWord } from "./facts.ts";
+
+export const NEVER_BEGAN = "never_began";
+/** A pause is this part of the time it has taken so far. */
+const RETRY_PARTS = 2;
+
+export type Numbers = {
+  readonly promptTokens: number;
+  readonly cachedTokens: number;
+  readonly completionTokens: number;
+  readonly reasoningTokens: number;
+};
+
+export type Closing = Numbers & {
+  readonly do: "close";
+  readonly certainty: Exclude<Certainty, "pending" | "reported">;
+  readonly ended: string;
+  readonly weights: string;
+  /** Nothing more can come of this request: it may be forgotten. */
+  readonly final: boolean;
+};
+
+export type Waiting = {
+  readonly do: "wait";
+  readonly state: "open" | "ended" | "pending";
+  readonly untilMs: number;
+};
+
+export type Decision = Closing | Waiting;
+
+const NOTHING: Numbers = { promptTokens: 0, cachedTokens: 0, completionTokens: 0, reasoningTokens: 0 };
+
+function clientLeft(why: WordWhy | undefined): boolean {
+  return why === "client_gone" || why === "client_slow";
+}
+
+export function decide(
+  hold: Hold,
+  nowMs: number,
+  clocks: Clocks,
+  struck: ReadonlySet<number> = new Set(),
+): Decision {
+  const end = lastWord(hold);
+  const highest = hold.attempts.at(-1);
+  const highestStruck = highest !== undefined && struck.has(highest.ordinal);
+  // An answer in one piece that failed on our side was never delivered, whatever a node made of it.
+  if (end !== null && !hold.stream && !clientLeft(end.why)) return closed(NOTHING, "exact", end.why, true);
+
+  const closing = hold.attempts.findLast((attempt) => !isRefused(attempt) && !struck.has(attempt.ordinal));
+  if (closing === undefined) {
+    if (end !== null && !highestStruck) return closed(NOTHING, "exact", end.why, true);
+    // Struck out is proof enough for money; a node that proves us wrong later still corrects the usage.
+    if (highestStruck) return closed(NOTHING, "exact", NEVER_BEGAN, false);
+    return waitFor(hold, end, nowMs, clocks);
+  }
+
+  const { receipt } = closing;
+  if (receipt === null) return waitFor(hold, end, nowMs, clocks);
+  const numbers = fromReceipt(hold, receipt, end);
+  const ended = end?.why ?? closing.word?.why ?? receipt.ended;
+  const known = closing === highest || end !== null || highestStruck;
+  if (known && (isNatural(receipt.ended) || end !== null || highestStruck))
+    return { ...closed(numbers, "exact", ended, !highestStruck), weights: receipt.weights };
+
+  const silentAtMs = lastBeatMs(hold) + clocks.closeWithoutWordMs;
+  if (nowMs >= silentAtMs) return { ...closed(numbers, "exact", ended, false), weights: receipt.weights };
+  // Its receipt is there: no row need say that it is missing, but after its lapse it fills no place any more.
+  const state = nowMs < hold.lapseAtMs ? "open" : "ended";
+  return { do: "wait", state, untilMs: silentAtMs };
+}
+
+/** No receipt of the closing attempt: first the hold lapses, then the wait for the receipt ends. */
+function waitFor(hold: Hold, end: KnownWord | null, nowMs: number, clocks: Clocks): Decision {
+  const giveUpAtMs = (end?.atMs ?? hold.lapseAtMs) + clocks.pendingMaxMs;
+  if (nowMs >= giveUpAtMs) return giveUp(hold, end);
+  const state = stateNow(hold, end, nowMs);
+  if (state !== "pending") return { do: "wait", state, untilMs: Math.min(hold.lapseAtMs, giveUpAtMs) };
+  const closing = hold.attempts.findLast((attempt) => !isRefused(attempt));
+  if (closing === undefined || !isUnheard(hold, closing)) return { do: "wait", state, untilMs: giveUpAtMs };
+  // Perhaps it never began: the nodes are asked again, with growing pauses.
+  const pauseMs = Math.max(clocks.strikeRetryMs, (nowMs - hold.lapseAtMs) / RETRY_PARTS);
+  return { do: "wait", state, untilMs: Math.min(Math.ceil(nowMs + pauseMs), giveUpAtMs) };
+}
+
+function stateNow(hold: Hold, end: KnownWord | null, nowMs: number): Waiting["state"] {
+  if (nowMs >= hold.lapseAtMs) return "pending";
+  return end === null ? "open" : "ended";
+}
+
+function lastBeatMs(hold: Hold): number {
+  return Math.max(...hold.attempts.map((attempt) => attempt.beatAtMs ?? 0));
+}
+
+function closed(numbers: Numbers, certainty: Closing["certainty"], ended: string, final: boolean): Closing {
+  return { do: "close", ...numbers, certainty, ended, weights: "", final };
+}
+
+function fromReceipt(hold: Hold, receipt: KnownReceipt, end: KnownWord | null): Numbers {
+  const natural = isNatural(receipt.ended);
+  const left = clientLeft(end?.why);
+  // No word: whoever was to deliver the answer is gone, and an answer in one piece with it.
+  if (!hold.stream && !natural && !left) return NOTHING;
+  // A client that leaves during the prefill pays what was evaluated; an attempt that failed without a position is ours.
+  if (receipt.to === 0 && !natural && !(left && clientEnding(receipt))) return NOTHING;
+  return bounded(hold, {
+    promptTokens: receipt.prompt,
+    cachedTokens: receipt.cached,
+    completionTokens: receipt.to,
+    reasoningTokens: receipt.reasoning,
+  });
+}
+
+function clientEnding(receipt: KnownReceipt): boolean {
+  return receipt.ended === "client_gone" || receipt.ended === "client_slow";
+}
+
+function bounded(hold: Hold, numbers: Numbers): Numbers {
+  const promptTokens = Math.min(numbers.promptTokens, hold.promptCeiling);
+  const completionTokens = Math.min(numbers.completionTokens, hold.outputCeiling);
+  return {
+    promptTokens,
+    cachedTokens: Math.min(numbers.cachedTokens, promptTokens),
+    completionTokens,
+    reasoningTokens: Math.min(numbers.reasoningTokens, completionTokens),
+  };
+}
+
+/** What can be said without the receipt of the closing attempt: what words saw, and what earlier attempts signed. */
+export function seenSoFar(hold: Hold): Numbers {
+  const words = hold.attempts.flatMap(({ word }) => (word === null ? [] : [word]));
+  const receipts = hold.stream
+    ? hold.attempts.flatMap((attempt) =>
+        attempt.receipt === null || isRefused(attempt) ? [] : [attempt.receipt],
+      )
+    : [];
+  const producing = receipts.find((receipt) => receipt.to > 0);
+  const told = words.find((word) => word.prompt > 0);
+  return bounded(hold, {
+    promptTokens: producing?.prompt ?? told?.prompt ?? 0,
+    cachedTokens: producing?.cached ?? told?.cached ?? 0,
+    completionTokens: Math.max(
+      0,
+      ...words.map((word) => word.seenTo),
+      ...receipts.map((receipt) => receipt.to),
+    ),
+    reasoningTokens: 0,
+  });
+}
+
+function giveUp(hold: Hold, end: KnownWord | null): Closing {
+  const heard = hold.attempts.some((attempt) => attempt.beatAtMs !== null);
+  const seen = seenSoFar(hold);
+  const left = clientLeft(end?.why);
+  const told = hold.attempts.some((attempt) => attempt.word !== null);
+  const ended = end?.why ?? (heard || told ? "node_lost" : NEVER_BEGAN);
+  const undelivered = !hold.stream && !left;
+  const numbers = undelivered || (seen.completionTokens === 0 && !left) ? NOTHING : seen;
+  return closed(numbers, told || seen.completionTokens > 0 ? "estimated" : "unknown", ended, false);
+}

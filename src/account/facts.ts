@@ -1,0 +1,240 @@
+/**
+ * Everything an account knows of one request: what it was admitted for, and of each attempt what words, receipts and
+ * beats have said. Pure. Each `note...` adds one message and may be given it again: what is known already changes
+ * nothing, and no order of arrival changes the sum. close.ts reads the result.
+ *
+ * Invariants: `attempts` is sorted by ordinal and is never empty, because the admission itself names attempt 0; a word
+ * or receipt, once noted, is never replaced by a second one of its ordinal.
+ */
+import type {
+  AdmitAsk,
+  Certainty,
+  CheckedReceipt,
+  ExtendAsk,
+  NextCall,
+  Word,
+  WordWhy,
+} from "@sluice/protocol/account";
+import type { Ending } from "@sluice/protocol/receipt";
+import type { PriceRow } from "@sluice/protocol/ticket";
+
+export type KnownWord = {
+  readonly why: WordWhy;
+  readonly seenTo: number;
+  readonly prompt: number;
+  readonly cached: number;
+  /** The request ended here. */
+  readonly last: boolean;
+  readonly atMs: number;
+};
+
+export type KnownReceipt = {
+  readonly to: number;
+  readonly ended: Ending;
+  readonly prompt: number;
+  readonly cached: number;
+  readonly reasoning: number;
+  readonly weights: string;
+};
+
+export type Attempt = {
+  readonly ordinal: number;
+  readonly node: string | null;
+  readonly region: string | null;
+  /** When its call was issued, where that was told beforehand. */
+  readonly issuedAtMs: number | null;
+  /** The last beat that named it; null where none has. */
+  readonly beatAtMs: number | null;
+  /** As far as it had come by the last beat. */
+  readonly position: number;
+  readonly word: KnownWord | null;
+  readonly receipt: KnownReceipt | null;
+};
+
+/** A request from its admission to the end of its memory. */
+export type Hold = {
+  readonly request: string;
+  readonly key: string;
+  /**
+   * `open` counts against concurrency. `ended`: the client is done, its money waits for the receipt. `pending`: so
+   * long that a row in the history says so. `closed`: nothing is held; a late receipt can still make the usage exact.
+   */
+  readonly state: "open" | "ended" | "pending" | "closed";
+  readonly heldNanoUsd: number;
+  /** What earlier revisions took from the balance, and what they wrote off. */
+  readonly postedNanoUsd: number;
+  readonly writtenOffNanoUsd: number;
+  /** How it was closed; null until it was. */
+  readonly closedAs: Certainty | null;
+  /** The number of the next event of this request. */
+  readonly revision: number;
+  /** When this hold is to be looked at again. */
+  readonly dueAtMs: number;
+  readonly lapseAtMs: number;
+  readonly model: string;
+  readonly stream: boolean;
+  readonly price: PriceRow;
+  readonly promptCeiling: number;
+  readonly outputCeiling: number;
+  readonly extended: boolean;
+  readonly admittedAtMs: number;
+  readonly issueByMs: number;
+  readonly attempts: readonly Attempt[];
+};
+
+const UNHEARD = {
+  node: null,
+  region: null,
+  issuedAtMs: null,
+  beatAtMs: null,
+  position: 0,
+  word: null,
+  receipt: null,
+} as const;
+
+const FIRST_ATTEMPT: Attempt = { ordinal: 0, ...UNHEARD };
+
+export type Grant = Pick<Hold, "outputCeiling" | "heldNanoUsd" | "admittedAtMs" | "issueByMs" | "lapseAtMs">;
+
+export function newHold(ask: AdmitAsk, grant: Grant): Hold {
+  return {
+    ...grant,
+    request: ask.request,
+    key: ask.key.id,
+    state: "open",
+    postedNanoUsd: 0,
+    writtenOffNanoUsd: 0,
+    closedAs: null,
+    revision: 0,
+    dueAtMs: grant.lapseAtMs,
+    model: ask.model,
+    stream: ask.stream,
+    price: ask.price,
+    promptCeiling: ask.promptCeiling,
+    extended: false,
+    attempts: [FIRST_ATTEMPT],
+  };
+}
+
+function attemptOf(hold: Hold, ordinal: number): Attempt | undefined {
+  return hold.attempts.find((attempt) => attempt.ordinal === ordinal);
+}
+
+function withAttempt(hold: Hold, ordinal: number, change: (attempt: Attempt) => Attempt): Hold {
+  const known = attemptOf(hold, ordinal);
+  const changed = change(known ?? { ordinal, ...UNHEARD });
+  if (changed === known) return hold;
+  const others = hold.attempts.filter((attempt) => attempt.ordinal !== ordinal);
+  return { ...hold, attempts: [...others, changed].sort((a, b) => a.ordinal - b.ordinal) };
+}
+
+function noteCall(hold: Hold, call: NextCall): Hold {
+  return withAttempt(hold, call.ordinal, (attempt) =>
+    attempt.issuedAtMs === null
+      ? { ...attempt, node: call.node, region: call.region, issuedAtMs: call.issuedAtMs }
+      : attempt,
+  );
+}
+
+function later(hold: Hold, lapseAtMs: number): Hold {
+  return lapseAtMs > hold.lapseAtMs ? { ...hold, lapseAtMs } : hold;
+}
+
+export function noteWord(hold: Hold, word: Word, nowMs: number, holdLapseMs: number): Hold {
+  const noted = withAttempt(hold, word.ordinal, (attempt) => {
+    // An extension has said "refused" for the Worker; a word of its own says the rest.
+    if (attempt.word !== null) return attempt;
+    const { why, seenTo, prompt, cached, next } = word;
+    return {
+      ...attempt,
+      node: attempt.node ?? word.node,
+      region: attempt.region ?? word.region,
+      word: { why, seenTo, prompt, cached, last: next === null, atMs: nowMs },
+    };
+  });
+  if (noted === hold || word.next === null) return noted;
+  return later(noteCall(noted, word.next), nowMs + holdLapseMs);
+}
+
+/** An extension follows a refusal: the node found the prompt too long and began nothing. */
+export function noteExtension(
+  hold: Hold,
+  ask: NextCall & { readonly promptCeiling: number },
+  nowMs: number,
+  holdLapseMs: number,
+): Hold {
+  const refused = withAttempt(hold, ask.ordinal - 1, (attempt) => ({
+    ...attempt,
+    node: attempt.node ?? ask.node,
+    region: attempt.region ?? ask.region,
+    word: attempt.word ?? { why: "refused", seenTo: 0, prompt: 0, cached: 0, last: false, atMs: nowMs },
+  }));
+  const called = later(noteCall(refused, ask), nowMs + holdLapseMs);
+  return { ...called, promptCeiling: ask.promptCeiling, extended: true };
+}
+
+export function noteReceipt(hold: Hold, { receipt, region }: CheckedReceipt, nowMs: number): Hold {
+  return withAttempt(hold, receipt.ordinal, (attempt) => {
+    if (attempt.receipt !== null) return attempt;
+    const { to, ended, prompt, cached, reasoning, weights } = receipt;
+    return {
+      ...attempt,
+      node: receipt.node,
+      region,
+      beatAtMs: nowMs,
+      position: to,
+      receipt: { to, ended, prompt, cached, reasoning, weights },
+    };
+  });
+}
+
+export type RenewalAsk = {
+  readonly request: string;
+  readonly ordinal: number;
+  readonly position: number;
+  readonly node: string;
+  readonly region: string;
+};
+
+export function noteRenewal(hold: Hold, renewal: RenewalAsk, nowMs: number, holdLapseMs: number): Hold {
+  const named = withAttempt(hold, renewal.ordinal, (attempt) => ({
+    ...attempt,
+    node: renewal.node,
+    region: renewal.region,
+    beatAtMs: nowMs,
+    position: Math.max(attempt.position, renewal.position),
+  }));
+  return later(named, nowMs + holdLapseMs);
+}
+
+/** Refused before it began, or never asked: this ordinal has produced nothing and no receipt of it counts. */
+export function isRefused(attempt: Attempt): boolean {
+  return attempt.word?.why === "refused" || attempt.word?.why === "no_node";
+}
+
+/** No beat ever named it, and no Worker saw it answer: perhaps it never began. */
+export function isUnheard(hold: Hold, attempt: Attempt): boolean {
+  if (attempt.beatAtMs !== null || isRefused(attempt)) return false;
+  const seenBefore = Math.max(
+    0,
+    ...hold.attempts.map(({ ordinal, word }) => (ordinal < attempt.ordinal ? (word?.seenTo ?? 0) : 0)),
+  );
+  return attempt.word === null || attempt.word.seenTo <= seenBefore;
+}
+
+/** The word after which the request went on nowhere. */
+export function lastWord(hold: Hold): KnownWord | null {
+  const word = hold.attempts.at(-1)?.word;
+  return word?.last === true ? word : null;
+}
+
+/** Once per request, for a call that has no number yet, and only upwards. */
+export function isExtendable(hold: Hold, ask: ExtendAsk): boolean {
+  return (
+    hold.state === "open" &&
+    !hold.extended &&
+    lastWord(hold) === null &&
+    ask.ordinal > (hold.attempts.at(-1)?.ordinal ?? 0) &&
+    ask.promptCeiling > hold.promptCeiling
+  );
+}

@@ -1,0 +1,57 @@
+/**
+ * Sends the log of events to the queue, in order, in messages of consecutive events. The log is the memory, the queue
+ * only a transport: what D1 has not confirmed in time is sent again, and the object deletes nothing before that.
+ *
+ * How far it has sent is in memory alone. A restart sends what is unconfirmed once more, which harms nobody and costs
+ * less than a row per message.
+ */
+import type { EventBatch } from "@sluice/protocol/account";
+import { NEWEST } from "@sluice/protocol/version";
+import type { Store, StoredEvent } from "./store.ts";
+
+const MESSAGE_EVENTS_MAX = 100;
+/** A queue takes 128 KB; this leaves room for the envelope. Almost every event is below 1 KB. */
+const MESSAGE_CHARS_MAX = 100_000;
+/** One round sends at most this many messages; what is left goes with the next. */
+const ROUND_MESSAGES_MAX = 20;
+
+export class Outbox {
+  readonly #store: Store;
+  readonly #queue: Queue<EventBatch>;
+  #sentThrough = 0;
+  #sentAtMs = 0;
+
+  constructor(store: Store, queue: Queue<EventBatch>) {
+    this.#store = store;
+    this.#queue = queue;
+  }
+
+  /** Sends what is new, and again what has gone unconfirmed for `resendMs`. True where a round was not enough. */
+  async send(account: string, appliedSeq: number, nowMs: number, resendMs: number): Promise<boolean> {
+    if (nowMs - this.#sentAtMs >= resendMs) this.#sentThrough = appliedSeq;
+    for (let round = 0; round < ROUND_MESSAGES_MAX; round++) {
+      const from = Math.max(this.#sentThrough, appliedSeq);
+      const events = fitting(this.#store.eventsAfter(from, MESSAGE_EVENTS_MAX));
+      const last = events.at(-1);
+      if (last === undefined) return false;
+      // Before the wait: another round must not send the same.
+      this.#sentThrough = last.seq;
+      this.#sentAtMs = nowMs;
+      const batch: EventBatch = { v: NEWEST, account, events: events.map(({ text }) => JSON.parse(text)) };
+      try {
+        await this.#queue.send(batch, { contentType: "json" });
+      } catch (error) {
+        this.#sentThrough = Math.min(this.#sentThrough, from);
+        throw error;
+      }
+    }
+    return true;
+  }
+}
+
+/** As many as one message carries, and one at least. */
+function fitting(events: readonly StoredEvent[]): readonly StoredEvent[] {
+  let chars = 0;
+  const end = events.findIndex(({ text }, at) => (chars += text.length) > MESSAGE_CHARS_MAX && at > 0);
+  return end < 0 ? events : events.slice(0, end);
+}

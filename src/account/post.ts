@@ -1,0 +1,94 @@
+/**
+ * From how a request closed to what its closing does to the balance, and the event that says so. Pure.
+ * Invariant: over all revisions of a request, what was charged adds up to its cost, and the cost never exceeds what was
+ * held for it. What a receipt proves beyond that, too late, is written off: the operator's loss, never the customer's.
+ */
+import type { AttemptTrace, UsageEvent } from "@sluice/protocol/account";
+import { costNanoUsd } from "../core/money.ts";
+import { seenSoFar, type Closing } from "./close.ts";
+import type { Hold } from "./facts.ts";
+
+export type Posting = {
+  readonly costNanoUsd: number;
+  /** Taken from the balance now; negative where money comes back. */
+  readonly chargedNanoUsd: number;
+  readonly writeOffNanoUsd: number;
+};
+
+export function post(hold: Hold, closing: Closing): Posting {
+  const full = costNanoUsd(hold.price, closing);
+  const cost = Math.min(full, hold.postedNanoUsd + hold.heldNanoUsd);
+  return {
+    costNanoUsd: cost,
+    chargedNanoUsd: cost - hold.postedNanoUsd,
+    writeOffNanoUsd: full - cost,
+  };
+}
+
+/** The hold once its closing is posted: nothing is held any more. */
+export function afterClosing(hold: Hold, closing: Closing, posting: Posting, forgetAtMs: number): Hold {
+  return {
+    ...hold,
+    state: "closed",
+    heldNanoUsd: 0,
+    postedNanoUsd: posting.costNanoUsd,
+    writtenOffNanoUsd: posting.writeOffNanoUsd,
+    closedAs: closing.certainty,
+    revision: hold.revision + 1,
+    dueAtMs: forgetAtMs,
+  };
+}
+
+/** Whether a closing says more than the one that was posted before. Only proof revises: an estimate never does. */
+export function isCorrection(hold: Hold, closing: Closing): boolean {
+  if (closing.certainty !== "exact") return false;
+  const before = hold.postedNanoUsd + hold.writtenOffNanoUsd;
+  return hold.closedAs !== "exact" || costNanoUsd(hold.price, closing) !== before;
+}
+
+export function closedEvent(
+  hold: Hold,
+  closing: Closing,
+  posting: Posting,
+  at: { readonly seq: number; readonly nowMs: number },
+): UsageEvent {
+  const { certainty, ended, weights, promptTokens, cachedTokens, completionTokens, reasoningTokens } =
+    closing;
+  const numbers = { promptTokens, cachedTokens, completionTokens, reasoningTokens };
+  return { ...common(hold, at), certainty, ended, weights, ...numbers, ...posting };
+}
+
+/** The receipt is overdue: the money is still held, nothing is charged, and the history says so. */
+export function pendingEvent(hold: Hold, at: { readonly seq: number; readonly nowMs: number }): UsageEvent {
+  return {
+    ...common(hold, at),
+    certainty: "pending",
+    ended: hold.attempts.at(-1)?.word?.why ?? "pending",
+    weights: "",
+    ...seenSoFar(hold),
+    costNanoUsd: hold.postedNanoUsd,
+    chargedNanoUsd: 0,
+    writeOffNanoUsd: hold.writtenOffNanoUsd,
+  };
+}
+
+function common(hold: Hold, { seq, nowMs }: { readonly seq: number; readonly nowMs: number }) {
+  return {
+    kind: "usage",
+    seq,
+    request: hold.request,
+    revision: hold.revision,
+    key: hold.key,
+    model: hold.model,
+    stream: hold.stream,
+    priceId: hold.price.id,
+    attempts: hold.attempts.map(trace),
+    admittedAtMs: hold.admittedAtMs,
+    closedAtMs: nowMs,
+  } as const;
+}
+
+function trace({ ordinal, node, region, word, receipt, position }: Hold["attempts"][number]): AttemptTrace {
+  const to = receipt?.to ?? Math.max(position, word?.seenTo ?? 0);
+  return { ordinal, node, region, ended: word?.why ?? receipt?.ended ?? "unheard", to };
+}

@@ -1,0 +1,94 @@
+/**
+ * The rows of an account's object as the rest of the room reads them, and back. Pure. What SQLite gives back is parsed:
+ * a row of an older shape fails here, loudly, and not as a wrong sum somewhere else.
+ */
+import { z } from "zod";
+import type { KnownKey } from "./admission.ts";
+import type { Hold } from "./facts.ts";
+
+const flag = z.int().transform((value) => value !== 0);
+const names = z
+  .string()
+  .nullable()
+  .transform((text) => (text === null ? null : z.array(z.string()).parse(JSON.parse(text))));
+
+export const AccountRow = z
+  .object({
+    account: z.string(),
+    name: z.string(),
+    suspended: flag,
+    regions: names,
+    requests_per_minute: z.int().nullable(),
+    concurrency: z.int().nullable(),
+    cache_salt: z.string(),
+    balance_nano_usd: z.int(),
+    last_seq: z.int(),
+    applied_seq: z.int(),
+  })
+  .transform((row) => ({
+    account: row.account,
+    name: row.name,
+    suspended: row.suspended,
+    regions: row.regions,
+    requestsPerMinute: row.requests_per_minute,
+    concurrency: row.concurrency,
+    cacheSalt: row.cache_salt,
+    balanceNanoUsd: row.balance_nano_usd,
+    lastSeq: row.last_seq,
+    appliedSeq: row.applied_seq,
+  }));
+export type AccountState = Readonly<z.infer<typeof AccountRow>>;
+
+export const KeyRow = z.object({
+  id: z.string(),
+  name: z.string(),
+  secret_sha256: z.string(),
+  expires_at_ms: z.int().nullable(),
+  revoked_at_ms: z.int().nullable(),
+  models: names,
+  requests_per_minute: z.int().nullable(),
+  concurrency: z.int().nullable(),
+});
+
+export function readKey(row: z.infer<typeof KeyRow>): KnownKey {
+  return {
+    id: row.id,
+    name: row.name,
+    secretSha256: row.secret_sha256,
+    expiresAtMs: row.expires_at_ms,
+    revokedAtMs: row.revoked_at_ms,
+    models: row.models,
+    requestsPerMinute: row.requests_per_minute,
+    concurrency: row.concurrency,
+  };
+}
+
+const HoldState = z.enum(["open", "ended", "pending", "closed"]);
+
+/** The columns SQL has to know; the rest of a hold is JSON that only this room writes. */
+export const HoldRow = z.object({
+  request: z.string(),
+  key: z.string(),
+  state: HoldState,
+  held_nano_usd: z.int(),
+  due_at_ms: z.int(),
+  facts: z.string(),
+});
+
+type Facts = Omit<Hold, "request" | "key" | "state" | "heldNanoUsd" | "dueAtMs">;
+
+export function readHold(row: z.infer<typeof HoldRow>): Hold {
+  return {
+    ...(JSON.parse(row.facts) as Facts),
+    request: row.request,
+    key: row.key,
+    state: row.state,
+    heldNanoUsd: row.held_nano_usd,
+    dueAtMs: row.due_at_ms,
+  };
+}
+
+export function holdColumns(hold: Hold) {
+  const { request, key, state, heldNanoUsd, dueAtMs, ...facts } = hold;
+  return { request, key, state, heldNanoUsd, dueAtMs, facts: JSON.stringify(facts satisfies Facts) } as const;
+}

@@ -1,0 +1,243 @@
+/**
+ * The tables of an account's object, and every statement on them. Rows written are what an object costs, so: no table
+ * has a secondary index, those keyed by text are without rowid, and an ordinary request writes its hold twice (in, out),
+ * its event twice (in, out) and its share of the account's one row.
+ *
+ * Owns no decisions. Called inside the turns of account-object.ts only; what a turn wrote is committed or undone whole.
+ */
+import type { AccountEvent } from "@sluice/protocol/account";
+import type { KnownKey } from "./admission.ts";
+import type { Hold } from "./facts.ts";
+import { AccountRow, holdColumns, HoldRow, KeyRow, readHold, readKey, type AccountState } from "./rows.ts";
+
+const SQL_SCHEMA = `
+  CREATE TABLE IF NOT EXISTS account (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    account TEXT NOT NULL,
+    name TEXT NOT NULL,
+    suspended INTEGER NOT NULL,
+    regions TEXT,
+    requests_per_minute INTEGER,
+    concurrency INTEGER,
+    cache_salt TEXT NOT NULL,
+    balance_nano_usd INTEGER NOT NULL,
+    -- The number of the newest event, and how far D1 has confirmed them.
+    last_seq INTEGER NOT NULL,
+    applied_seq INTEGER NOT NULL
+  ) STRICT;
+  CREATE TABLE IF NOT EXISTS keys (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    secret_sha256 TEXT NOT NULL,
+    expires_at_ms INTEGER,
+    revoked_at_ms INTEGER,
+    models TEXT,
+    requests_per_minute INTEGER,
+    concurrency INTEGER
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS holds (
+    request TEXT PRIMARY KEY,
+    key TEXT NOT NULL,
+    state TEXT NOT NULL,
+    held_nano_usd INTEGER NOT NULL,
+    due_at_ms INTEGER NOT NULL,
+    -- Everything else known of the request, as JSON.
+    facts TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS events (
+    seq INTEGER PRIMARY KEY,
+    at_ms INTEGER NOT NULL,
+    -- Null for an event that is not about a request.
+    request TEXT,
+    event TEXT NOT NULL,
+    -- The facts of a request that was forgotten with this event, for a word that comes late.
+    facts TEXT
+  ) STRICT;
+  CREATE TABLE IF NOT EXISTS credits (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID`;
+
+/** How far back the log is searched for a request that is closed and forgotten. */
+const RECALL_EVENTS_MAX = 20_000;
+/** Old events go in bites of this size, at most so many at once. */
+const DROP_BITE = 100;
+const DROP_BITES_MAX = 50;
+
+export type StoredEvent = { readonly seq: number; readonly text: string };
+
+export type Totals = {
+  readonly heldNanoUsd: number;
+  /** Holds that count against concurrency, by key. */
+  readonly openByKey: ReadonlyMap<string, number>;
+};
+
+export class Store {
+  readonly #sql: SqlStorage;
+  /** Since the object woke: what the tests of cost read. */
+  rowsWritten = 0;
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+    sql.exec(SQL_SCHEMA);
+  }
+
+  #write(statement: string, ...values: (string | number | null)[]): number {
+    const cursor = this.#sql.exec(statement, ...values);
+    cursor.toArray();
+    this.rowsWritten += cursor.rowsWritten;
+    return cursor.rowsWritten;
+  }
+
+  account(): AccountState | undefined {
+    const [row] = this.#sql.exec("SELECT * FROM account").toArray();
+    return row === undefined ? undefined : AccountRow.parse(row);
+  }
+
+  saveAccount(state: AccountState): void {
+    this.#write(
+      "INSERT OR REPLACE INTO account VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      state.account,
+      state.name,
+      state.suspended ? 1 : 0,
+      state.regions === null ? null : JSON.stringify(state.regions),
+      state.requestsPerMinute,
+      state.concurrency,
+      state.cacheSalt,
+      state.balanceNanoUsd,
+      state.lastSeq,
+      state.appliedSeq,
+    );
+  }
+
+  key(id: string): KnownKey | undefined {
+    const [row] = this.#sql.exec("SELECT * FROM keys WHERE id = ?", id).toArray();
+    return row === undefined ? undefined : readKey(KeyRow.parse(row));
+  }
+
+  saveKey(key: KnownKey): void {
+    this.#write(
+      "INSERT OR REPLACE INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+      key.id,
+      key.name,
+      key.secretSha256,
+      key.expiresAtMs,
+      key.revokedAtMs,
+      key.models === null ? null : JSON.stringify(key.models),
+      key.requestsPerMinute,
+      key.concurrency,
+    );
+  }
+
+  hold(request: string): Hold | undefined {
+    const [row] = this.#sql.exec("SELECT * FROM holds WHERE request = ?", request).toArray();
+    return row === undefined ? undefined : readHold(HoldRow.parse(row));
+  }
+
+  saveHold(hold: Hold): void {
+    const { request, key, state, heldNanoUsd, dueAtMs, facts } = holdColumns(hold);
+    this.#write(
+      `INSERT INTO holds VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+       ON CONFLICT DO UPDATE SET state = ?3, held_nano_usd = ?4, due_at_ms = ?5, facts = ?6`,
+      request,
+      key,
+      state,
+      heldNanoUsd,
+      dueAtMs,
+      facts,
+    );
+  }
+
+  dropHold(request: string): void {
+    this.#write("DELETE FROM holds WHERE request = ?", request);
+  }
+
+  dueHolds(nowMs: number, max: number): Hold[] {
+    return this.#sql
+      .exec("SELECT * FROM holds WHERE due_at_ms <= ? ORDER BY due_at_ms LIMIT ?", nowMs, max)
+      .toArray()
+      .map((row) => readHold(HoldRow.parse(row)));
+  }
+
+  nextDueMs(): number | null {
+    const row = this.#sql.exec<{ due: number | null }>("SELECT min(due_at_ms) AS due FROM holds").one();
+    return row.due;
+  }
+
+  totals(): Totals {
+    const held = this.#sql
+      .exec<{ held: number }>("SELECT coalesce(sum(held_nano_usd), 0) AS held FROM holds")
+      .one().held;
+    const open = this.#sql
+      .exec<{ key: string; n: number }>(
+        "SELECT key, count(*) AS n FROM holds WHERE state = 'open' GROUP BY key",
+      )
+      .toArray();
+    return { heldNanoUsd: held, openByKey: new Map(open.map(({ key, n }) => [key, n])) };
+  }
+
+  countHolds(): { readonly open: number; readonly waiting: number } {
+    return this.#sql
+      .exec<{ open: number; waiting: number }>(
+        `SELECT count(*) FILTER (WHERE state = 'open') AS open,
+                count(*) FILTER (WHERE state IN ('ended', 'pending')) AS waiting FROM holds`,
+      )
+      .one();
+  }
+
+  /** `forgotten` is the request's last state, where its row goes with this event. */
+  appendEvent(event: AccountEvent, atMs: number, forgotten: Hold | null): void {
+    this.#write(
+      "INSERT INTO events VALUES (?, ?, ?, ?, ?)",
+      event.seq,
+      atMs,
+      event.kind === "usage" ? event.request : null,
+      JSON.stringify(event),
+      forgotten === null ? null : JSON.stringify(forgotten),
+    );
+  }
+
+  eventsAfter(seq: number, max: number): StoredEvent[] {
+    return this.#sql
+      .exec<{ seq: number; text: string }>(
+        "SELECT seq, event AS text FROM events WHERE seq > ? ORDER BY seq LIMIT ?",
+        seq,
+        max,
+      )
+      .toArray();
+  }
+
+  /** The last state of a request that closed a moment ago and has no row any more. */
+  recall(request: string, lastSeq: number): Hold | undefined {
+    const [row] = this.#sql
+      .exec<{ facts: string | null }>(
+        "SELECT facts FROM events WHERE seq > ? AND request = ? ORDER BY seq DESC LIMIT 1",
+        lastSeq - RECALL_EVENTS_MAX,
+        request,
+      )
+      .toArray();
+    return row === undefined || row.facts === null ? undefined : (JSON.parse(row.facts) as Hold);
+  }
+
+  /** Drops what D1 has and what is old enough, oldest first. */
+  dropEvents(through: number, beforeMs: number): void {
+    for (let bite = 0; bite < DROP_BITES_MAX; bite++) {
+      const first = this.#sql.exec<{ seq: number | null }>("SELECT min(seq) AS seq FROM events").one().seq;
+      if (first === null || first > through) return;
+      const last = Math.min(through, first + DROP_BITE - 1);
+      const dropped = this.#write(
+        "DELETE FROM events WHERE seq BETWEEN ? AND ? AND at_ms <= ?",
+        first,
+        last,
+        beforeMs,
+      );
+      if (dropped < last - first + 1) return;
+    }
+  }
+
+  hasEvents(): boolean {
+    return this.#sql.exec("SELECT 1 FROM events LIMIT 1").toArray().length > 0;
+  }
+
+  /** False where this credit was given before. */
+  addCredit(id: string): boolean {
+    return this.#write("INSERT INTO credits VALUES (?) ON CONFLICT DO NOTHING", id) > 0;
+  }
+}

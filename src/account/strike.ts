@@ -1,0 +1,54 @@
+/**
+ * Which attempts of a lapsed request never began: no beat ever named them, and every node that could have had their
+ * call has said that it has named all it accepted through the call's last valid moment. Pure.
+ *
+ * For attempt 0 nobody noted which node was called, so every node of the regions must have said so; the later ones were
+ * named with their node. A node that is asked about and does not answer proves nothing: then the wait goes on.
+ */
+import { CALL_VALID_MS } from "@sluice/protocol/limits";
+import { isRefused, isUnheard, type Attempt, type Hold } from "./facts.ts";
+
+/** What a region's object says of its nodes; undefined where it did not answer. */
+export type Promises = readonly { readonly node: string; readonly throughMs: number }[] | undefined;
+
+/** Worth asking the regions about: it has lapsed, and what holds it up is an attempt nobody has heard of. */
+export function isStrikable(hold: Hold, nowMs: number): boolean {
+  if (hold.state === "closed" || nowMs < hold.lapseAtMs) return false;
+  const open = hold.attempts.findLast((attempt) => !isRefused(attempt));
+  return open !== undefined && open.receipt === null && isUnheard(hold, open);
+}
+
+/** Since when its calls were issued: what the regions have to be asked. */
+export function askedSinceMs(hold: Hold): number {
+  return hold.admittedAtMs;
+}
+
+/** The ordinals that never began. `promises` has an entry for every region where this account may run. */
+export function struckOut(hold: Hold, promises: ReadonlyMap<string, Promises>): ReadonlySet<number> {
+  const struck = new Set<number>();
+  for (const attempt of hold.attempts) {
+    if (!isUnheard(hold, attempt)) continue;
+    const lastValidMs = (attempt.issuedAtMs ?? hold.issueByMs) + CALL_VALID_MS;
+    if (
+      attempt.node === null ? allThrough(promises, lastValidMs) : nodeThrough(promises, attempt, lastValidMs)
+    )
+      struck.add(attempt.ordinal);
+  }
+  return struck;
+}
+
+function allThrough(promises: ReadonlyMap<string, Promises>, lastValidMs: number): boolean {
+  return [...promises.values()].every(
+    (nodes) => nodes !== undefined && nodes.every((node) => node.throughMs >= lastValidMs),
+  );
+}
+
+function nodeThrough(
+  promises: ReadonlyMap<string, Promises>,
+  attempt: Attempt,
+  lastValidMs: number,
+): boolean {
+  const nodes = promises.get(attempt.region ?? "");
+  const node = nodes?.find((candidate) => candidate.node === attempt.node);
+  return node !== undefined && node.throughMs >= lastValidMs;
+}

@@ -1,0 +1,167 @@
+/**
+ * The history of usage and money in D1: written by the projection in batches, read by whoever asks what a request cost.
+ *
+ * Invariants: an account's events are applied in order and each once. A batch is one transaction, and every statement
+ * in it holds only while `applied` still says what the batch begins after; so a duplicate, a batch out of order, or two
+ * consumers at once change nothing. A request's revisions are never overwritten; the highest one holds.
+ *
+ * Rows go in as one JSON parameter per statement: a hundred events of twenty columns are more parameters than D1 takes.
+ */
+import type { AccountEvent, UsageEvent } from "@sluice/protocol/account";
+import { getTableColumns, inArray, isNull, sql } from "drizzle-orm";
+import type { SQLiteTable } from "drizzle-orm/sqlite-core";
+import type { Env } from "../core/env.ts";
+import { database } from "./database.ts";
+import { applied, ledgerEntries, nodes, usageEvents } from "./schema.ts";
+
+type Db = Pick<Env, "DB">;
+
+export type UsageRow = typeof usageEvents.$inferSelect;
+export type LedgerRow = typeof ledgerEntries.$inferSelect;
+
+/** More accounts than one batch of the queue can name. */
+const ACCOUNTS_MAX = 100;
+const REGIONS_MAX = 256;
+
+/** How far D1 has each account's log; absent where it has nothing. */
+export async function readApplied(env: Db, accounts: readonly string[]): Promise<Map<string, number>> {
+  const rows = await database(env)
+    .select()
+    .from(applied)
+    .where(inArray(applied.account, accounts.slice(0, ACCOUNTS_MAX)));
+  return new Map(rows.map(({ account, through }) => [account, through]));
+}
+
+/**
+ * Applies consecutive events that begin right after `through`, in one transaction. Returns how far D1 has the log now:
+ * less than the last event where somebody else was faster.
+ */
+export async function applyEvents(
+  env: Db,
+  account: string,
+  through: number,
+  events: readonly AccountEvent[],
+): Promise<number> {
+  const last = events.at(-1)?.seq ?? through;
+  const usage = events.filter((event) => event.kind === "usage").map((event) => usageRow(account, event));
+  const entries = ledgerRows(account, events);
+  const statements = [
+    ...(usage.length > 0 ? [env.DB.prepare(USAGE_INSERT).bind(JSON.stringify(usage), account, through)] : []),
+    ...(entries.length > 0
+      ? [env.DB.prepare(LEDGER_INSERT).bind(JSON.stringify(entries), account, through)]
+      : []),
+    env.DB.prepare(APPLIED_ADVANCE).bind(account, last, through),
+    env.DB.prepare("SELECT through FROM applied WHERE account = ?1").bind(account),
+  ];
+  const results = await env.DB.batch<{ through: number }>(statements);
+  return results.at(-1)?.results[0]?.through ?? 0;
+}
+
+/** Only while the log stands where this batch begins. */
+const GUARD = "coalesce((SELECT through FROM applied WHERE account = ?2), 0) = ?3";
+const APPLIED_ADVANCE = `
+  INSERT INTO applied (account, through)
+  SELECT ?1, ?2 WHERE coalesce((SELECT through FROM applied WHERE account = ?1), 0) = ?3
+  ON CONFLICT (account) DO UPDATE SET through = excluded.through WHERE through = ?3`;
+const USAGE_INSERT = insertFromJson("usage_events", usageEvents);
+const LEDGER_INSERT = insertFromJson("ledger_entries", ledgerEntries);
+
+/** `INSERT ... SELECT` of one JSON array whose objects are keyed like the table in schema.ts. */
+function insertFromJson(name: string, table: SQLiteTable): string {
+  const keys = Object.keys(getTableColumns(table));
+  const columns = keys.map((key) => key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
+  const values = keys.map((key) => `json_extract(value, '$.${key}')`);
+  return `INSERT INTO ${name} (${columns.join(", ")})
+    SELECT ${values.join(", ")} FROM json_each(?1) WHERE ${GUARD} ON CONFLICT DO NOTHING`;
+}
+
+function usageRow(account: string, event: UsageEvent): UsageRow {
+  const { kind: _, attempts, ...columns } = event;
+  return { account, ...columns, attempts: JSON.stringify(attempts) };
+}
+
+/** One entry per credit, and one for all the usage of the batch that moved money. */
+function ledgerRows(account: string, events: readonly AccountEvent[]): LedgerRow[] {
+  const rows: LedgerRow[] = [];
+  let charged = 0;
+  let last: UsageEvent | undefined;
+  let count = 0;
+  for (const event of events) {
+    if (event.kind === "usage") {
+      if (event.chargedNanoUsd === 0) continue;
+      charged += event.chargedNanoUsd;
+      last = event;
+      count++;
+    } else {
+      const { seq, amountNanoUsd, note, atMs } = event;
+      rows.push({ account, seq, kind: "credit", amountNanoUsd, events: 1, note, atMs });
+    }
+  }
+  if (last !== undefined) {
+    const { seq, closedAtMs } = last;
+    const amountNanoUsd = charged === 0 ? 0 : -charged;
+    rows.push({ account, seq, kind: "usage", amountNanoUsd, events: count, note: "", atMs: closedAtMs });
+  }
+  return rows;
+}
+
+/** Every revision of one request, oldest first; empty where there is none (yet). */
+export async function usageOf(env: Db, account: string, request: string): Promise<readonly UsageRow[]> {
+  return database(env)
+    .select()
+    .from(usageEvents)
+    .where(sql`${usageEvents.account} = ${account} and ${usageEvents.request} = ${request}`)
+    .orderBy(usageEvents.revision);
+}
+
+/** The latest requests of an account as they stand now, newest first; `before` is the request the last page ended with. */
+export async function latestUsage(
+  env: Db,
+  account: string,
+  { limit, before }: { readonly limit: number; readonly before?: string | undefined },
+): Promise<readonly UsageRow[]> {
+  // Revisions have no gaps, so the one that holds is the one without a successor; the key alone answers this.
+  const superseded = sql`exists (select 1 from usage_events as later where later.account = ${usageEvents.account}
+    and later.request = ${usageEvents.request} and later.revision = ${usageEvents.revision} + 1)`;
+  const older = before === undefined ? sql`` : sql`and ${usageEvents.request} < ${before}`;
+  return database(env)
+    .select()
+    .from(usageEvents)
+    .where(sql`${usageEvents.account} = ${account} ${older} and not ${superseded}`)
+    .orderBy(sql`${usageEvents.request} desc`)
+    .limit(limit);
+}
+
+/** The latest entries of an account's ledger, newest first. */
+export async function latestEntries(
+  env: Db,
+  account: string,
+  { limit, before }: { readonly limit: number; readonly before?: number | undefined },
+): Promise<readonly LedgerRow[]> {
+  const older = before === undefined ? sql`` : sql`and ${ledgerEntries.seq} < ${before}`;
+  return database(env)
+    .select()
+    .from(ledgerEntries)
+    .where(sql`${ledgerEntries.account} = ${account} ${older}`)
+    .orderBy(sql`${ledgerEntries.seq} desc`)
+    .limit(limit);
+}
+
+/** The balance as the ledger tells it: what the account's object must agree with, up to what is not applied yet. */
+export async function balanceFromLedger(env: Db, account: string): Promise<number> {
+  const [row] = await database(env)
+    .select({ sum: sql<number>`coalesce(sum(${ledgerEntries.amountNanoUsd}), 0)` })
+    .from(ledgerEntries)
+    .where(sql`${ledgerEntries.account} = ${account}`);
+  return row?.sum ?? 0;
+}
+
+/** Every region that has a node now. */
+export async function activeRegions(env: Db): Promise<readonly string[]> {
+  const rows = await database(env)
+    .selectDistinct({ region: nodes.region })
+    .from(nodes)
+    .where(isNull(nodes.removedAtMs))
+    .limit(REGIONS_MAX);
+  return rows.map(({ region }) => region);
+}

@@ -1,0 +1,104 @@
+/**
+ * The consumer of the events queue: brings each account's log into D1, in order, and tells the account's object how far
+ * it got. The queue may deliver twice, late or out of order, and may lose everything: the object sends again whatever
+ * is not confirmed, so nothing here has to remember.
+ *
+ * Every message is answered by name. What D1 has is acknowledged. What begins beyond what D1 has waits a moment for the
+ * part in between, which another consumer may hold. What D1 refuses is tried again, and lands in the dead-letter queue
+ * after ten times, where it is only counted.
+ */
+import { EventBatch, type AccountEvent } from "@sluice/protocol/account";
+import { accountObject, type Env } from "../core/env.ts";
+import { log, logError } from "../core/log.ts";
+import { applyEvents, readApplied } from "../db/ledger.ts";
+
+export const DEAD_LETTERS = "sluice-events-dead";
+/** What could not be applied, or arrived before what comes first, is looked at again after this. */
+const RETRY_S = 2;
+/** One transaction takes at most this many events; the rest follows in the next. */
+const TRANSACTION_EVENTS_MAX = 100;
+
+type Letter = { readonly message: Message; readonly batch: EventBatch };
+
+export async function consumeEvents(queue: MessageBatch, env: Env): Promise<void> {
+  if (queue.queue === DEAD_LETTERS) return bury(queue);
+  const byAccount = new Map<string, Letter[]>();
+  for (const message of queue.messages) {
+    const parsed = EventBatch.safeParse(message.body);
+    if (!parsed.success) {
+      // Trying again would not make it readable. The object has its events and sends them again.
+      log("event_batch_unreadable", { id: message.id });
+      message.ack();
+      continue;
+    }
+    const letters = byAccount.get(parsed.data.account) ?? [];
+    letters.push({ message, batch: parsed.data });
+    byAccount.set(parsed.data.account, letters);
+  }
+  if (byAccount.size === 0) return;
+  let applied: ReadonlyMap<string, number>;
+  try {
+    applied = await readApplied(env, [...byAccount.keys()]);
+  } catch (error) {
+    logError("projection_failed", error, { accounts: byAccount.size });
+    for (const { message } of [...byAccount.values()].flat()) message.retry({ delaySeconds: RETRY_S });
+    return;
+  }
+  await Promise.all(
+    [...byAccount].map(([account, letters]) => project(env, account, letters, applied.get(account) ?? 0)),
+  );
+}
+
+/** One account's messages. Never rejects: each message gets its answer. */
+async function project(env: Env, account: string, letters: Letter[], through: number): Promise<void> {
+  let reached = through;
+  try {
+    for (const events of consecutive(letters, through)) {
+      reached = await applyEvents(env, account, reached, events);
+      if (reached < (events.at(-1)?.seq ?? 0)) break;
+    }
+  } catch (error) {
+    logError("projection_failed", error, { account, reached });
+  }
+  for (const { message, batch } of letters) {
+    if ((batch.events.at(-1)?.seq ?? 0) <= reached) message.ack();
+    else message.retry({ delaySeconds: RETRY_S });
+  }
+  try {
+    if (reached > 0) await accountObject(env, account).applied(reached);
+  } catch (error) {
+    // The object sends again what it has not heard to be applied, and is told then.
+    logError("applied_unheard", error, { account, reached });
+  }
+}
+
+/** The events right after `through`, without gap or repetition, in portions for one transaction each. */
+function consecutive(letters: readonly Letter[], through: number): AccountEvent[][] {
+  const events = letters.flatMap(({ batch }) => batch.events).sort((a, b) => a.seq - b.seq);
+  const portions: AccountEvent[][] = [];
+  let portion: AccountEvent[] = [];
+  let next = through + 1;
+  for (const event of events) {
+    if (event.seq < next) continue;
+    if (event.seq > next) break;
+    if (portion.length === 0) portions.push(portion);
+    portion.push(event);
+    if (portion.length === TRANSACTION_EVENTS_MAX) portion = [];
+    next++;
+  }
+  return portions;
+}
+
+function bury(queue: MessageBatch): void {
+  for (const message of queue.messages) {
+    const parsed = EventBatch.safeParse(message.body);
+    const account = parsed.data?.account;
+    const seqs = parsed.data?.events.map(({ seq }) => seq) ?? [];
+    logError("event_batch_dead", new Error("ten tries did not bring these events into D1"), {
+      account,
+      from: seqs[0],
+      to: seqs.at(-1),
+    });
+    message.ack();
+  }
+}
