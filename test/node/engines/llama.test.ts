@@ -6,9 +6,9 @@ describeEngineContract("llama", async () => {
   return {
     engine,
     // Cut off from its answer's end by the ceiling in every test that uses it.
-    longQuestion: "Count from one to one hundred in words, one number after the other, and then back again.",
+    longQuestion: "Write the numbers from 1 to 60.",
     shortQuestion: "What is 2 + 3?",
-    deadlyQuestion: "Count from one to one hundred in words.",
+    deadlyQuestion: "Write the numbers from 1 to 60.",
     kill: () => {
       if (engine.pid !== undefined) process.kill(engine.pid, "SIGKILL");
     },
