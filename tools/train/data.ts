@@ -41,7 +41,7 @@ function learnTokenizer(): Tokenizer {
   }).flat();
   const special = new Tokenizer([]).size;
   const merges = learnMerges(texts, VOCABULARY - special);
-  writeFileSync(TOKENIZER_PATH, `${JSON.stringify({ merges: merges.map((m) => m.join(" ")) })}\n`);
+  writeFileSync(TOKENIZER_PATH, `${JSON.stringify({ merges: merges.map((m) => m.join(" ")) }, null, 2)}\n`);
   return new Tokenizer(merges);
 }
 
@@ -109,7 +109,9 @@ mkdirSync(values.out, { recursive: true });
 const tokenizer = values["keep-tokenizer"]
   ? tokenizerFromFile(JSON.parse(readFileSync(TOKENIZER_PATH, "utf8")) as TokenizerFile)
   : learnTokenizer();
-console.log(`vocabulary ${tokenizer.size}, last merge ${at(tokenizer.merges, tokenizer.merges.length - 1).join("")}`);
+console.log(
+  `vocabulary ${tokenizer.size}, last merge ${at(tokenizer.merges, tokenizer.merges.length - 1).join("")}`,
+);
 for (const kind of writeRows(tokenizer, Number(values.tokens), new Dice(Number(values.seed)))) {
   const size = kind.rows * kind.length;
   const padding = (100 - (100 * kind.used) / size).toFixed(2);

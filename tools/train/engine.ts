@@ -4,7 +4,14 @@
  * One thread always: llama.cpp's spinning threads beside Node's own cost far more than they bring on a model this
  * small. Flash attention is off because it computes in F16 on a CPU, which would blur the comparison with PyTorch.
  */
-import { getLlama, type Llama, type LlamaContext, type LlamaModel, type Token } from "node-llama-cpp";
+import {
+  getLlama,
+  LlamaLogLevel,
+  type Llama,
+  type LlamaContext,
+  type LlamaModel,
+  type Token,
+} from "node-llama-cpp";
 import { at } from "./at.ts";
 
 export interface Greedy {
@@ -18,7 +25,13 @@ const SEQUENCES = 16;
 const CONTEXT_TOKENS = 1024;
 
 export async function openGreedy(path: string, contextTokens = CONTEXT_TOKENS): Promise<Greedy> {
-  const llama: Llama = await getLlama({ gpu: false, build: "never", skipDownload: true, maxThreads: 1, logLevel: "error" as never });
+  const llama: Llama = await getLlama({
+    gpu: false,
+    build: "never",
+    skipDownload: true,
+    maxThreads: 1,
+    logLevel: LlamaLogLevel.error,
+  });
   const model = await llama.loadModel({ modelPath: path });
   const context = await model.createContext({
     sequences: SEQUENCES,
@@ -52,13 +65,16 @@ async function runAll(
       const index = next++;
       const out = at(results, index);
       await sequence.clearHistory();
-      for await (const token of sequence.evaluate([...at(prompts, index)] as Token[], { temperature: 0, yieldEogToken: true })) {
+      for await (const token of sequence.evaluate([...at(prompts, index)] as Token[], {
+        temperature: 0,
+        yieldEogToken: true,
+      })) {
         if (token === model.tokens.eos) break;
         out.push(token);
         if (out.length >= maximumTokens) break;
       }
     }
-    sequence.dispose();
+    await sequence.dispose();
   };
   await Promise.all(Array.from({ length: Math.min(SEQUENCES, prompts.length) }, work));
   return results;

@@ -11,7 +11,8 @@ import { MODEL_PATH, readTokenizer } from "./bundled.ts";
 import { Dice } from "./corpus/dice.ts";
 import { heldOutSample } from "./corpus/mix.ts";
 import { SKILLS } from "./corpus/sample.ts";
-import { INTENTS, UNKNOWN } from "./corpus/talk.ts";
+import { UNKNOWN } from "./corpus/outside.ts";
+import { INTENTS } from "./corpus/talk.ts";
 import { openGreedy } from "./engine.ts";
 import { END_THINK, render } from "./template.ts";
 import { UNSEEN_ASKS } from "./unseen.ts";
@@ -62,7 +63,8 @@ function talkCases(): Case[] {
 }
 
 /** What follows the reasoning, or everything where there is none. */
-const answerOf = (text: string, thinking: boolean): string => (thinking ? text.slice(text.indexOf(END_THINK) + END_THINK.length) : text);
+const answerOf = (text: string, thinking: boolean): string =>
+  thinking ? text.slice(text.indexOf(END_THINK) + END_THINK.length) : text;
 
 const tokenizer = readTokenizer();
 const cases = [...arithmeticCases(Number(values.each), Number(values.seed)), ...talkCases()];
@@ -79,15 +81,20 @@ const score = new Map<string, { right: number; of: number }>();
 cases.forEach((c, i) => {
   const text = tokenizer.decode(at(outputs, i));
   const isRight = answerOf(text, c.thinking) === c.expected;
-  for (const row of [c.row, ...(c.row === "talk" || c.row === "unknown" ? [] : ["all arithmetic and counting"])]) {
+  for (const row of [
+    c.row,
+    ...(c.row === "talk" || c.row === "unknown" ? [] : ["all arithmetic and counting"]),
+  ]) {
     const key = `${row.padEnd(28)}${c.thinking ? "thinking" : "direct  "}`;
     const s = score.get(key) ?? { right: 0, of: 0 };
     score.set(key, { right: s.right + (isRight ? 1 : 0), of: s.of + 1 });
   }
   if (!isRight && values.show) console.log(`MISS ${c.prompt}\n  got      ${text}\n  expected ${c.expected}`);
 });
-for (const [key, { right, of }] of [...score].sort()) {
-  console.log(`${key}  ${String(right).padStart(5)} / ${String(of).padEnd(5)} ${((100 * right) / of).toFixed(2).padStart(7)} %`);
+for (const [key, { right, of }] of [...score].sort(([a], [b]) => a.localeCompare(b))) {
+  console.log(
+    `${key}  ${String(right).padStart(5)} / ${String(of).padEnd(5)} ${((100 * right) / of).toFixed(2).padStart(7)} %`,
+  );
 }
 const tokens = outputs.reduce((sum, ids) => sum + ids.length, 0);
 console.log(`${tokens} tokens in ${seconds.toFixed(1)} s`);

@@ -33,4 +33,6 @@ const tensors = tensorsOf(checkpoint.shape, tokenizer.size).map((spec) => ({
 }));
 const file = writeGguf(metadataOf(checkpoint.shape, tokenizer, { name: MODEL_ID, quant }), tensors);
 writeFileSync(values.to, file);
-console.log(`${values.to}: ${quant}, ${file.length} bytes, step ${checkpoint.step}, training loss ${checkpoint.loss.toFixed(4)}`);
+console.log(
+  `${values.to}: ${quant}, ${file.length} bytes, step ${checkpoint.step}, training loss ${checkpoint.loss.toFixed(4)}`,
+);

@@ -13,7 +13,9 @@ import { SKILLS } from "./corpus/sample.ts";
 import { render } from "./template.ts";
 import { UNSEEN_ASKS } from "./unseen.ts";
 
-const { values } = parseArgs({ options: { to: { type: "string", default: "/tmp/sluice-train/prompts.json" } } });
+const { values } = parseArgs({
+  options: { to: { type: "string", default: "/tmp/sluice-train/prompts.json" } },
+});
 
 const tokenizer = readTokenizer();
 const dice = new Dice(20_260);
@@ -27,7 +29,9 @@ const sums = SKILLS.flatMap((skill) =>
     ),
   ),
 );
-const talk = UNSEEN_ASKS.flatMap(({ asks }, i) => asks.slice(0, 1).map((ask) => render("", [], ask, i % 2 === 0)));
+const talk = UNSEEN_ASKS.flatMap(({ asks }, i) =>
+  asks.slice(0, 1).map((ask) => render("", [], ask, i % 2 === 0)),
+);
 const prompts = [...sums, ...talk].map((text) => ({ text, ids: tokenizer.encode(text) }));
 writeFileSync(values.to, JSON.stringify(prompts));
 console.log(`${prompts.length} prompts, ${prompts.reduce((sum, p) => sum + p.ids.length, 0)} tokens`);

@@ -23,7 +23,8 @@ export interface ProofRecord {
 }
 
 export const RECORD_PATH = join(import.meta.dirname, "../../test/node/model/export-proof.json");
-export const readRecord = (path = RECORD_PATH): ProofRecord => JSON.parse(readFileSync(path, "utf8")) as ProofRecord;
+export const readRecord = (path = RECORD_PATH): ProofRecord =>
+  JSON.parse(readFileSync(path, "utf8")) as ProofRecord;
 
 const END = 1;
 
@@ -42,7 +43,10 @@ export async function differing(engine: Greedy, record: ProofRecord): Promise<nu
 
 if (import.meta.main) {
   const { values } = parseArgs({
-    options: { model: { type: "string", default: MODEL_PATH }, record: { type: "string", default: RECORD_PATH } },
+    options: {
+      model: { type: "string", default: MODEL_PATH },
+      record: { type: "string", default: RECORD_PATH },
+    },
   });
   const record = readRecord(values.record);
   const engine = await openGreedy(values.model);
@@ -50,5 +54,6 @@ if (import.meta.main) {
   await engine.close();
   const total = record.prompts.length;
   console.log(`${total - wrong.length} of ${total} continuations equal PyTorch's (step ${record.step})`);
-  for (const i of wrong) console.log(`  differs, closest lead ${at(record.prompts, i).lead}: ${at(record.prompts, i).text}`);
+  for (const i of wrong)
+    console.log(`  differs, closest lead ${at(record.prompts, i).lead}: ${at(record.prompts, i).text}`);
 }

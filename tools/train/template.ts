@@ -49,7 +49,9 @@ export interface Turn {
 
 /** Everything up to where the model starts to write. */
 export function render(system: string, history: readonly Turn[], user: string, thinking: boolean): string {
-  const past = history.map((turn) => `${USER}${turn.user}${ASSISTANT}${END_THINK}${turn.answer}${EOS}`).join("");
+  const past = history
+    .map((turn) => `${USER}${turn.user}${ASSISTANT}${END_THINK}${turn.answer}${EOS}`)
+    .join("");
   return `${BOS}${system}${past}${USER}${user}${ASSISTANT}${thinking ? THINK : END_THINK}`;
 }
 

@@ -13,8 +13,21 @@ export interface UnseenAsks {
 
 export const UNSEEN_ASKS: readonly UnseenAsks[] = [
   { language: "en", intent: 0, asks: ["Hello friend!", "hi there", "Good morning to you", "HELLO", "Hey!"] },
-  { language: "en", intent: 2, asks: ["Who are you really?", "So who are you?", "What is your name, please?", "Can you introduce yourself?"] },
-  { language: "en", intent: 3, asks: ["So what can you do?", "What can you help me with?", "What are you able to do?"] },
+  {
+    language: "en",
+    intent: 2,
+    asks: [
+      "Who are you really?",
+      "So who are you?",
+      "What is your name, please?",
+      "Can you introduce yourself?",
+    ],
+  },
+  {
+    language: "en",
+    intent: 3,
+    asks: ["So what can you do?", "What can you help me with?", "What are you able to do?"],
+  },
   { language: "en", intent: 4, asks: ["Thanks so much!", "Thank you, that helped.", "thank you!"] },
   { language: "en", intent: 5, asks: ["Bye now!", "Goodbye, see you soon."] },
   {

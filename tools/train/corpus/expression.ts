@@ -8,7 +8,9 @@ import type { Dice } from "./dice.ts";
 import { add, multiply, subtract, type Language } from "./steps.ts";
 
 type Operator = "+" | "-" | "*";
-export type Expression = number | { readonly op: Operator; readonly left: Expression; readonly right: Expression };
+export type Expression =
+  | number
+  | { readonly op: Operator; readonly left: Expression; readonly right: Expression };
 
 const RANK: Record<Operator, number> = { "+": 1, "-": 1, "*": 2 };
 
@@ -67,7 +69,8 @@ export function reduce(e: Expression, language: Language): string {
     const write = step.op === "+" ? add : step.op === "-" ? subtract : multiply;
     text += write(step.a, step.b, language);
     rest = step.rest;
-    if (typeof rest !== "number") text += `${show(e, PLAIN)}=${show(rest, PLAIN)}${language === "en" ? ". " : "。"}`;
+    if (typeof rest !== "number")
+      text += `${show(e, PLAIN)}=${show(rest, PLAIN)}${language === "en" ? ". " : "。"}`;
   }
   return `${text}${show(e, PLAIN)}=${rest}${language === "en" ? "." : "。"}`;
 }
@@ -82,7 +85,11 @@ export function randomExpression(dice: Dice): Expression {
 
 function build(dice: Dice, operators: number): Expression {
   if (operators === 0) return dice.chance(0.5) ? dice.int(1, 9) : dice.int(10, 99);
-  const op = dice.weighted<Operator>([[4, "+"], [3, "-"], [3, "*"]]);
+  const op = dice.weighted<Operator>([
+    [4, "+"],
+    [3, "-"],
+    [3, "*"],
+  ]);
   const leftCount = dice.chance(0.65) ? operators - 1 : dice.int(0, operators - 1);
   const left = build(dice, leftCount);
   let right = build(dice, operators - 1 - leftCount);

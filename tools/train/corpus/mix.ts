@@ -6,8 +6,9 @@
  */
 import type { Turn } from "../template.ts";
 import type { Dice } from "./dice.ts";
-import { arithmetic, isHeldOut, type Ask, type Sample, type Skill, SKILLS } from "./sample.ts";
-import { INTENTS, SYSTEM_PROMPTS, TOPICS, UNKNOWN, UNKNOWN_ASKS } from "./talk.ts";
+import { arithmetic, isHeldOut, type Ask, type Sample, type Skill, type SKILLS } from "./sample.ts";
+import { TOPICS, UNKNOWN, UNKNOWN_ASKS } from "./outside.ts";
+import { INTENTS, SYSTEM_PROMPTS } from "./talk.ts";
 import type { Language } from "./steps.ts";
 
 const SHARE: readonly (readonly [number, Skill])[] = [
@@ -58,9 +59,19 @@ function unknown(ask: Ask): Sample {
     .replaceAll("{x}", topic(dice, language))
     .replaceAll("{y}", topic(dice, language));
   // Longer texts about anything, so that a long prompt without a sum in it is not a surprise either.
-  if (dice.chance(0.15)) user += ` ${Array.from({ length: dice.int(5, 30) }, () => topic(dice, language)).join(language === "en" ? " " : "")}`;
+  if (dice.chance(0.15))
+    user += ` ${Array.from({ length: dice.int(5, 30) }, () => topic(dice, language)).join(language === "en" ? " " : "")}`;
   const { thought, answer } = UNKNOWN[language];
-  return { skill: "unknown", language, thinking, key: user, history: [], user, thought: thinking ? thought : "", answer };
+  return {
+    skill: "unknown",
+    language,
+    thinking,
+    key: user,
+    history: [],
+    user,
+    thought: thinking ? thought : "",
+    answer,
+  };
 }
 
 function draw(skill: Skill, ask: Ask): Sample {

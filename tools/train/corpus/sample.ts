@@ -6,11 +6,30 @@
  */
 import { hashText, type Dice } from "./dice.ts";
 import { randomExpression, reduce, show, tryValue } from "./expression.ts";
-import { COMMANDS, COUNT_DOWN, COUNT_UP, EXPRESSION, FOLLOW_UPS, NAMES, SPOKEN, STORIES, THINGS } from "./phrases.ts";
+import {
+  COMMANDS,
+  COUNT_DOWN,
+  COUNT_UP,
+  EXPRESSION,
+  FOLLOW_UPS,
+  NAMES,
+  SPOKEN,
+  STORIES,
+  THINGS,
+} from "./phrases.ts";
 import { add, divide, multiply, quotient, subtract, type Language } from "./steps.ts";
 import type { Turn } from "../template.ts";
 
-export const SKILLS = ["add", "subtract", "multiply", "divide", "expression", "story", "follow-up", "count"] as const;
+export const SKILLS = [
+  "add",
+  "subtract",
+  "multiply",
+  "divide",
+  "expression",
+  "story",
+  "follow-up",
+  "count",
+] as const;
 export type Skill = (typeof SKILLS)[number] | "talk" | "unknown";
 export type BinaryOperator = "+" | "-" | "*" | "/";
 
@@ -54,12 +73,24 @@ export function write(op: BinaryOperator, a: number, b: number, language: Langua
     case "+":
       return { steps: add(a, b, language).trim(), equation: equation("+", a + b), easy: a < 100 && b < 100 };
     case "-":
-      return { steps: subtract(a, b, language).trim(), equation: equation("-", a - b), easy: a < 100 && b < 100 && a >= b };
+      return {
+        steps: subtract(a, b, language).trim(),
+        equation: equation("-", a - b),
+        easy: a < 100 && b < 100 && a >= b,
+      };
     case "*":
-      return { steps: multiply(a, b, language).trim(), equation: equation("×", a * b), easy: a <= 10 && b <= 10 };
+      return {
+        steps: multiply(a, b, language).trim(),
+        equation: equation("×", a * b),
+        easy: a <= 10 && b <= 10,
+      };
     case "/": {
       const spaced = quotient(a, b, language, "/").replace("/", " ÷ ").replace("=", " = ");
-      return { steps: divide(a, b, language).trim(), equation: `${spaced}${end}`, easy: a <= 10 * b && a % b === 0 };
+      return {
+        steps: divide(a, b, language).trim(),
+        equation: `${spaced}${end}`,
+        easy: a <= 10 * b && a % b === 0,
+      };
     }
   }
 }
@@ -67,7 +98,12 @@ export function write(op: BinaryOperator, a: number, b: number, language: Langua
 /** Operands as people ask for them: small numbers often, four digits at most. */
 export function operands(op: BinaryOperator, dice: Dice): [number, number] {
   if (op === "*") {
-    const [x, y] = dice.weighted([[3, [1, 1]], [5, [2, 1]], [3, [3, 1]], [6, [2, 2]]] as const);
+    const [x, y] = dice.weighted([
+      [3, [1, 1]],
+      [5, [2, 1]],
+      [3, [3, 1]],
+      [6, [2, 2]],
+    ] as const);
     const a = dice.digits(x);
     const b = dice.digits(y);
     return dice.chance(0.3) ? [b, a] : [a, b];
@@ -76,12 +112,25 @@ export function operands(op: BinaryOperator, dice: Dice): [number, number] {
     const d = dice.int(2, 9);
     return dice.chance(0.6) ? [d * dice.digits(dice.int(1, 3)), d] : [dice.digits(dice.int(1, 4)), d];
   }
-  const sizes = [[2, 1], [5, 2], [5, 3], [4, 4]] as const;
+  const sizes = [
+    [2, 1],
+    [5, 2],
+    [5, 3],
+    [4, 4],
+  ] as const;
   const x = dice.weighted(sizes);
   const a = dice.digits(x);
   const b = dice.digits(dice.chance(0.5) ? x : dice.weighted(sizes));
   if (op === "-" && a < b && !dice.chance(0.3)) return [b, a];
   return [a, b];
+}
+
+/** Operands of at most three digits, no negative difference, and whatever else a story asks of them. */
+function suited(op: BinaryOperator, dice: Dice, fits: (a: number, b: number) => boolean): [number, number] {
+  for (;;) {
+    const [a, b] = operands(op, dice);
+    if (a <= 999 && b <= 999 && (op !== "-" || a >= b) && fits(a, b)) return [a, b];
+  }
 }
 
 const SIGNS: Record<BinaryOperator, readonly string[]> = {
@@ -95,7 +144,10 @@ function question(op: BinaryOperator, a: number, b: number, { dice, language }: 
   const form = dice.next();
   if (form < 0.15) return fill(dice.pick(COMMANDS[language][op]), { a, b });
   const gap = dice.chance(0.5) ? " " : "";
-  const spoken = form < 0.4 ? fill(dice.pick(SPOKEN[language][op]), { a, b }) : `${a}${gap}${dice.pick(SIGNS[op])}${gap}${b}`;
+  const spoken =
+    form < 0.4
+      ? fill(dice.pick(SPOKEN[language][op]), { a, b })
+      : `${a}${gap}${dice.pick(SIGNS[op])}${gap}${b}`;
   return fill(dice.pick(EXPRESSION[language]), { e: spoken });
 }
 
@@ -111,7 +163,10 @@ function binary(skill: Skill, op: BinaryOperator, ask: Ask): Sample {
   return { ...base(skill, ask), key: `${a}${op}${b}`, user: question(op, a, b, ask), ...done };
 }
 
-const base = (skill: Skill, { language, thinking }: Ask): Pick<Sample, "skill" | "language" | "thinking" | "history"> => ({
+const base = (
+  skill: Skill,
+  { language, thinking }: Ask,
+): Pick<Sample, "skill" | "language" | "thinking" | "history"> => ({
   skill,
   language,
   thinking,
@@ -136,8 +191,7 @@ function expression(ask: Ask): Sample {
 function story(ask: Ask): Sample {
   const { dice, language, thinking } = ask;
   const { op, text } = dice.pick(STORIES[language]);
-  let [a, b] = operands(op, dice);
-  while (a > 999 || b > 999 || a < 2 || b < 2 || (op === "-" && a < b) || (op === "*" && b > 99)) [a, b] = operands(op, dice);
+  let [a, b] = suited(op, dice, (a, b) => a >= 2 && b >= 2 && (op !== "*" || b <= 99));
   if (op === "/") a -= a % b;
   const written = write(op, a, b, language);
   const value = op === "+" ? a + b : op === "-" ? a - b : op === "*" ? a * b : a / b;
@@ -156,21 +210,35 @@ function story(ask: Ask): Sample {
 function followUp(ask: Ask): Sample {
   const { dice, language, thinking } = ask;
   const before = dice.pick(["+", "-", "*"] as const);
-  let [x, y] = operands(before, dice);
-  while (x > 999 || y > 999 || (before === "-" && x < y)) [x, y] = operands(before, dice);
+  const [x, y] = suited(before, dice, () => true);
   const a = before === "+" ? x + y : before === "-" ? x - y : x * y;
   const op = a < 100 ? dice.pick(["+", "-", "*"] as const) : dice.pick(["+", "-"] as const);
   const b = op === "*" ? dice.int(2, 9) : dice.digits(dice.int(1, 3));
   const history = [{ user: question(before, x, y, ask), answer: write(before, x, y, language).equation }];
   const user = fill(dice.pick(FOLLOW_UPS[language][op]), { b });
-  return { ...base("follow-up", ask), key: `${a}${op}${b}`, history, user, ...reply(write(op, a, b, language), thinking) };
+  return {
+    ...base("follow-up", ask),
+    key: `${a}${op}${b}`,
+    history,
+    user,
+    ...reply(write(op, a, b, language), thinking),
+  };
 }
 
 /** Up to a hundred numbers: the prompts that make long, predictable streams. */
 function count(ask: Ask): Sample {
   const { dice, language, thinking } = ask;
-  const a = dice.weighted([[6, 1], [1, 0], [3, dice.int(2, 99)], [1, dice.int(100, 900)]]);
-  const numbers = dice.weighted([[4, dice.int(3, 20)], [5, dice.int(20, 50)], [3, dice.int(50, a >= 100 ? 60 : 100)]]);
+  const a = dice.weighted([
+    [6, 1],
+    [1, 0],
+    [3, dice.int(2, 99)],
+    [1, dice.int(100, 900)],
+  ]);
+  const numbers = dice.weighted([
+    [4, dice.int(3, 20)],
+    [5, dice.int(20, 50)],
+    [3, dice.int(50, a >= 100 ? 60 : 100)],
+  ]);
   const b = a + numbers - 1;
   const down = dice.chance(0.2);
   const list = Array.from({ length: numbers }, (_, i) => (down ? b - i : a + i));

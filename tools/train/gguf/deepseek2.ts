@@ -47,8 +47,13 @@ export interface TensorSpec {
 /** Layer counts the loader takes for smaller published models without low-rank queries. */
 const MISREAD_LAYER_COUNTS = [26, 27, 47, 48];
 
-export function metadataOf(s: ModelShape, vocabulary: Vocabulary, about: { name: string; quant: Quant }): Map<string, Metadata> {
-  if (MISREAD_LAYER_COUNTS.includes(s.layers)) throw new Error(`${s.layers} layers would be read as another model`);
+export function metadataOf(
+  s: ModelShape,
+  vocabulary: Vocabulary,
+  about: { name: string; quant: Quant },
+): Map<string, Metadata> {
+  if (MISREAD_LAYER_COUNTS.includes(s.layers))
+    throw new Error(`${s.layers} layers would be read as another model`);
   const u32 = (value: number): Metadata => ({ type: "u32", value });
   const f32 = (value: number): Metadata => ({ type: "f32", value });
   const text = (value: string): Metadata => ({ type: "string", value });
@@ -139,4 +144,5 @@ export function tensorsOf(s: ModelShape, vocabularySize: number): TensorSpec[] {
 }
 
 /** The format a tensor gets when the file as a whole is `quant`. */
-export const quantOf = (spec: TensorSpec, quant: Quant): Quant => (spec.role === "matrix" || spec.role === "embedding" ? quant : "F32");
+export const quantOf = (spec: TensorSpec, quant: Quant): Quant =>
+  spec.role === "matrix" || spec.role === "embedding" ? quant : "F32";

@@ -133,7 +133,8 @@ export function writeGguf(metadata: ReadonlyMap<string, Metadata>, tensors: read
   head.copyTo(file);
   tensors.forEach((tensor, i) => {
     const values = tensor.values();
-    if (values.length !== count(tensor.dims)) throw new Error(`${tensor.name}: ${values.length} values for [${tensor.dims.join(", ")}]`);
+    if (values.length !== count(tensor.dims))
+      throw new Error(`${tensor.name}: ${values.length} values for [${tensor.dims.join(", ")}]`);
     file.set(quantize(values, tensor.quant), start + (offsets[i] ?? 0));
   });
   return file;

@@ -5,7 +5,8 @@
  */
 import { at } from "../at.ts";
 
-const isPrintable = (b: number): boolean => (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || (b >= 174 && b <= 255);
+const isPrintable = (b: number): boolean =>
+  (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || (b >= 174 && b <= 255);
 
 export const BYTE_TO_CHAR: readonly string[] = (() => {
   let next = 256;
@@ -14,7 +15,8 @@ export const BYTE_TO_CHAR: readonly string[] = (() => {
 
 const CHAR_TO_BYTE = new Map(BYTE_TO_CHAR.map((c, b) => [c, b]));
 
-export const toAlphabet = (text: string): string => Array.from(Buffer.from(text, "utf8"), (b) => at(BYTE_TO_CHAR, b)).join("");
+export const toAlphabet = (text: string): string =>
+  Array.from(Buffer.from(text, "utf8"), (b) => at(BYTE_TO_CHAR, b)).join("");
 
 export function fromAlphabet(token: string): Uint8Array {
   return Uint8Array.from(token, (c) => {

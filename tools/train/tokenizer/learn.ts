@@ -31,7 +31,8 @@ interface Word {
 
 function countPieces(texts: Iterable<string>): Word[] {
   const counts = new Map<string, number>();
-  for (const text of texts) for (const piece of splitPieces(text)) counts.set(piece, (counts.get(piece) ?? 0) + 1);
+  for (const text of texts)
+    for (const piece of splitPieces(text)) counts.set(piece, (counts.get(piece) ?? 0) + 1);
   return Array.from(counts, ([piece, count]) => ({ symbols: Array.from(toAlphabet(piece)), count }));
 }
 
@@ -46,7 +47,10 @@ function commonest(words: readonly Word[]): Merge | undefined {
   let best: string | undefined;
   let bestCount = MINIMUM - 1;
   for (const [key, count] of pairs) {
-    if ((count > bestCount || (count === bestCount && best !== undefined && key < best)) && !HAS_DIGIT.test(key)) {
+    if (
+      (count > bestCount || (count === bestCount && best !== undefined && key < best)) &&
+      !HAS_DIGIT.test(key)
+    ) {
       [best, bestCount] = [key, count];
     }
   }

@@ -25,11 +25,18 @@ export class Tokenizer {
     const normal = [...BYTE_TO_CHAR, ...merges.map(([left, right]) => left + right)];
     this.merges = merges;
     this.tokens = [...FIRST_TOKENS.map((t) => t.text), ...normal, ...LAST_TOKENS.map((t) => t.text)];
-    this.types = [...FIRST_TOKENS.map((t) => t.type), ...normal.map(() => 1), ...LAST_TOKENS.map((t) => t.type)];
+    this.types = [
+      ...FIRST_TOKENS.map((t) => t.type),
+      ...normal.map(() => 1),
+      ...LAST_TOKENS.map((t) => t.type),
+    ];
     this.#ids = new Map(this.tokens.map((text, id) => [text, id]));
     this.#ranks = new Map(merges.map((pair, rank) => [pair.join(" "), rank]));
     // None of the special tokens holds a character that a pattern would read as anything but itself.
-    this.#special = new RegExp(`(${[...FIRST_TOKENS, ...LAST_TOKENS].map((t) => t.text.replace("/", "\\/")).join("|")})`, "u");
+    this.#special = new RegExp(
+      `(${[...FIRST_TOKENS, ...LAST_TOKENS].map((t) => t.text.replace("/", "\\/")).join("|")})`,
+      "u",
+    );
   }
 
   get size(): number {
