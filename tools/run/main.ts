@@ -1,0 +1,94 @@
+/**
+ * `npm start`: the whole platform on this machine. This file reads the command line, says what happens, and sees that
+ * nothing stays behind when it is told to stop. What is started, and how, is platform.ts.
+ */
+import { parseArgs } from "node:util";
+import { startPlatform, type Platform } from "./platform.ts";
+import { PlatformError } from "./problem.ts";
+import { progress, printReady } from "./screen.ts";
+
+const USAGE = `npm start -- [options]
+
+  --nodes N          how many gpu-nodes (1, or one per region)
+  --regions a,b      the regions they stand in, in turn (local)
+  --model REF        a GGUF file, or hf:user/repo[:quant] (the bundled sluice-tiny)
+  --engine NAME      llama, or script: canned answers without weights (llama)
+  --fresh            forget accounts, keys, usage and nodes of earlier starts
+  --data DIR         where to keep them (.sluice)
+
+PORT=N moves the edge (8787).`;
+
+/** Two Ctrl-C's mean it: the second one does not wait for anybody. */
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+function readCommandLine(): Parameters<typeof startPlatform>[0] | undefined {
+  const { values } = parseArgs({
+    options: {
+      nodes: { type: "string" },
+      regions: { type: "string" },
+      model: { type: "string" },
+      engine: { type: "string" },
+      data: { type: "string" },
+      fresh: { type: "boolean" },
+      help: { type: "boolean", short: "h" },
+    },
+  });
+  if (values.help) return undefined;
+  const regions = values.regions?.split(",").filter(Boolean);
+  const nodeCount = values.nodes === undefined ? undefined : wholeNumber("--nodes", values.nodes);
+  return {
+    port: wholeNumber("PORT", process.env["PORT"] ?? "8787"),
+    fresh: values.fresh ?? false,
+    ...(regions === undefined ? {} : { regions }),
+    ...(nodeCount === undefined ? {} : { nodeCount }),
+    ...(values.model === undefined ? {} : { model: values.model }),
+    ...(values.engine === undefined ? {} : { engine: values.engine }),
+    ...(values.data === undefined ? {} : { dataDir: values.data }),
+  };
+}
+
+function wholeNumber(name: string, text: string): number {
+  if (!/^\d{1,5}$/.test(text)) throw new PlatformError(`${name} wants a whole number, not "${text}"`);
+  return Number(text);
+}
+
+async function main(): Promise<void> {
+  const settings = readCommandLine();
+  if (settings === undefined) {
+    console.log(USAGE);
+    return;
+  }
+  let platform: Platform | undefined;
+  const stopping = new AbortController();
+  for (const name of SIGNALS) {
+    process.on(name, () => {
+      if (stopping.signal.aborted) process.exit(130);
+      stopping.abort();
+      progress.say("stopping");
+      // Without a platform yet, startPlatform itself sees the abort and takes down what it has built.
+      if (platform !== undefined) void platform.stop().finally(() => process.exit(0));
+    });
+  }
+  try {
+    platform = await startPlatform({
+      ...settings,
+      signal: stopping.signal,
+      say: progress.say,
+      warn: progress.warn,
+    });
+    progress.done();
+    printReady(platform);
+  } catch (error) {
+    if (stopping.signal.aborted) process.exit(0);
+    throw error;
+  }
+}
+
+try {
+  await main();
+} catch (error) {
+  progress.done();
+  const clear = error instanceof PlatformError || (error instanceof TypeError && "code" in error);
+  console.error(clear ? `sluice: ${error.message}` : error);
+  process.exit(1);
+}

@@ -1,0 +1,266 @@
+/**
+ * The whole platform on one machine, as an object: the edge in workerd, gpu-nodes beside it, and what a developer needs
+ * to use them. `npm start` prints it; end-to-end tests, benches and chaos start their own on free ports in a folder of
+ * their own, and may kill any part of it with kill -9.
+ *
+ * Nothing is configured here that wrangler.toml or the admin API knows: nodes enrol with join tokens, the dev account
+ * gets its key and its credit, the model its price, the way an operator would do it.
+ */
+import { resolve } from "node:path";
+import { AdminClient, type KnownNode } from "./admin-client.ts";
+import { engineArguments } from "./model.ts";
+import { NodeProcess } from "./node-process.ts";
+import { PlatformError } from "./problem.ts";
+import { freePort, probePort } from "./ports.ts";
+import { argumentsOf, endAll, isAlive, programOf, until } from "./processes.ts";
+import { seedAccount, seedCatalogue } from "./seed.ts";
+import { StateFolder, type NodePlace } from "./state.ts";
+import { WorkerProcess } from "./worker.ts";
+
+/** workerd has answered within a second wherever this was measured. */
+const EDGE_READY_MS = 30_000;
+/** Weights are read from disk; large ones take their time, and progress says what is waited for. */
+const NODE_READY_MS = 10 * 60_000;
+const GRACE_MS = 5_000;
+/** Nodes beat once a second. */
+const BEAT_FRESH_MS = 2_500;
+const NODES_MAX = 32;
+
+export type PlatformSettings = {
+  /** 0: any free port. */
+  readonly port?: number;
+  readonly nodeCount?: number;
+  readonly regions?: readonly string[];
+  readonly model?: string;
+  readonly engine?: string;
+  readonly fresh?: boolean;
+  /** Where everything is kept; `.sluice` in the repository where not given. */
+  readonly dataDir?: string;
+  /** More arguments and environment for every node. */
+  readonly nodeArgs?: readonly string[];
+  readonly nodeEnv?: Readonly<Record<string, string>>;
+  /** More variables for the Worker: SLUICE_CLOCKS, say. */
+  readonly vars?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+  readonly say?: (what: string) => void;
+  readonly warn?: (what: string) => void;
+};
+
+const ROOT = resolve(import.meta.dirname, "../..");
+
+export class Platform {
+  readonly baseUrl: string;
+  readonly dataDir: string;
+  readonly adminToken: string;
+  readonly admin: AdminClient;
+  readonly pages: { readonly try: string };
+  /** The model's id in the catalogue. */
+  model = "";
+  account = "";
+  apiKey = "";
+  nodes: readonly NodeProcess[] = [];
+  nodeIds: ReadonlyMap<string, string> = new Map();
+  readonly #settings: PlatformSettings;
+  readonly #folder: StateFolder;
+  readonly #worker: WorkerProcess;
+  #stopped: Promise<void> | undefined;
+
+  constructor(settings: PlatformSettings, folder: StateFolder, port: number) {
+    const { secrets, adminToken } = folder.secrets();
+    this.#settings = settings;
+    this.#folder = folder;
+    this.baseUrl = `http://127.0.0.1:${port}`;
+    this.dataDir = folder.path;
+    this.adminToken = adminToken;
+    this.pages = { try: `${this.baseUrl}/` };
+    this.admin = new AdminClient(this.baseUrl, adminToken);
+    this.#worker = new WorkerProcess({
+      root: ROOT,
+      port,
+      dataDir: folder.file("worker"),
+      logFile: folder.file("logs", "worker.log"),
+      vars: {
+        SLUICE_SECRETS: secrets,
+        SLUICE_ADMIN_TOKEN: adminToken,
+        SLUICE_DEV: "1",
+        ...settings.vars,
+      },
+    });
+  }
+
+  get workerdPid(): number | undefined {
+    return this.#worker.pid;
+  }
+
+  get workerLog(): string {
+    return this.#folder.file("logs", "worker.log");
+  }
+
+  async bringUp(): Promise<void> {
+    const say = this.#settings.say ?? (() => undefined);
+    say("starting the edge");
+    await this.restartWorker({ migrate: true });
+    say("preparing the dev account");
+    const state = this.#folder.state();
+    const seeded = await seedAccount(this.admin, state);
+    this.account = seeded.account;
+    this.apiKey = seeded.apiKey;
+    this.#folder.keepState({ ...state, ...seeded });
+    const places = await this.#places(state.nodes);
+    this.#folder.keepState({ ...seeded, nodes: places });
+    say(places.length === 1 ? "starting the node" : `starting ${places.length} nodes`);
+    const args = engineArguments(ROOT, this.#settings.model, this.#settings.engine);
+    this.nodes = await Promise.all(places.map((place) => this.#prepareNode(place, args)));
+    for (const node of this.nodes) node.start();
+    this.#noteRunning();
+    await this.whenNodesReady(say);
+    this.model = await seedCatalogue(this.admin, await this.admin.nodes());
+    this.#writeDev();
+  }
+
+  /** Starts the Worker on its old port over its old data, after `killWorker()` or for the first time. */
+  async restartWorker(options?: { readonly migrate?: boolean }): Promise<void> {
+    await this.#worker.start();
+    if (options?.migrate) await this.#worker.migrate();
+    const answers = await until(() => this.admin.healthy(), EDGE_READY_MS);
+    if (!answers) throw new PlatformError(`the edge does not answer; its log is ${this.workerLog}`);
+    this.#noteRunning();
+  }
+
+  /** kill -9 of workerd. It stays dead until `restartWorker()`. */
+  killWorker(): Promise<void> {
+    return this.#worker.kill();
+  }
+
+  /** Waits until the edge has heard from every node that it is ready. */
+  async whenNodesReady(say: (what: string) => void = () => undefined): Promise<void> {
+    const wanted = new Set(this.nodes.map((node) => node.url));
+    const ready = await until(async () => {
+      this.#settings.signal?.throwIfAborted();
+      const known = (await this.admin.nodes()).filter((node) => wanted.has(node.url));
+      this.nodeIds = new Map(known.map((node) => [node.url, node.id]));
+      const waiting = wanted.size - known.filter((node) => isReady(node)).length;
+      if (waiting > 0) say(`waiting for ${waiting === 1 ? "a node" : `${waiting} nodes`} to load its model`);
+      return waiting === 0;
+    }, NODE_READY_MS);
+    if (!ready) throw new PlatformError(`a node did not become ready; see ${this.#folder.file("logs")}`);
+  }
+
+  /** Ends every process of this platform. Calling it twice waits for the first. */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#tearDown();
+    return this.#stopped;
+  }
+
+  async #tearDown(): Promise<void> {
+    // Nodes first: their last receipts want an edge that still listens.
+    await Promise.all(this.nodes.map((node) => node.stop()));
+    await this.#worker.stop();
+    this.#folder.keepRunning(undefined);
+  }
+
+  /** Where each node stands. One that stood here before keeps its name, its port and with them its data. */
+  async #places(known: readonly NodePlace[]): Promise<NodePlace[]> {
+    const regions = this.#settings.regions ?? [...new Set(known.map((place) => place.region))];
+    const named = regions.length > 0 ? regions : ["local"];
+    const count = this.#settings.nodeCount ?? Math.max(this.#settings.regions?.length ?? known.length, 1);
+    if (count < 1 || count > NODES_MAX) throw new PlatformError(`--nodes wants 1 to ${NODES_MAX}`);
+    const places: NodePlace[] = [];
+    for (let i = 0; i < count; i++) {
+      const region = named[i % named.length] ?? "local";
+      const name = `node-${i + 1}`;
+      const before = known.find((place) => place.name === name && place.region === region);
+      if (before === undefined) places.push({ name, region, port: await freePort() });
+      else if ((await probePort(before.port)) !== undefined) places.push(before);
+      else {
+        throw new PlatformError(
+          `port ${before.port} of ${name} is taken by another program; end that, or start with --fresh`,
+        );
+      }
+    }
+    return places;
+  }
+
+  async #prepareNode(place: NodePlace, args: readonly string[]): Promise<NodeProcess> {
+    const url = `http://127.0.0.1:${place.port}`;
+    // The region is a part of the name: a node that is moved is another node, with another identity.
+    const dataDir = this.#folder.file("nodes", `${place.name}-${place.region}-${place.port}`);
+    const enrolled = (await this.admin.nodes()).some((node) => node.url === url);
+    const joinToken = enrolled
+      ? undefined
+      : await this.admin.makeJoinToken({ name: place.name, region: place.region, url });
+    return new NodeProcess({
+      root: ROOT,
+      ...place,
+      dataDir,
+      logFile: this.#folder.file("logs", `${place.name}.log`),
+      edgeUrl: this.baseUrl,
+      joinToken,
+      args: [...args, ...(this.#settings.nodeArgs ?? [])],
+      env: this.#settings.nodeEnv ?? {},
+      onDeath: (name, how, backInMs) => {
+        this.#settings.warn?.(
+          `${name} died (${how}); starting it again in ${backInMs} ms. Its log: logs/${name}.log`,
+        );
+        setTimeout(() => this.#noteRunning(), backInMs + GRACE_MS).unref();
+      },
+    });
+  }
+
+  #noteRunning(): void {
+    if (this.#stopped !== undefined) return;
+    const children = [this.workerdPid, ...this.nodes.map((node) => node.pid)].filter(
+      (pid) => pid !== undefined,
+    );
+    this.#folder.keepRunning({ pid: process.pid, children, baseUrl: this.baseUrl });
+  }
+
+  #writeDev(): void {
+    const { baseUrl, apiKey, adminToken, pages } = this;
+    const nodes = this.nodes.map(({ url, region }) => ({ id: this.nodeIds.get(url) ?? "", url, region }));
+    this.#folder.writeDev({ baseUrl, apiKey, adminToken, nodes, pages });
+  }
+}
+
+/** Its beat says so, and is no memory of an earlier start. */
+function isReady({ live }: KnownNode): boolean {
+  return live !== null && live.state === "ready" && live.beatAgeMs < BEAT_FRESH_MS;
+}
+
+/** A platform that was killed without a chance to clean up leaves processes: they go before the next one comes. */
+async function clearLeftovers(folder: StateFolder): Promise<void> {
+  const before = folder.running();
+  if (before === undefined) return;
+  if (before.pid !== process.pid && isAlive(before.pid) && programOf(before.pid) === "node") {
+    throw new PlatformError(
+      `a platform with this data is running already at ${before.baseUrl} (process ${before.pid}); stop it first`,
+    );
+  }
+  const ours = before.children.filter(
+    (pid) =>
+      programOf(pid) === "workerd" || argumentsOf(pid).some((word) => word.endsWith("gpu-node/src/main.ts")),
+  );
+  await endAll(ours, GRACE_MS);
+  folder.keepRunning(undefined);
+}
+
+export async function startPlatform(settings: PlatformSettings = {}): Promise<Platform> {
+  const folder = new StateFolder(resolve(ROOT, settings.dataDir ?? ".sluice"));
+  await clearLeftovers(folder);
+  if (settings.fresh) folder.forget();
+  const port = await probePort(settings.port ?? 0);
+  if (port === undefined) {
+    throw new PlatformError(
+      `port ${settings.port} is taken by another program; end that, or choose another one: PORT=${(settings.port ?? 0) + 1} npm start`,
+    );
+  }
+  const platform = new Platform(settings, folder, port);
+  try {
+    await platform.bringUp();
+    settings.signal?.throwIfAborted();
+    return platform;
+  } catch (error) {
+    await platform.stop();
+    throw error;
+  }
+}

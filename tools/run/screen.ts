@@ -1,0 +1,60 @@
+/**
+ * What `npm start` shows: one line that changes while things start, and at the end what one needs to go on. On anything
+ * but a terminal the progress is plain lines, so that a log of it can be read.
+ */
+import type { Platform } from "./platform.ts";
+
+const terminal = process.stdout.isTTY;
+const colour = terminal && process.env["NO_COLOR"] === undefined;
+
+function paint(code: number, text: string): string {
+  return colour ? `\u001B[${code}m${text}\u001B[0m` : text;
+}
+
+const bold = (text: string): string => paint(1, text);
+const dim = (text: string): string => paint(2, text);
+
+const startedAtMs = performance.now();
+let open = false;
+
+function seconds(): string {
+  return `${((performance.now() - startedAtMs) / 1_000).toFixed(1)} s`;
+}
+
+export const progress = {
+  say(this: void, what: string): void {
+    const line = `  ${dim(seconds().padStart(7))}  ${what}`;
+    if (terminal) process.stdout.write(`\r\u001B[2K${line}`);
+    else console.log(line);
+    open = terminal;
+  },
+  warn(this: void, what: string): void {
+    progress.done();
+    console.error(`  ${paint(33, "!")} ${what}`);
+  },
+  /** Takes the changing line away. */
+  done(this: void): void {
+    if (open) process.stdout.write("\r\u001B[2K");
+    open = false;
+  },
+};
+
+export function printReady(platform: Platform): void {
+  const rows: (readonly [string, string])[] = [
+    ["API", `${platform.baseUrl}/v1`],
+    ["try it", platform.pages.try],
+    ["key", platform.apiKey],
+    ["admin", `npm run sluice -- --help`],
+    ...platform.nodes.map((node): [string, string] => [node.name, `${node.url}  ${dim(node.region)}`]),
+  ];
+  const width = Math.max(...rows.map(([name]) => name.length));
+  console.log(`\n  ${bold("Sluice")} ${dim(`is ready after ${seconds()}`)}\n`);
+  for (const [name, value] of rows) console.log(`  ${dim(name.padEnd(width))}  ${value}`);
+  console.log(`
+  curl -N ${platform.baseUrl}/v1/chat/completions \\
+    -H "authorization: Bearer ${platform.apiKey}" -H "content-type: application/json" \\
+    -d '{"model":"${platform.model}","stream":true,"messages":[{"role":"user","content":"Hello!"}]}'
+
+  ${dim("Ctrl-C stops everything. Accounts, keys and usage are kept in")} ${platform.dataDir}
+`);
+}

@@ -1,0 +1,151 @@
+/**
+ * The edge on this machine: the Worker in workerd, with the bindings of wrangler.toml, on a socket of its own.
+ *
+ * miniflare is asked for nothing but workerd and its simulators. Its ordinary port is a proxy in this process and three
+ * times slower; a direct socket is workerd itself. `cf: false` keeps it from looking up a description of this network:
+ * a start opens no connection to anywhere.
+ *
+ * workerd may be killed at any moment (tests do, with kill -9): all it keeps is in SQLite files. miniflare starts it
+ * again by itself, on the same port; `kill()` prevents that, for tests which want the edge to be gone for a while.
+ */
+import { Log, LogLevel, Miniflare, convertV4MiniflareOptions, type V4MiniflareOptions } from "miniflare";
+import { createWriteStream } from "node:fs";
+import { readFile, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { unstable_getMiniflareWorkerOptions as readWranglerToml } from "wrangler";
+import { z } from "zod";
+import { DOOR, bundleWorker } from "./bundle.ts";
+import { childrenOf, isAlive, programOf, signal, until } from "./processes.ts";
+
+/** A killed process is gone within this time, or the machine is in trouble. */
+const DEATH_MS = 5_000;
+/** Local runs fire the Worker's cron by this clock; wrangler.toml says once a minute. */
+const CRON_INTERVAL_MS = 60_000;
+
+/** What wrangler's types leave open of its own file. */
+const Local = z.object({
+  assets: z.object({ run_worker_first: z.array(z.string()).default([]) }).optional(),
+  bindings: z.record(z.string(), z.string()).default({}),
+});
+
+export type WorkerSettings = {
+  /** The repository. */
+  readonly root: string;
+  readonly port: number;
+  /** Where D1, KV, objects and queues keep their files. */
+  readonly dataDir: string;
+  readonly logFile: string;
+  /** Secrets and variables beyond wrangler.toml. */
+  readonly vars: Readonly<Record<string, string>>;
+};
+
+export class WorkerProcess {
+  readonly #settings: WorkerSettings;
+  #miniflare: Miniflare | undefined;
+  #cron: NodeJS.Timeout | undefined;
+
+  constructor(settings: WorkerSettings) {
+    this.#settings = settings;
+  }
+
+  /** Of workerd; undefined while it is dead. */
+  get pid(): number | undefined {
+    if (this.#miniflare === undefined) return undefined;
+    return childrenOf(process.pid).find(
+      (pid) => programOf(pid) === "workerd" && this.#owns(pid) && isAlive(pid),
+    );
+  }
+
+  /** Bundles and starts. Returns once the socket listens. */
+  async start(): Promise<void> {
+    const before = new Set(childrenOf(process.pid));
+    this.#miniflare = new Miniflare(convertV4MiniflareOptions(await workerOptions(this.#settings)));
+    await this.#miniflare.ready;
+    this.#pids = new Set(
+      childrenOf(process.pid).filter((pid) => !before.has(pid) && programOf(pid) === "workerd"),
+    );
+    this.#cron = setInterval(() => void this.#fireCron(), CRON_INTERVAL_MS);
+    this.#cron.unref();
+  }
+
+  #pids = new Set<number>();
+
+  #owns(pid: number): boolean {
+    // After a crash miniflare's own restart has a new pid: then the only workerd of this process is meant.
+    return this.#pids.has(pid) || ![...this.#pids].some(isAlive);
+  }
+
+  /** Brings D1 to the newest schema; what is applied already is skipped, by name, as wrangler does. */
+  async migrate(): Promise<void> {
+    if (this.#miniflare === undefined) throw new Error("the Worker is not running");
+    const db = await this.#miniflare.getD1Database("DB");
+    await db
+      .prepare(
+        "create table if not exists d1_migrations (id integer primary key autoincrement, name text unique, applied_at timestamp default current_timestamp not null)",
+      )
+      .run();
+    const { results } = await db.prepare("select name from d1_migrations").all<{ name: string }>();
+    const applied = new Set(results.map((row) => row.name));
+    const folder = join(this.#settings.root, "migrations");
+    const names = (await readdir(folder)).filter((name) => name.endsWith(".sql")).sort();
+    for (const name of names.filter((name) => !applied.has(name))) {
+      const text = await readFile(join(folder, name), "utf8");
+      const statements = text
+        .split("--> statement-breakpoint")
+        .map((statement) => statement.trim())
+        .filter(Boolean);
+      // One batch is one transaction: a migration is applied whole, with the note that it was, or not at all.
+      await db.batch([
+        ...statements.map((statement) => db.prepare(statement)),
+        db.prepare("insert into d1_migrations (name) values (?)").bind(name),
+      ]);
+    }
+  }
+
+  /** kill -9, and it stays dead until the next `start()`. */
+  async kill(): Promise<void> {
+    const { pid } = this;
+    if (pid !== undefined) signal(pid, "SIGKILL");
+    await this.stop();
+    if (pid !== undefined && !(await until(() => !isAlive(pid), DEATH_MS)))
+      throw new Error(`workerd (process ${pid}) outlived kill -9`);
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#cron);
+    const miniflare = this.#miniflare;
+    this.#miniflare = undefined;
+    await miniflare?.dispose();
+  }
+
+  async #fireCron(): Promise<void> {
+    try {
+      const worker = await this.#miniflare?.getWorker();
+      await worker?.scheduled({ cron: "* * * * *" });
+    } catch {
+      // It is being killed or stopped: the next minute comes.
+    }
+  }
+}
+
+async function workerOptions(settings: WorkerSettings): Promise<V4MiniflareOptions> {
+  const { workerOptions: fromToml, main } = readWranglerToml(join(settings.root, "wrangler.toml"));
+  const { assets, bindings: vars } = Local.parse(fromToml);
+  if (main === undefined) throw new Error("wrangler.toml names no main module");
+  const { modulesRules: _rules, rootPath: _rootPath, ...bindings } = fromToml;
+  const script = await bundleWorker(settings.root, main, assets?.run_worker_first ?? []);
+  const log = createWriteStream(settings.logFile, { flags: "a", mode: 0o600 });
+  return {
+    ...bindings,
+    name: "sluice",
+    modules: [{ type: "ESModule", path: "worker.js", contents: script }],
+    bindings: { ...vars, ...settings.vars },
+    unsafeDirectSockets: [{ host: "127.0.0.1", port: settings.port, entrypoint: DOOR }],
+    resourcePersistencePath: settings.dataDir,
+    cf: false,
+    log: new Log(LogLevel.ERROR),
+    handleStructuredLogs: ({ timestamp, level, message }) => {
+      log.write(`${new Date(timestamp).toISOString()} ${level} ${message}\n`);
+    },
+  };
+}
