@@ -6,9 +6,9 @@ describeEngineContract("llama", async () => {
   return {
     engine,
     // Cut off from its answer's end by the ceiling in every test that uses it.
-    longQuestion: "Write the numbers from 1 to 60.",
+    longQuestion: "Count from 1 to 90.",
     shortQuestion: "What is 2 + 3?",
-    deadlyQuestion: "Write the numbers from 1 to 60.",
+    deadlyQuestion: "Count from 1 to 90.",
     kill: () => {
       if (engine.pid !== undefined) process.kill(engine.pid, "SIGKILL");
     },

@@ -24,7 +24,7 @@ export class StepLoop {
   readonly #chunkTokens: number;
   readonly #afterTurn: () => void;
   readonly #fatal: (error: unknown) => void;
-  #joining: Run[] = [];
+  readonly #joining: Run[] = [];
   #runs: Run[] = [];
   #turning = false;
 
@@ -44,7 +44,7 @@ export class StepLoop {
   async #turns(): Promise<void> {
     // Bounded by the tasks: each ends after its ceiling of tokens, and no more of them are in than there are slots.
     while (this.#joining.length + this.#runs.length > 0) {
-      for (const run of this.#joining.splice(0)) {
+      for (let run = this.#joining.shift(); run !== undefined; run = this.#joining.shift()) {
         await run.join();
         this.#runs.push(run);
       }
