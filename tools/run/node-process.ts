@@ -39,6 +39,7 @@ export class NodeProcess {
   readonly region: string;
   readonly url: string;
   readonly dataDir: string;
+  readonly logFile: string;
   readonly #settings: NodeSettings;
   #child: ChildProcess | undefined;
   #wanted = false;
@@ -51,6 +52,7 @@ export class NodeProcess {
     this.region = settings.region;
     this.url = `http://127.0.0.1:${settings.port}`;
     this.dataDir = settings.dataDir;
+    this.logFile = settings.logFile;
   }
 
   /** Of the node itself; undefined while it is dead. */
