@@ -1,0 +1,94 @@
+/**
+ * From urls to handlers, and from whatever is thrown to an answer. The dialect's paths are served with and without
+ * `/v1`, since both are in use by clients of this API. No decisions of a request's way are made here: that is infer.ts.
+ */
+import { Hono, type Context } from "hono";
+import { adminApp } from "./admin/app.ts";
+import { authenticate } from "./auth/authenticate.ts";
+import type { Env } from "./core/env.ts";
+import { FaultError, type Fault } from "./core/fault.ts";
+import { logError } from "./core/log.ts";
+import { parseSecrets, type Secrets } from "./core/secrets.ts";
+import { readCatalogue } from "./db/catalogue.ts";
+import { infer } from "./infer.ts";
+import { settleBeat } from "./metering/settle.ts";
+import { nodesApp } from "./nodes/app.ts";
+import { faultResponse } from "./wire/openai-fault.ts";
+import { printModel, printModels } from "./wire/openai-models.ts";
+
+type App = { Bindings: Env };
+
+/** Parsed once per isolate: the text only changes with a deployment. */
+let parsed: { readonly text: string; readonly secrets: Secrets } | undefined;
+
+function secretsOf(env: Env): Secrets {
+  if (parsed?.text !== env.SLUICE_SECRETS)
+    parsed = { text: env.SLUICE_SECRETS, secrets: parseSecrets(env.SLUICE_SECRETS) };
+  return parsed.secrets;
+}
+
+/** What has no request of its own still has an id to be asked about. */
+function newId(): string {
+  return `req_${crypto.randomUUID()}`;
+}
+
+async function chat(c: Context<App>): Promise<Response> {
+  const { requestId, response } = infer(
+    c.req.raw,
+    c.env,
+    c.executionCtx as ExecutionContext,
+    secretsOf(c.env),
+  );
+  return response.catch((error: unknown) => answerError(error, requestId));
+}
+
+async function models(c: Context<App>): Promise<Response> {
+  await authenticate(secretsOf(c.env), c.req.raw.headers, Date.now());
+  return c.json(printModels(await readCatalogue(c.env, Date.now())));
+}
+
+async function model(c: Context<App>): Promise<Response> {
+  await authenticate(secretsOf(c.env), c.req.raw.headers, Date.now());
+  const name = c.req.param("model") ?? "";
+  const printed = printModel(await readCatalogue(c.env, Date.now()), name);
+  if (printed === undefined) throw new FaultError({ kind: "model_not_found", model: name });
+  return c.json(printed);
+}
+
+function answerError(error: unknown, requestId: string): Response {
+  if (error instanceof FaultError) {
+    if (error.fault.kind === "storage_unavailable" || error.fault.kind === "internal") {
+      logError("request_fault", error, { id: requestId });
+    }
+    return faultResponse(error.fault, requestId);
+  }
+  logError("request_failed", error, { id: requestId });
+  return faultResponse({ kind: "internal" }, requestId);
+}
+
+function refuse(fault: Fault): () => never {
+  return () => {
+    throw new FaultError(fault);
+  };
+}
+
+export const app = new Hono<App>();
+
+for (const prefix of ["", "/v1"]) {
+  app.post(`${prefix}/chat/completions`, chat);
+  app.all(`${prefix}/chat/completions`, refuse({ kind: "method_not_allowed", allow: "POST" }));
+  app.get(`${prefix}/models`, models);
+  app.get(`${prefix}/models/:model`, model);
+}
+
+app.get("/health", (c) => {
+  // A deployment whose secrets cannot be read serves nobody; it says so here and not at the first request.
+  secretsOf(c.env);
+  return c.json({ status: "ok" });
+});
+
+app.route("/node/v1", nodesApp({ secretsOf, settle: settleBeat }));
+app.route("/admin/v1", adminApp({ secretsOf }));
+
+app.notFound((c) => faultResponse({ kind: "not_found", what: new URL(c.req.url).pathname }, newId()));
+app.onError((error) => answerError(error, newId()));
