@@ -1,0 +1,37 @@
+/**
+ * What an attempt is to do, decided before it begins: the engine's task, how its tokens are read, how its answer looks.
+ * And what became of it. Both are data; attempt.ts does it.
+ */
+import type { Ending } from "@sluice/protocol/receipt";
+import type { Answering, Rules } from "../answer/reduce.ts";
+import type { Task } from "../engines/engine.ts";
+import type { Counts, Progress } from "../journal/journal.ts";
+import type { Face } from "../print/openai-chat.ts";
+
+export type Plan = {
+  readonly lane: string;
+  readonly task: Task;
+  readonly rules: Rules;
+  /** After the tokens of earlier attempts, where there were any. */
+  readonly before: Answering;
+  /** The prompt and cached counts a resume told us to repeat. */
+  readonly echo: { readonly prompt: number; readonly cached: number } | undefined;
+  readonly face: Face;
+  readonly stream: boolean;
+  /** Whether it thinks from its first token on; decides what the first chunk looks like. */
+  readonly thinking: boolean;
+  /** Whether events carry the edge's notes. */
+  readonly notes: boolean;
+};
+
+/** Where positions are written down before they are handed over. */
+export type Ledger = { progress(progress: Progress, counts: Counts | undefined): Promise<void> };
+
+export const NO_LEDGER: Ledger = { progress: () => Promise.resolve() };
+
+export type Outcome = Counts & {
+  readonly ended: Ending;
+  /** Positions handed over. */
+  readonly to: number;
+  readonly reasoning: number;
+};

@@ -1,0 +1,86 @@
+/**
+ * The composition root of a gpu-node: argv and environment in, one running node out, and the end of the process.
+ * SIGTERM and SIGINT drain and stop; a second one stops at once. A kill -9 costs nothing but time: the next start finds
+ * in the journal what this one was doing.
+ */
+import { chmodSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { ulid } from "@sluice/protocol/ids";
+import { parseConfig, type Config } from "./config.ts";
+import { EdgeSide } from "./edge-side.ts";
+import { openChosen } from "./engine-choice.ts";
+import { ensureEnrolled } from "./identity/enrol.ts";
+import { importPrivateKey, saveStored } from "./identity/identity.ts";
+import { openDatabase } from "./journal/schema.ts";
+import { errorFields, log } from "./log.ts";
+import { GpuNode, type NodeParts } from "./node.ts";
+import { Workshop } from "./workshop.ts";
+
+const JOURNAL_FILE = "journal.db";
+const DICE_BYTES = 16;
+const EXIT_USAGE = 2;
+
+const now = (): number => performance.now();
+const newUlid = (): string => ulid(Date.now(), crypto.getRandomValues(new Uint8Array(DICE_BYTES)));
+
+function fail(error: unknown): void {
+  log("fatal", errorFields(error));
+  process.exit(1);
+}
+
+async function enterService(config: Config, signal: AbortSignal): Promise<NodeParts["edge"]> {
+  if (config.edge === undefined) return undefined;
+  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
+  const stored = await ensureEnrolled(config.edge, config.dataDir, log, signal);
+  const { node, region, callKeys } = stored.enrolled;
+  const privateKey = await importPrivateKey(stored.privateKey);
+  const identity = { node, region, publicKey: stored.publicKey, privateKey };
+  const path = join(config.dataDir, JOURNAL_FILE);
+  const db = openDatabase(path);
+  chmodSync(path, 0o600);
+  const side = await EdgeSide.open(db, { identity, callKeys, boot: `boot_${newUlid()}` }, now);
+  return {
+    url: config.edge.url,
+    side,
+    keepCallKeys: (keys) =>
+      saveStored(config.dataDir, { ...stored, enrolled: { ...stored.enrolled, callKeys: keys } }),
+  };
+}
+
+async function main(): Promise<void> {
+  const parsed = parseConfig(process.argv.slice(2), process.env);
+  if (!parsed.ok) {
+    process.stderr.write(`gpu-node: ${parsed.message}\n`);
+    process.exitCode = EXIT_USAGE;
+    return;
+  }
+  const { config } = parsed;
+  const starting = new AbortController();
+  let node: GpuNode | undefined;
+  let stopping = false;
+  const stop = (signalName: string): void => {
+    log("stopping", { signal: signalName });
+    if (stopping || node === undefined) process.exit(0);
+    stopping = true;
+    node.stop(config.drainMs).then(() => process.exit(0), fail);
+  };
+  process.on("SIGTERM", () => stop("SIGTERM"));
+  process.on("SIGINT", () => stop("SIGINT"));
+
+  const { queueMax, queueWaitMs, attemptMsMax, host, port } = config;
+  const workshop = new Workshop({ queueMax, queueWaitMs, attemptMsMax }, log, now);
+  const edge = await enterService(config, starting.signal);
+  node = new GpuNode({
+    ...{ workshop, edge, host, port, fail },
+    newId: newUlid,
+    wallMs: Date.now,
+    dice: Math.random,
+  });
+  log("listening", { url: await node.listen(), node: edge?.side.identity.node, engine: config.engine.kind });
+  const engine = await openChosen(config.engine, log);
+  node.open(engine);
+  const { model, weights, slots, contextTokens, backend } = engine.info;
+  log("engine_ready", { model, weights, slots, contextTokens, backend });
+}
+
+await main().catch(fail);

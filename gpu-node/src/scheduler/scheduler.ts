@@ -1,0 +1,95 @@
+/**
+ * Who may use the engine: as many leases as it has slots, a bounded queue in front of them, fair between lanes.
+ * Invariants: leases out <= slots; nobody waits while a slot is free; a waiter whose signal aborts, or whose time is up,
+ * leaves the queue at once. Giving a lease back twice gives it back once.
+ */
+import { FairQueue } from "./fair-queue.ts";
+
+export type Lease = { readonly release: () => void };
+
+export type Place = { readonly leave: () => void };
+
+type Waiter = { readonly grant: (lease: Lease) => void };
+
+/** The wait for a slot took too long. */
+export class NoRoom extends Error {
+  override readonly name = "NoRoom";
+}
+
+export class Scheduler {
+  readonly #queue = new FairQueue<Waiter>();
+  readonly slots: number;
+  readonly queueMax: number;
+  #busy = 0;
+  /** Places given to calls that have not come to the queue yet. */
+  #entering = 0;
+
+  constructor(slots: number, queueMax: number) {
+    this.slots = slots;
+    this.queueMax = queueMax;
+  }
+
+  get busy(): number {
+    return this.#busy;
+  }
+
+  get queued(): number {
+    return this.#queue.size;
+  }
+
+  /**
+   * A place for one more, asked for before anything is journalled, because a call that was accepted is not refused any
+   * more; undefined where all are taken. Whoever has one gives it back, having come to the queue or not.
+   */
+  enter(): Place | undefined {
+    if (this.#busy + this.#queue.size + this.#entering >= this.slots + this.queueMax) return undefined;
+    this.#entering += 1;
+    let held = true;
+    return {
+      leave: () => {
+        if (held) this.#entering -= 1;
+        held = false;
+      },
+    };
+  }
+
+  /** Rejects with the signal's reason, or with NoRoom after `waitMs`. */
+  acquire(lane: string, waitMs: number, signal: AbortSignal): Promise<Lease> {
+    if (signal.aborted) return Promise.reject(signal.reason);
+    if (this.#busy < this.slots) return Promise.resolve(this.#lease());
+    return new Promise((resolve, reject) => {
+      const leave = (reason: unknown): void => {
+        if (this.#queue.remove(lane, waiter)) reject(reason);
+        stop();
+      };
+      const aborted = (): void => leave(signal.reason);
+      const timer = setTimeout(() => leave(new NoRoom("no slot came free in time")), waitMs);
+      const stop = (): void => {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", aborted);
+      };
+      const waiter: Waiter = {
+        grant: (lease) => {
+          stop();
+          resolve(lease);
+        },
+      };
+      signal.addEventListener("abort", aborted, { once: true });
+      this.#queue.push(lane, waiter);
+    });
+  }
+
+  #lease(): Lease {
+    this.#busy += 1;
+    let held = true;
+    return {
+      release: () => {
+        if (!held) return;
+        held = false;
+        this.#busy -= 1;
+        const next = this.#queue.shift();
+        if (next !== undefined) next.grant(this.#lease());
+      },
+    };
+  }
+}

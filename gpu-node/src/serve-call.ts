@@ -1,0 +1,148 @@
+/**
+ * A call of the edge, from its bytes to its receipt: checked, read, tokenised, given a place, journalled, run, signed.
+ * Until `begun` is in the journal everything ends in a refusal and costs nothing; after it everything ends in a receipt.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { MAC_HEADER, type CallHead } from "@sluice/protocol/call";
+import { KEEP_ALIVE, printNote } from "@sluice/protocol/events";
+import { CALL_HEAD_BYTES_MAX, CLIENT_BODY_BYTES_MAX } from "@sluice/protocol/limits";
+import type { Refusal } from "@sluice/protocol/refusal";
+import type { Outlet } from "./attempt/outlet.ts";
+import type { Ledger, Plan } from "./attempt/plan.ts";
+import { nameKey } from "./attempt/running.ts";
+import type { EdgeSide } from "./edge-side.ts";
+import { parseChat } from "./intake/chat-body.ts";
+import { checkCall } from "./intake/node-call.ts";
+import { readBody } from "./intake/read-body.ts";
+import type { Begun } from "./journal/journal.ts";
+import type { Life } from "./life.ts";
+import { printRefusal } from "./print/refusals.ts";
+import { sendPrinted } from "./send.ts";
+import type { Workshop } from "./workshop.ts";
+
+const BODY_BYTES_MAX = CALL_HEAD_BYTES_MAX + 1 + CLIENT_BODY_BYTES_MAX;
+
+export type CallTools = {
+  readonly workshop: Workshop;
+  readonly edge: EdgeSide;
+  readonly life: Life;
+  /** A receipt is waiting to be sent. */
+  readonly poke: () => void;
+  /** The journal cannot be written: this process is of no more use. */
+  readonly fail: (error: unknown) => void;
+};
+
+/** Never rejects. */
+export async function serveCall(
+  tools: CallTools,
+  path: string,
+  incoming: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const { workshop, edge } = tools;
+  const outlet = workshop.outlet(response);
+  const refuse = (refusal: Refusal): void => {
+    workshop.measures.noteRefusal(refusal.kind);
+    sendPrinted(response, printRefusal(refusal));
+  };
+  const body = await readBody(incoming, BODY_BYTES_MAX);
+  if (!body.ok) {
+    if (body.why === "too_large") refuse({ kind: "body_too_large", bytesMax: CLIENT_BODY_BYTES_MAX });
+    return;
+  }
+  const check = {
+    node: edge.identity.node,
+    callKeys: () => edge.callKeys,
+    edgeNowMs: () => edge.edgeNowMs,
+    firstReplyMs: () => edge.clock.firstReplyMs,
+    promisedMs: () => edge.promisedMs,
+    admitting: edge.admitting,
+  };
+  const mac = incoming.headers[MAC_HEADER];
+  const call = await checkCall(check, path, typeof mac === "string" ? mac : undefined, body.bytes);
+  if (!call.ok) return refuse(call.refusal);
+  try {
+    const refusal = await accept(tools, call.head, call.clientBody, outlet);
+    if (refusal !== undefined) refuse(refusal);
+  } catch (error) {
+    tools.fail(error);
+    outlet.cut();
+  } finally {
+    edge.admitting.settle(call.name);
+  }
+}
+
+/** Resolves when the receipt is in the journal, or with the refusal. */
+async function accept(
+  tools: CallTools,
+  head: CallHead,
+  clientBody: Uint8Array,
+  outlet: Outlet,
+): Promise<Refusal | undefined> {
+  const { workshop, life } = tools;
+  if (clientBody.length > CLIENT_BODY_BYTES_MAX)
+    return { kind: "body_too_large", bytesMax: CLIENT_BODY_BYTES_MAX };
+  if (life.refusal !== undefined) return life.refusal;
+  if (head.model !== workshop.engine?.info.model) return { kind: "unknown_model", model: head.model };
+  const parsed = parseChat(clientBody);
+  if (!parsed.ok) return parsed.refusal;
+  const prepared = await workshop.prepare(parsed.chat, { ...head, resume: head.resume, notes: true });
+  if (!prepared.ok) return prepared.refusal;
+  // Tokenising took a moment: the reader may have left, and a drain may have begun.
+  if (life.refusal !== undefined) return life.refusal;
+  const place = workshop.enter();
+  if ("refusal" in place) return place.refusal;
+  try {
+    if (!outlet.open) return undefined;
+    const begun = beginningOf(tools.edge, head, prepared.plan, workshop.engine.info.weights);
+    const id = await tools.edge.journal.begin(begun);
+    if (id === undefined) return { kind: "replayed" };
+    tools.edge.admitting.settle(`${head.request}/${head.ordinal}`);
+    place.leave();
+    await run(tools, { id, begun, plan: prepared.plan }, outlet);
+    return undefined;
+  } finally {
+    place.leave();
+  }
+}
+
+function beginningOf(edge: EdgeSide, head: CallHead, plan: Plan, weights: string): Begun {
+  const { request, ordinal, ticket, issuedAtMs } = head;
+  return {
+    ...{ request, ordinal, ticket, issuedAtMs, weights },
+    node: edge.identity.node,
+    boot: edge.boot,
+    begunAtMs: edge.edgeNowMs ?? issuedAtMs,
+    from: plan.before.positions,
+    reasoning: plan.before.reasoning,
+    prompt: plan.echo?.prompt ?? 0,
+    cached: plan.echo?.cached ?? 0,
+  };
+}
+
+type Beginning = { readonly id: number; readonly begun: Begun; readonly plan: Plan };
+
+async function run(tools: CallTools, { id, begun, plan }: Beginning, outlet: Outlet): Promise<void> {
+  const { workshop, edge } = tools;
+  const key = nameKey({ request: begun.request, ordinal: begun.ordinal, choice: 0 });
+  const ledger: Ledger = {
+    progress: (progress, counts) => edge.journal.progress(id, progress, counts),
+  };
+  const attempt = workshop.attempt(plan, outlet, ledger, key);
+  workshop.running.add(key, attempt, begun.ticket, workshop.now());
+  outlet.begin("text/event-stream; charset=utf-8", { "x-accel-buffering": "no" });
+  outlet.write(
+    `${printNote({ accepted: true, prompt: plan.task.prompt.length, queued: workshop.queued })}\n`,
+  );
+  outlet.breakSilence(KEEP_ALIVE);
+  const outcome = await attempt.run();
+  await edge.close(id, begun, outcome, edge.edgeNowMs ?? begun.begunAtMs);
+  workshop.running.delete(key);
+  workshop.measures.noteEnd(outcome.ended);
+  const { ended, to, prompt, cached, queueMs, prefillMs } = outcome;
+  workshop.log("attempt_ended", {
+    ...{ request: begun.request, ordinal: begun.ordinal, ended, from: begun.from, to },
+    ...{ prompt, cached, queueMs, prefillMs },
+  });
+  tools.poke();
+}

@@ -1,0 +1,118 @@
+/**
+ * The node's urls. Hono routes; calls and journal reads are answered on node's own response, because only there can one
+ * see a reader leave, wait for it to take what was written, and send bytes when they are due.
+ */
+import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
+import type { HttpBindings } from "@hono/node-server";
+import { CALL_CONTENT_TYPE, MAC_HEADER, verifyCall } from "@sluice/protocol/call";
+import { RequestId } from "@sluice/protocol/ids";
+import { JOURNAL_PATH } from "@sluice/protocol/journal";
+import { ATTEMPTS_MAX } from "@sluice/protocol/limits";
+import type { Refusal } from "@sluice/protocol/refusal";
+import { Hono, type Context } from "hono";
+import { z } from "zod";
+import type { EdgeSide } from "./edge-side.ts";
+import { errorFields } from "./log.ts";
+import type { Life } from "./life.ts";
+import { printRefusal } from "./print/refusals.ts";
+import { sendPrinted } from "./send.ts";
+import { serveCall } from "./serve-call.ts";
+import { servePlain } from "./serve-plain.ts";
+import type { Workshop } from "./workshop.ts";
+
+export type ServerTools = {
+  readonly workshop: Workshop;
+  readonly life: Life;
+  /** Undefined: standalone. */
+  readonly edge: EdgeSide | undefined;
+  readonly poke: () => void;
+  readonly fail: (error: unknown) => void;
+  readonly newId: () => string;
+};
+
+type Env = { Bindings: HttpBindings };
+
+const JournalAsk = z.object({
+  request: RequestId,
+  ordinal: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(ATTEMPTS_MAX - 1),
+  from: z.coerce.number().int().min(0),
+  to: z.coerce.number().int().min(0),
+});
+
+const NO_BODY = new Uint8Array();
+
+export function makeApp(tools: ServerTools): Hono<Env> {
+  const { workshop, life, edge } = tools;
+  const startedAtMs = workshop.now();
+  const app = new Hono<Env>();
+
+  app.post("/v1/chat/completions", async (context) => {
+    const { incoming, outgoing } = context.env;
+    const isCall = context.req.header("content-type") === CALL_CONTENT_TYPE;
+    if (edge === undefined) await servePlain(tools, incoming, outgoing);
+    else if (isCall) await serveCall({ ...tools, edge }, context.req.path, incoming, outgoing);
+    else sendPrinted(outgoing, printRefusal({ kind: "bad_mac" }));
+    return RESPONSE_ALREADY_SENT;
+  });
+
+  app.get("/v1/models", (context) => {
+    const data = workshop.models.map(({ id, contextTokens }) => ({
+      ...{ id, object: "model", created: 0, owned_by: "sluice", context_length: contextTokens },
+    }));
+    return context.json({ object: "list", data });
+  });
+
+  app.get("/health", (context) => {
+    const { state } = life;
+    const info = workshop.engine?.info;
+    const uptimeS = Math.floor((workshop.now() - startedAtMs) / 1_000);
+    const who = edge === undefined ? {} : { node: edge.identity.node, region: edge.identity.region };
+    const body = { state, model: info?.model ?? null, backend: info?.backend ?? null, uptimeS, ...who };
+    return context.json(body, state === "ready" ? 200 : 503);
+  });
+
+  app.get("/metrics", (context) => {
+    const { queued, slots, slotsBusy } = workshop.load;
+    const text = workshop.measures.print({
+      ...{ queued, slots, slotsBusy },
+      journalBytes: edge?.receipts.bytes() ?? 0,
+      receiptsUnacknowledged: edge?.receipts.unsettled() ?? 0,
+    });
+    return context.text(text, 200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" });
+  });
+
+  app.get(`${JOURNAL_PATH}/:request/:ordinal`, async (context) => {
+    if (edge === undefined) return context.notFound();
+    return readJournal(edge, context);
+  });
+
+  app.notFound((context) => context.json({ error: { message: "There is nothing here." } }, 404));
+  app.onError((error, context) => {
+    workshop.log("request_failed", errorFields(error));
+    if (context.env.outgoing.headersSent) return RESPONSE_ALREADY_SENT;
+    return context.json({ error: { message: "Something went wrong here." } }, 500);
+  });
+  return app;
+}
+
+async function readJournal(edge: EdgeSide, context: Context<Env>): Promise<Response> {
+  const refuse = (refusal: Refusal): Response => {
+    const { status, body } = printRefusal(refusal);
+    return new Response(body, { status, headers: { "content-type": "application/json" } });
+  };
+  // The MAC is over the path as it was sent, query included.
+  const path = context.env.incoming.url ?? "";
+  if (!(await verifyCall(edge.callKeys, context.req.header(MAC_HEADER), path, NO_BODY)))
+    return refuse({ kind: "bad_mac" });
+  const asked = JournalAsk.safeParse({ ...context.req.param(), ...context.req.query() });
+  if (!asked.success) return refuse({ kind: "bad_call" });
+  const { request, ordinal, from, to } = asked.data;
+  const answer = edge.journal.read({ request, ordinal, choice: 0 }, from, to);
+  return answer === undefined
+    ? context.json({ error: { message: "This node has no such attempt." } }, 404)
+    : context.json(answer, 200, { "cache-control": "no-store" });
+}
