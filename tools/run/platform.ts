@@ -24,6 +24,8 @@ const NODE_READY_MS = 10 * 60_000;
 const GRACE_MS = 5_000;
 /** Nodes beat once a second. */
 const BEAT_FRESH_MS = 2_500;
+/** Asking costs the edge a query. */
+const NODE_POLL_MS = 100;
 const NODES_MAX = 32;
 
 export type PlatformSettings = {
@@ -135,14 +137,19 @@ export class Platform {
   /** Waits until the edge has heard from every node that it is ready. */
   async whenNodesReady(say: (what: string) => void = () => undefined): Promise<void> {
     const wanted = new Set(this.nodes.map((node) => node.url));
-    const ready = await until(async () => {
-      this.#settings.signal?.throwIfAborted();
-      const known = (await this.admin.nodes()).filter((node) => wanted.has(node.url));
-      this.nodeIds = new Map(known.map((node) => [node.url, node.id]));
-      const waiting = wanted.size - known.filter((node) => isReady(node)).length;
-      if (waiting > 0) say(`waiting for ${waiting === 1 ? "a node" : `${waiting} nodes`} to load its model`);
-      return waiting === 0;
-    }, NODE_READY_MS);
+    const ready = await until(
+      async () => {
+        this.#settings.signal?.throwIfAborted();
+        const known = (await this.admin.nodes()).filter((node) => wanted.has(node.url));
+        this.nodeIds = new Map(known.map((node) => [node.url, node.id]));
+        const waiting = wanted.size - known.filter((node) => isReady(node)).length;
+        if (waiting > 0)
+          say(`waiting for ${waiting === 1 ? "a node" : `${waiting} nodes`} to load its model`);
+        return waiting === 0;
+      },
+      NODE_READY_MS,
+      NODE_POLL_MS,
+    );
     if (!ready) throw new PlatformError(`a node did not become ready; see ${this.#folder.file("logs")}`);
   }
 

@@ -6,7 +6,7 @@ import { readFileSync, readdirSync, readlinkSync } from "node:fs";
 import { basename } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
-/** How often a condition is looked at while something waits for it. */
+/** How often a condition is looked at while something waits for it, unless looking is dear. */
 const POLL_MS = 20;
 
 export function childrenOf(pid: number): readonly number[] {
@@ -63,11 +63,15 @@ export function signal(pid: number, name: NodeJS.Signals): void {
 }
 
 /** Waits until `condition` holds; false where it did not within `limitMs`. */
-export async function until(condition: () => boolean | Promise<boolean>, limitMs: number): Promise<boolean> {
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  limitMs: number,
+  pollMs = POLL_MS,
+): Promise<boolean> {
   const deadline = performance.now() + limitMs;
   while (!(await condition())) {
     if (performance.now() >= deadline) return false;
-    await delay(POLL_MS);
+    await delay(pollMs);
   }
   return true;
 }

@@ -16,6 +16,7 @@ const dim = (text: string): string => paint(2, text);
 
 const startedAtMs = performance.now();
 let open = false;
+let said = "";
 
 function seconds(): string {
   return `${((performance.now() - startedAtMs) / 1_000).toFixed(1)} s`;
@@ -23,6 +24,9 @@ function seconds(): string {
 
 export const progress = {
   say(this: void, what: string): void {
+    // On a terminal the clock goes on; in a log one line of a kind is enough.
+    if (!terminal && what === said) return;
+    said = what;
     const line = `  ${dim(seconds().padStart(7))}  ${what}`;
     if (terminal) process.stdout.write(`\r\u001B[2K${line}`);
     else console.log(line);

@@ -12,9 +12,9 @@ import { Log, LogLevel, Miniflare, convertV4MiniflareOptions, type V4MiniflareOp
 import { createWriteStream } from "node:fs";
 import { readFile, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { unstable_getMiniflareWorkerOptions as readWranglerToml } from "wrangler";
 import { z } from "zod";
 import { DOOR, bundleWorker } from "./bundle.ts";
+import { remember } from "./remember.ts";
 import { childrenOf, isAlive, programOf, signal, until } from "./processes.ts";
 
 /** A killed process is gone within this time, or the machine is in trouble. */
@@ -22,9 +22,10 @@ const DEATH_MS = 5_000;
 /** Local runs fire the Worker's cron by this clock; wrangler.toml says once a minute. */
 const CRON_INTERVAL_MS = 60_000;
 
-/** What wrangler's types leave open of its own file. */
-const Local = z.object({
-  assets: z.object({ run_worker_first: z.array(z.string()).default([]) }).optional(),
+/** The few of wrangler's options that are looked at here; the rest goes to miniflare as it is. */
+const Local = z.looseObject({
+  main: z.string(),
+  assets: z.looseObject({ directory: z.string(), run_worker_first: z.array(z.string()).default([]) }),
   bindings: z.record(z.string(), z.string()).default({}),
 });
 
@@ -128,18 +129,28 @@ export class WorkerProcess {
   }
 }
 
+/** What wrangler makes of its file. Kept, because importing wrangler takes longer than starting workerd. */
+async function readBindings(root: string): Promise<z.infer<typeof Local>> {
+  const text = await remember(root, "wrangler.toml", async () => {
+    const { unstable_getMiniflareWorkerOptions: readWranglerToml } = await import("wrangler");
+    const { workerOptions, main } = readWranglerToml(join(root, "wrangler.toml"));
+    return {
+      text: JSON.stringify({ ...workerOptions, main }),
+      inputs: ["wrangler.toml", "node_modules/wrangler/package.json"],
+    };
+  });
+  return Local.parse(JSON.parse(text));
+}
+
 async function workerOptions(settings: WorkerSettings): Promise<V4MiniflareOptions> {
-  const { workerOptions: fromToml, main } = readWranglerToml(join(settings.root, "wrangler.toml"));
-  const { assets, bindings: vars } = Local.parse(fromToml);
-  if (main === undefined) throw new Error("wrangler.toml names no main module");
-  const { modulesRules: _rules, rootPath: _rootPath, ...bindings } = fromToml;
-  const script = await bundleWorker(settings.root, main, assets?.run_worker_first ?? []);
+  const { main, modulesRules: _rules, rootPath: _rootPath, ...bindings } = await readBindings(settings.root);
+  const script = await bundleWorker(settings.root, main, bindings.assets.run_worker_first);
   const log = createWriteStream(settings.logFile, { flags: "a", mode: 0o600 });
   return {
     ...bindings,
     name: "sluice",
     modules: [{ type: "ESModule", path: "worker.js", contents: script }],
-    bindings: { ...vars, ...settings.vars },
+    bindings: { ...bindings.bindings, ...settings.vars },
     unsafeDirectSockets: [{ host: "127.0.0.1", port: settings.port, entrypoint: DOOR }],
     resourcePersistencePath: settings.dataDir,
     cf: false,
