@@ -1,5 +1,5 @@
 /**
- * The history of usage and money in D1: written by the projection in batches, read by whoever asks what a request cost.
+ * The history of usage and money in D1, as the projection writes it: in batches, one transaction each. (usage.ts reads.)
  *
  * Invariants: an account's events are applied in order and each once. A batch is one transaction, and every statement
  * in it holds only while `applied` still says what the batch begins after; so a duplicate, a batch out of order, or two
@@ -103,48 +103,6 @@ function ledgerRows(account: string, events: readonly AccountEvent[]): LedgerRow
     rows.push({ account, seq, kind: "usage", amountNanoUsd, events: count, note: "", atMs: closedAtMs });
   }
   return rows;
-}
-
-/** Every revision of one request, oldest first; empty where there is none (yet). */
-export async function usageOf(env: Db, account: string, request: string): Promise<readonly UsageRow[]> {
-  return database(env)
-    .select()
-    .from(usageEvents)
-    .where(sql`${usageEvents.account} = ${account} and ${usageEvents.request} = ${request}`)
-    .orderBy(usageEvents.revision);
-}
-
-/** The latest requests of an account as they stand now, newest first; `before` is the request the last page ended with. */
-export async function latestUsage(
-  env: Db,
-  account: string,
-  { limit, before }: { readonly limit: number; readonly before?: string | undefined },
-): Promise<readonly UsageRow[]> {
-  // Revisions have no gaps, so the one that holds is the one without a successor; the key alone answers this.
-  const superseded = sql`exists (select 1 from usage_events as later where later.account = ${usageEvents.account}
-    and later.request = ${usageEvents.request} and later.revision = ${usageEvents.revision} + 1)`;
-  const older = before === undefined ? sql`` : sql`and ${usageEvents.request} < ${before}`;
-  return database(env)
-    .select()
-    .from(usageEvents)
-    .where(sql`${usageEvents.account} = ${account} ${older} and not ${superseded}`)
-    .orderBy(sql`${usageEvents.request} desc`)
-    .limit(limit);
-}
-
-/** The latest entries of an account's ledger, newest first. */
-export async function latestEntries(
-  env: Db,
-  account: string,
-  { limit, before }: { readonly limit: number; readonly before?: number | undefined },
-): Promise<readonly LedgerRow[]> {
-  const older = before === undefined ? sql`` : sql`and ${ledgerEntries.seq} < ${before}`;
-  return database(env)
-    .select()
-    .from(ledgerEntries)
-    .where(sql`${ledgerEntries.account} = ${account} ${older}`)
-    .orderBy(sql`${ledgerEntries.seq} desc`)
-    .limit(limit);
 }
 
 /** The balance as the ledger tells it: what the account's object must agree with, up to what is not applied yet. */

@@ -1,0 +1,147 @@
+/**
+ * The books under random lives of many requests at once, on the real SQLite: whatever is heard in whatever order, the
+ * sums hold after every single step.
+ */
+import fc from "fast-check";
+import { describe, test } from "vitest";
+import { Books } from "../../../src/account/books.ts";
+import type { Bucket } from "../../../src/account/bucket.ts";
+import { parseClocks } from "../../../src/account/clocks.ts";
+import { Store } from "../../../src/account/store.ts";
+import { newRequest, openAccount, PRICE, receipt, word, type Account } from "./support.ts";
+
+const CLOCKS = parseClocks({});
+const REQUESTS = Array.from({ length: 4 }, newRequest);
+const RUNS = 100;
+
+type Step = { readonly request: string; readonly tokens: number; readonly ordinal: number } & {
+  readonly kind: "admit" | "stop" | "died" | "left" | "failover" | "gone" | "refused" | "renew" | "wait";
+};
+
+const step: fc.Arbitrary<Step> = fc.record({
+  request: fc.constantFrom(...REQUESTS),
+  tokens: fc.integer({ min: 0, max: 120 }),
+  ordinal: fc.integer({ min: 0, max: 3 }),
+  kind: fc.constantFrom(
+    "admit",
+    "admit",
+    "stop",
+    "died",
+    "left",
+    "failover",
+    "gone",
+    "refused",
+    "renew",
+    "wait",
+  ),
+});
+
+type Event = {
+  readonly kind: string;
+  readonly request?: string;
+  readonly revision?: number;
+  readonly seq: number;
+  readonly chargedNanoUsd?: number;
+  readonly costNanoUsd?: number;
+  readonly writeOffNanoUsd?: number;
+  readonly amountNanoUsd?: number;
+};
+
+type World = {
+  readonly books: Books;
+  readonly store: Store;
+  readonly account: Account;
+  readonly admitted: Set<string>;
+  nowMs: number;
+};
+
+function take(world: World, { request, tokens, ordinal, kind }: Step): void {
+  const { books, store, account, admitted, nowMs } = world;
+  const signed = (ended: "stop" | "node_died" | "client_gone") =>
+    receipt(request, ended, { ordinal, to: tokens, prompt: tokens });
+  const said = (why: "client_gone" | "node_lost" | "refused", goesOn: boolean) =>
+    word(account.id, request, why, {
+      ordinal,
+      seenTo: tokens,
+      prompt: tokens,
+      next: goesOn ? { ordinal: ordinal + 1, node: "node_0000000000", region: "r", issuedAtMs: nowMs } : null,
+    });
+  switch (kind) {
+    case "admit": {
+      // Ids are never used twice: they are made of dice.
+      if (admitted.has(request)) return;
+      admitted.add(request);
+      const stream = tokens % 2 === 0;
+      books.admit(account.ask({ request, stream, price: PRICE }), nowMs);
+      return;
+    }
+    case "stop":
+      return books.receipt(signed("stop"), nowMs);
+    case "died":
+      return books.receipt(signed("node_died"), nowMs);
+    case "left":
+      return books.receipt(signed("client_gone"), nowMs);
+    case "failover":
+      return void books.word(said("node_lost", true), nowMs);
+    case "gone":
+      return void books.word(said("client_gone", false), nowMs);
+    case "refused":
+      return void books.word(said("refused", false), nowMs);
+    case "renew":
+      return books.renew({ request, ordinal, position: tokens, node: "node_0000000000", region: "r" }, nowMs);
+    case "wait":
+      world.nowMs += tokens * 10_000;
+      for (const hold of store.dueHolds(world.nowMs, 100)) books.review(hold.request, world.nowMs, new Set());
+      return;
+  }
+}
+
+describe("the books", () => {
+  test("hold after every step: credit = balance + costs, held within the balance, charges add up", async ({
+    expect,
+  }) => {
+    const account = await openAccount(0);
+    await account.inside((_, state) => {
+      fc.assert(
+        fc.property(
+          fc.array(step, { minLength: 40, maxLength: 80, size: "max" }),
+          fc.integer({ min: 150_000, max: 700_000 }),
+          (steps, credit) => {
+            for (const table of ["holds", "events", "credits"])
+              state.storage.sql.exec(`DELETE FROM ${table}`);
+            state.storage.sql.exec("UPDATE account SET balance_nano_usd = 0, last_seq = 0, applied_seq = 0");
+            const store = new Store(state.storage.sql);
+            const books = new Books(store, CLOCKS, new Map<string, Bucket>());
+            books.credit({ creditId: "c", amountNanoUsd: credit, note: "" }, 0);
+            const world: World = { books, store, account, admitted: new Set(), nowMs: 1_000_000 };
+            for (const taken of steps) {
+              take(world, taken);
+              books.finishTurn();
+              check(books, store, credit);
+            }
+          },
+        ),
+        { numRuns: RUNS },
+      );
+    });
+
+    function check(books: Books, store: Store, credit: number): void {
+      const balance = books.account?.balanceNanoUsd ?? 0;
+      const totals = store.totals();
+      expect(books.heldNanoUsd).toBe(totals.heldNanoUsd);
+      expect(books.heldNanoUsd).toBeGreaterThanOrEqual(0);
+      expect(books.heldNanoUsd).toBeLessThanOrEqual(balance);
+      const events = store.eventsAfter(0, 10_000).map(({ text }) => JSON.parse(text) as Event);
+      expect(events.map(({ seq }) => seq)).toEqual(events.map((_, at) => at + 1));
+      const usage = events.filter(({ kind }) => kind === "usage");
+      const charged = usage.reduce((sum, event) => sum + (event.chargedNanoUsd ?? 0), 0);
+      expect(balance).toBe(credit - charged);
+      for (const request of REQUESTS) {
+        const revisions = usage.filter((event) => event.request === request);
+        expect(revisions.map(({ revision }) => revision)).toEqual(revisions.map((_, at) => at));
+        const paid = revisions.reduce((sum, event) => sum + (event.chargedNanoUsd ?? 0), 0);
+        expect(paid).toBe(revisions.at(-1)?.costNanoUsd ?? 0);
+      }
+    }
+  });
+});
