@@ -1,7 +1,7 @@
 /**
  * The tensor types a GGUF file may name: how many values share a block and how many bytes a block takes. A type that
  * is not in the table is refused: llama.cpp aborts the process on some of them. The numbers are ggml's own
- * (ggml_get_type_traits), compared with the loaded library by a test.
+ * (ggml_get_type_traits in the llama.cpp that node-llama-cpp 3.22.1 brings); a new release may bring new ones.
  */
 export type TensorType = { readonly name: string; readonly blockValues: number; readonly blockBytes: number };
 
@@ -36,6 +36,9 @@ const rows: readonly (readonly [number, string, number, number])[] = [
   [34, "TQ1_0", 256, 54],
   [35, "TQ2_0", 256, 66],
   [39, "MXFP4", 32, 17],
+  [40, "NVFP4", 64, 36],
+  [41, "Q1_0", 128, 18],
+  [42, "Q2_0", 64, 18],
 ];
 
 export const TENSOR_TYPES: ReadonlyMap<number, TensorType> = new Map(

@@ -97,12 +97,12 @@ describe("the weights a node is told to serve", () => {
     expect(opened.seen).toHaveLength(before);
   });
 
-  test("continue where the connection broke", async ({ expect }) => {
+  test("continue where the server fell silent", async ({ expect }) => {
     let cuts = 0;
     const opened = await hub((_, response, from) => {
       if (cuts++ >= 2) return false;
       response.writeHead(from > 0 ? 206 : 200, { "content-length": BYTES.length - from });
-      response.write(BYTES.subarray(from, from + 100_000), () => response.destroy());
+      response.write(BYTES.subarray(from, from + 100_000));
       return true;
     });
     const path = await find("hf:o/r/m.gguf", opened);
@@ -119,7 +119,7 @@ describe("the weights a node is told to serve", () => {
       }
       cut = true;
       response.writeHead(200, { "content-length": BYTES.length });
-      response.write(BYTES.subarray(0, 50_000), () => response.destroy());
+      response.write(BYTES.subarray(0, 50_000));
       return true;
     });
     expect(Buffer.compare(await readFile(await find("hf:o/r/m.gguf", opened)), BYTES)).toBe(0);

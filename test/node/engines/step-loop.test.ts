@@ -3,16 +3,20 @@ import { EventQueue } from "../../../gpu-node/src/engines/llama/event-queue.ts";
 import { type Run, StepLoop, shareOut } from "../../../gpu-node/src/engines/llama/step-loop.ts";
 
 /** A task of so many prompt and output tokens that keeps a diary. */
-function fakeRun(name: string, diary: string[], prompt: number, output: number): Run & { stopped: boolean } {
+type FakeRun = Run & { stopped: boolean; afterTurn: () => void };
+
+function fakeRun(name: string, diary: string[], prompt: number, output: number): FakeRun {
   let decoded = 0;
   let left = prompt;
-  return {
+  const run: FakeRun = {
     stopped: false,
+    afterTurn: () => undefined,
     get prefillTokensLeft() {
       return left;
     },
     join: async () => void diary.push(`${name} joins`),
     turn: async (prefillTokens) => {
+      run.afterTurn();
       if (left > 0) {
         left -= prefillTokens;
         diary.push(`${name} reads ${prefillTokens}`);
@@ -24,6 +28,7 @@ function fakeRun(name: string, diary: string[], prompt: number, output: number):
     },
     leave: async () => void diary.push(`${name} leaves`),
   };
+  return run;
 }
 
 describe("tasks run in step", () => {
@@ -61,10 +66,8 @@ describe("tasks run in step", () => {
     const diary: string[] = [];
     const { loop, quiet } = start(diary);
     const run = fakeRun("a", diary, 4, 9);
-    const { turn } = run;
-    run.turn = async (prefillTokens) => {
+    run.afterTurn = () => {
       run.stopped = true;
-      return turn(prefillTokens);
     };
     loop.add(run);
     await quiet;

@@ -27,8 +27,9 @@ let engine: Engine | undefined;
 process.on("disconnect", () => process.exit(0));
 process.on("uncaughtException", fatal);
 process.on("unhandledRejection", fatal);
-// Ctrl-C reaches the whole foreground group; the parent finishes its work first and then closes the channel.
-process.on("SIGINT", () => undefined);
+// Ctrl-C and a service manager's stop reach the whole group; the parent finishes its answers first and then closes
+// the channel.
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => undefined);
 
 process.on("message", (raw) => {
   const message = ToChild.parse(raw);

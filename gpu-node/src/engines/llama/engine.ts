@@ -175,9 +175,11 @@ class ChildEngine implements LlamaEngine {
 
   #becomeReady(message: ReadyMessage): void {
     const { backend, contextTokens, endTokens, controlTokens, pieces } = message;
-    const header = readGgufFile(this.#options.weightsPath);
-    const vocabulary = readVocabulary(header, [...endTokens, ...controlTokens]);
-    this.#vocabulary = vocabulary;
+    // Equal weights came back: what is known of them stays.
+    const vocabulary = (this.#vocabulary ??= readVocabulary(readGgufFile(this.#options.weightsPath), [
+      ...endTokens,
+      ...controlTokens,
+    ]));
     this.#pieces = pieces?.map((piece) => Buffer.from(piece, "base64"));
     this.#info = {
       model: this.#options.model,

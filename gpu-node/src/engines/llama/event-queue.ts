@@ -3,20 +3,27 @@
  * steps become one event, and of several prefill reports only the last stays. So the queue is never longer than four
  * events and one answer's tokens, however slow the reader.
  */
-import type { EngineEvent } from "../engine.ts";
+import type { EngineEvent, Token } from "../engine.ts";
 
 export class EventQueue {
   #waiting: EngineEvent[] = [];
+  /** The tokens of the last waiting event, while it is one of tokens. */
+  #lastTokens: Token[] | undefined;
   #failure: { readonly error: unknown } | undefined;
   #wake: (() => void) | undefined;
 
   push(event: EngineEvent): void {
-    const last = this.#waiting.at(-1);
-    if (last?.kind === "tokens" && event.kind === "tokens") {
-      this.#waiting[this.#waiting.length - 1] = { kind: "tokens", tokens: [...last.tokens, ...event.tokens] };
-    } else if (last?.kind === "evaluated" && event.kind === "evaluated") {
-      this.#waiting[this.#waiting.length - 1] = event;
-    } else this.#waiting.push(event);
+    if (event.kind === "tokens") {
+      if (this.#lastTokens === undefined) {
+        this.#lastTokens = [];
+        this.#waiting.push({ kind: "tokens", tokens: this.#lastTokens });
+      }
+      this.#lastTokens.push(...event.tokens);
+    } else {
+      if (event.kind === "evaluated" && this.#waiting.at(-1)?.kind === "evaluated") this.#waiting.pop();
+      this.#waiting.push(event);
+      this.#lastTokens = undefined;
+    }
     this.#wake?.();
   }
 
@@ -31,6 +38,7 @@ export class EventQueue {
     // Each turn waits for a push or a failure; one reader, so one waker suffices.
     while (true) {
       const event = this.#waiting.shift();
+      if (this.#waiting.length === 0) this.#lastTokens = undefined;
       if (event !== undefined) return event;
       if (this.#failure !== undefined) throw this.#failure.error;
       await new Promise<void>((resolve) => {
