@@ -1,5 +1,6 @@
 /** `npm start` keeps its word: one command, a platform that answers, and nothing left when it is told to stop. */
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { once } from "node:events";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -66,6 +67,7 @@ describe("npm start", () => {
 
   test("says what to do when its port is taken", async ({ expect }) => {
     const server = createServer().listen(0, "127.0.0.1");
+    await once(server, "listening");
     const address = server.address();
     const port = typeof address === "object" && address !== null ? String(address.port) : "";
     const started = startCommand(["--engine", "script", "--data", join(dataDir, "taken")], { PORT: port });

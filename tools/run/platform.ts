@@ -12,7 +12,7 @@ import { engineArguments } from "./model.ts";
 import { NodeProcess } from "./node-process.ts";
 import { PlatformError } from "./problem.ts";
 import { freePort, probePort } from "./ports.ts";
-import { argumentsOf, endAll, isAlive, programOf, until } from "./processes.ts";
+import { argumentsOf, endAll, isAlive, programOf, signal, until } from "./processes.ts";
 import { seedAccount, seedCatalogue } from "./seed.ts";
 import { StateFolder, type NodePlace } from "./state.ts";
 import { WorkerProcess } from "./worker.ts";
@@ -66,6 +66,10 @@ export class Platform {
   readonly #folder: StateFolder;
   readonly #worker: WorkerProcess;
   #stopped: Promise<void> | undefined;
+  /** The last resort, where this process ends without having stopped the platform. */
+  readonly #onExit = (): void => {
+    for (const { pid } of this.nodes) if (pid !== undefined) signal(pid, "SIGKILL");
+  };
 
   constructor(settings: PlatformSettings, folder: StateFolder, port: number) {
     const { secrets, adminToken } = folder.secrets();
@@ -113,6 +117,7 @@ export class Platform {
     say(places.length === 1 ? "starting the node" : `starting ${places.length} nodes`);
     const args = engineArguments(ROOT, this.#settings.model, this.#settings.engine);
     this.nodes = await Promise.all(places.map((place) => this.#prepareNode(place, args)));
+    process.once("exit", this.#onExit);
     for (const node of this.nodes) node.start();
     this.#noteRunning();
     await this.whenNodesReady(say);
@@ -162,6 +167,7 @@ export class Platform {
   async #tearDown(): Promise<void> {
     // Nodes first: their last receipts want an edge that still listens.
     await Promise.all(this.nodes.map((node) => node.stop()));
+    process.off("exit", this.#onExit);
     await this.#worker.stop();
     this.#folder.keepRunning(undefined);
   }

@@ -60,7 +60,8 @@ export class WorkerProcess {
   /** Bundles and starts. Returns once the socket listens. */
   async start(): Promise<void> {
     const before = new Set(childrenOf(process.pid));
-    this.#miniflare = new Miniflare(convertV4MiniflareOptions(await workerOptions(this.#settings)));
+    const options = convertV4MiniflareOptions(await workerOptions(this.#settings));
+    this.#miniflare = keepingSignals(() => new Miniflare(options));
     await this.#miniflare.ready;
     this.#pids = new Set(
       childrenOf(process.pid).filter((pid) => !before.has(pid) && programOf(pid) === "workerd"),
@@ -127,6 +128,21 @@ export class WorkerProcess {
       // It is being killed or stopped: the next minute comes.
     }
   }
+}
+
+/**
+ * miniflare ends the process at the first signal, whatever else is still to be stopped. Who started the process decides
+ * what a signal means, so the listeners that it adds are taken away again; the one for "exit" stays.
+ */
+function keepingSignals<Result>(make: () => Result): Result {
+  const names = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  const before = new Map(names.map((name) => [name, new Set(process.listeners(name))]));
+  const made = make();
+  for (const name of names) {
+    for (const listener of process.listeners(name))
+      if (before.get(name)?.has(listener) === false) process.removeListener(name, listener);
+  }
+  return made;
 }
 
 /** What wrangler makes of its file. Kept, because importing wrangler takes longer than starting workerd. */
