@@ -92,8 +92,24 @@ export class EdgeSide {
     const { ticket, request, ordinal, node, boot, from, weights, begunAtMs } = begun;
     const { to, ended, prompt, cached, reasoning, queueMs, prefillMs } = outcome;
     const receipt: Receipt = {
-      ...{ v: NEWEST, ticket, request, ordinal, choice: 0, node, boot, from, to, ended },
-      ...{ prompt, cached, reasoning, weights, begunAtMs, endedAtMs, queueMs, prefillMs },
+      v: NEWEST,
+      ticket,
+      request,
+      ordinal,
+      choice: 0,
+      node,
+      boot,
+      from,
+      to,
+      ended,
+      prompt,
+      cached,
+      reasoning,
+      weights,
+      begunAtMs,
+      endedAtMs,
+      queueMs,
+      prefillMs,
     };
     await this.journal.end(id, ended, to, await signReceipt(this.identity.privateKey, receipt));
   }

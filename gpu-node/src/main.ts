@@ -71,7 +71,11 @@ async function main(): Promise<void> {
   const workshop = new Workshop({ queueMax, queueWaitMs, attemptMsMax }, log, now);
   const edge = await enterService(config, starting.signal);
   node = new GpuNode({
-    ...{ workshop, edge, host, port, fail },
+    workshop,
+    edge,
+    host,
+    port,
+    fail,
     newId: newUlid,
     wallMs: Date.now,
     dice: Math.random,

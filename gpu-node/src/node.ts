@@ -73,7 +73,9 @@ export class GpuNode {
       this.#beats = new Beats(edge.url, edge.side.identity, {
         compose: () => heart.compose(),
         apply: (beat, reply, times) => heart.apply(beat, reply, times),
-        ...{ log, now, dice },
+        log,
+        now,
+        dice,
       });
       this.#pruning = setInterval(() => this.#prune(), PRUNE_INTERVAL_MS);
     }

@@ -109,7 +109,11 @@ async function accept(
 function beginningOf(edge: EdgeSide, head: CallHead, plan: Plan, weights: string): Begun {
   const { request, ordinal, ticket, issuedAtMs } = head;
   return {
-    ...{ request, ordinal, ticket, issuedAtMs, weights },
+    request,
+    ordinal,
+    ticket,
+    issuedAtMs,
+    weights,
     node: edge.identity.node,
     boot: edge.boot,
     begunAtMs: edge.edgeNowMs ?? issuedAtMs,
@@ -141,8 +145,15 @@ async function run(tools: CallTools, { id, begun, plan }: Beginning, outlet: Out
   workshop.measures.noteEnd(outcome.ended);
   const { ended, to, prompt, cached, queueMs, prefillMs } = outcome;
   workshop.log("attempt_ended", {
-    ...{ request: begun.request, ordinal: begun.ordinal, ended, from: begun.from, to },
-    ...{ prompt, cached, queueMs, prefillMs },
+    request: begun.request,
+    ordinal: begun.ordinal,
+    ended,
+    from: begun.from,
+    to,
+    prompt,
+    cached,
+    queueMs,
+    prefillMs,
   });
   tools.poke();
 }

@@ -61,7 +61,11 @@ export function makeApp(tools: ServerTools): Hono<Env> {
 
   app.get("/v1/models", (context) => {
     const data = workshop.models.map(({ id, contextTokens }) => ({
-      ...{ id, object: "model", created: 0, owned_by: "sluice", context_length: contextTokens },
+      id,
+      object: "model",
+      created: 0,
+      owned_by: "sluice",
+      context_length: contextTokens,
     }));
     return context.json({ object: "list", data });
   });
@@ -78,7 +82,9 @@ export function makeApp(tools: ServerTools): Hono<Env> {
   app.get("/metrics", (context) => {
     const { queued, slots, slotsBusy } = workshop.load;
     const text = workshop.measures.print({
-      ...{ queued, slots, slotsBusy },
+      queued,
+      slots,
+      slotsBusy,
       journalBytes: edge?.receipts.bytes() ?? 0,
       receiptsUnacknowledged: edge?.receipts.unsettled() ?? 0,
     });

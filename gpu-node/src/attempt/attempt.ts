@@ -116,10 +116,7 @@ export class Attempt {
   async run(): Promise<Outcome> {
     this.#outlet.onGone((why) => this.stop(why));
     const timer = setTimeout(() => this.stop("timeout"), this.#tools.attemptMsMax);
-    const making = this.#make().then((ended) => {
-      this.#made = ended;
-      this.#wake();
-    });
+    const making = this.#make();
     let ended: Ending;
     try {
       ended = await this.#deliver();
@@ -137,7 +134,13 @@ export class Attempt {
 
   /* ---- from the engine ------------------------------------------------------------------------------------------ */
 
-  async #make(): Promise<Ending> {
+  /** Never rejects. */
+  async #make(): Promise<void> {
+    this.#made = await this.#produce();
+    this.#wake();
+  }
+
+  async #produce(): Promise<Ending> {
     const { task, before } = this.#plan;
     if (before.stopped) return "stop";
     if (task.outputTokensMax === 0) return this.#end("length");

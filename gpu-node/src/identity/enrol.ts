@@ -38,7 +38,7 @@ export async function ensureEnrolled(
   log: Log,
   signal: AbortSignal,
 ): Promise<Stored & { readonly enrolled: Enrolled }> {
-  const stored = (await loadStored(dataDir)) ?? (await makeKeys());
+  const stored = (await loadStored(dataDir)) ?? makeKeys();
   const known = stored.enrolled;
   const tokenIsNew = edge.joinToken !== undefined && hashToken(edge.joinToken) !== known?.joinTokenSha256;
   if (known !== undefined && !tokenIsNew) return { ...stored, enrolled: known };

@@ -3,7 +3,7 @@
  * directory, readable by its owner alone, replaced as a whole so that a crash leaves the old or the new. The private
  * key never leaves it.
  */
-import { createHash } from "node:crypto";
+import { createHash, generateKeyPairSync } from "node:crypto";
 import { mkdir, open, readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { fromBase64Url, toBase64Url } from "@sluice/protocol/bytes";
@@ -44,19 +44,11 @@ export function hashToken(token: string): string {
   return createHash("sha256").update(token).digest("hex");
 }
 
-export async function makeKeys(): Promise<Stored> {
-  const pair = (await crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"])) as {
-    privateKey: CryptoKey;
-    publicKey: CryptoKey;
-  };
-  const [pkcs8, raw] = await Promise.all([
-    crypto.subtle.exportKey("pkcs8", pair.privateKey),
-    crypto.subtle.exportKey("raw", pair.publicKey),
-  ]);
-  return {
-    privateKey: toBase64Url(new Uint8Array(pkcs8)),
-    publicKey: toBase64Url(new Uint8Array(raw)),
-  };
+export function makeKeys(): Stored {
+  const { privateKey, publicKey } = generateKeyPairSync("ed25519");
+  const raw = publicKey.export({ format: "jwk" }).x;
+  if (raw === undefined) throw new Error("an Ed25519 public key without its point");
+  return { privateKey: toBase64Url(privateKey.export({ format: "der", type: "pkcs8" })), publicKey: raw };
 }
 
 export function importPrivateKey(text: string): Promise<CryptoKey> {

@@ -19,8 +19,8 @@ const Part = z.looseObject({ type: z.string(), text: z.string().nullish() });
 const Message = z.object({
   role: z.enum(["system", "developer", "user", "assistant", "tool", "function"]),
   content: z.union([z.string(), z.array(Part)]).nullish(),
-  tool_calls: z.unknown(),
-  prefix: z.unknown(),
+  tool_calls: z.unknown().optional(),
+  prefix: z.unknown().optional(),
 });
 
 const tokenCount = z.int().min(1).max(TOKENS_MAX).nullish();
