@@ -1,5 +1,6 @@
 /**
- * The catalogue as OpenAI's clients list it: `{object: "list", data: [{id, object, created, owned_by}]}`. Aliases are
+ * The catalogue as OpenAI's clients list it: `{object: "list", data: [{id, object, created, owned_by}]}`, and with
+ * what it costs, so that a page can say so. Aliases are
  * models to a client, and are listed like them.
  */
 import { resolveModel, type Catalogue } from "../core/catalogue.ts";
@@ -11,7 +12,11 @@ type PrintedModel = {
   readonly owned_by: string;
   /** Prompt and answer together. */
   readonly context_length: number;
+  /** US dollars per million tokens. */
+  readonly pricing: { readonly input: number; readonly cached_input: number; readonly output: number };
 };
+
+const MICRO_PER_USD = 1_000_000;
 
 /** One model or alias; undefined where there is none. */
 export function printModel(catalogue: Catalogue, name: string): PrintedModel | undefined {
@@ -23,6 +28,11 @@ export function printModel(catalogue: Catalogue, name: string): PrintedModel | u
     created: model.createdS,
     owned_by: model.ownedBy,
     context_length: model.contextTokens,
+    pricing: {
+      input: model.price.inputMicroUsdPerM / MICRO_PER_USD,
+      cached_input: model.price.cachedMicroUsdPerM / MICRO_PER_USD,
+      output: model.price.outputMicroUsdPerM / MICRO_PER_USD,
+    },
   };
 }
 

@@ -44,6 +44,7 @@ describe("the page", () => {
     await page.locator("#out").filter({ hasText: /\d/ }).waitFor();
     expect(await page.locator("#text").innerText()).not.toBe("");
     expect(await page.locator("#first").innerText()).toMatch(/ms|s/);
+    expect(await page.locator("#cost").innerText()).toMatch(/^\$0\.0/);
     expect(await page.locator("#node").innerText()).toMatch(/^node_/);
     expect(await page.locator("#error").isHidden()).toBe(true);
     expect(complaints).toEqual([]);
