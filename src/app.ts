@@ -13,6 +13,7 @@ import { readCatalogue } from "./db/catalogue.ts";
 import { infer } from "./infer.ts";
 import { settleBeat } from "./metering/settle.ts";
 import { nodesApp } from "./nodes/app.ts";
+import { discardBody } from "./wire/body.ts";
 import { faultResponse } from "./wire/openai-fault.ts";
 import { printModel, printModels } from "./wire/openai-models.ts";
 
@@ -39,7 +40,10 @@ async function chat(c: Context<App>): Promise<Response> {
     c.executionCtx as ExecutionContext,
     secretsOf(c.env),
   );
-  return response.catch((error: unknown) => answerError(error, requestId));
+  return response.catch(async (error: unknown) => {
+    await discardBody(c.req.raw);
+    return answerError(error, requestId);
+  });
 }
 
 async function models(c: Context<App>): Promise<Response> {

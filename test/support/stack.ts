@@ -147,6 +147,17 @@ export class Stack {
     });
   }
 
+  /** Waits until a call is answered: an engine that died has come back, and the edge has heard of it. */
+  async serving(withinMs = 30_000): Promise<void> {
+    const tenant = await this.tenant();
+    await eventually("the platform to serve", withinMs, async () => {
+      const body = { model: this.platform.model, max_tokens: 1, messages: [{ role: "user", content: "hi" }] };
+      const response = await this.post(tenant, body);
+      await response.text();
+      return response.ok ? true : undefined;
+    });
+  }
+
   /** A message that makes the script engine answer in a certain way. */
   script(directive: Record<string, unknown>): { role: "user"; content: string }[] {
     return [{ role: "user", content: JSON.stringify({ script: directive }) }];
