@@ -1,7 +1,6 @@
 /**
- * The catalogue as OpenAI's clients list it: `{object: "list", data: [{id, object, created, owned_by}]}`, and with
- * what it costs, so that a page can say so. Aliases are
- * models to a client, and are listed like them.
+ * The catalogue as OpenAI's clients list it: `{object: "list", data: [{id, object, created, owned_by}]}`, and with what
+ * each model costs. Aliases are models to a client, and are listed like them.
  */
 import { resolveModel, type Catalogue } from "../core/catalogue.ts";
 
