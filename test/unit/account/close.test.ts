@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, test } from "vitest";
 import { decide, NEVER_BEGAN, type Closing, type Decision } from "../../../src/account/close.ts";
 import type { Hold } from "../../../src/account/facts.ts";
+import { life, shuffledLife } from "./lives.ts";
 import {
   admitted,
   after,
@@ -249,49 +250,6 @@ describe("how a request closes", () => {
 });
 
 /* ---- whatever the order ------------------------------------------------------------------------------------------ */
-
-/** The messages of one request's life, each true, in the order they happened. */
-const life = fc
-  .record({
-    stream: fc.boolean(),
-    failovers: fc.integer({ min: 0, max: 4 }),
-    produced: fc.array(fc.integer({ min: 0, max: 20 }), { minLength: 6, maxLength: 6 }),
-    ending: fc.constantFrom("natural", "client_gone", "node_lost", "refused", "silent"),
-    renewed: fc.boolean(),
-  })
-  .map(({ stream, failovers, produced, ending, renewed }) => {
-    const messages: Message[] = [];
-    let to = 0;
-    for (let ordinal = 0; ordinal <= failovers; ordinal++) {
-      const from = stream ? to : 0;
-      to = from + (produced[ordinal] ?? 0);
-      const last = ordinal === failovers;
-      if (renewed) messages.push(renewal(ordinal, from));
-      const seen = { seenTo: stream ? to : 0, prompt: to > 0 ? 50 : 0 };
-      if (!last) {
-        messages.push(word(ordinal, "node_lost", { ...seen, next: call(ordinal + 1) }));
-        messages.push(receipt(ordinal, "node_died", { from, to }));
-      } else if (ending === "natural") messages.push(receipt(ordinal, "stop", { from, to }));
-      else if (ending === "refused") messages.push(word(ordinal, "refused", { ...seen, seenTo: from }));
-      else if (ending === "silent") messages.push(receipt(ordinal, "client_gone", { from, to }));
-      else {
-        messages.push(word(ordinal, ending, seen));
-        messages.push(receipt(ordinal, "client_gone", { from, to }));
-      }
-    }
-    return { stream, messages };
-  });
-
-const shuffledLife = life.chain(({ stream, messages }) =>
-  fc.record({
-    stream: fc.constant(stream),
-    told: fc.constant(messages),
-    heard: fc.shuffledSubarray([...messages, ...messages], {
-      minLength: messages.length * 2,
-      maxLength: messages.length * 2,
-    }),
-  }),
-);
 
 function billed(hold: Hold): unknown {
   const decision = decide(hold, LONG_AFTER_MS, CLOCKS);

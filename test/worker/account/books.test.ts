@@ -8,11 +8,16 @@ import { Books } from "../../../src/account/books.ts";
 import type { Bucket } from "../../../src/account/bucket.ts";
 import { parseClocks } from "../../../src/account/clocks.ts";
 import { Store } from "../../../src/account/store.ts";
+import { shuffledLife } from "../../unit/account/lives.ts";
+import { REQUEST, type Message } from "../../unit/account/support.ts";
 import { newRequest, openAccount, PRICE, receipt, word, type Account } from "./support.ts";
 
 const CLOCKS = parseClocks({});
 const REQUESTS = Array.from({ length: 4 }, newRequest);
 const RUNS = 100;
+/** More than any of these requests can cost. */
+const CREDIT = 10_000_000;
+const LONG_AFTER_MS = 10 * CLOCKS.pendingMaxMs;
 
 type Step = { readonly request: string; readonly tokens: number; readonly ordinal: number } & {
   readonly kind: "admit" | "stop" | "died" | "left" | "failover" | "gone" | "refused" | "renew" | "wait";
@@ -96,7 +101,56 @@ function take(world: World, { request, tokens, ordinal, kind }: Step): void {
   }
 }
 
+/** Empties the object's tables and opens its books with this much money. */
+function openBooks(state: DurableObjectState, credit: number): { books: Books; store: Store } {
+  for (const table of ["holds", "events", "credits"]) state.storage.sql.exec(`DELETE FROM ${table}`);
+  state.storage.sql.exec("UPDATE account SET balance_nano_usd = 0, last_seq = 0, applied_seq = 0");
+  const store = new Store(state.storage.sql);
+  const books = new Books(store, CLOCKS, new Map<string, Bucket>());
+  books.credit({ creditId: "c", amountNanoUsd: credit, note: "" }, 0);
+  return { books, store };
+}
+
+function hear(books: Books, message: Message, nowMs: number): void {
+  switch (message.kind) {
+    case "word":
+      return void books.word(message.word, nowMs);
+    case "receipt":
+      return books.receipt(message.receipt, nowMs);
+    case "renewal": {
+      const { ordinal, position } = message;
+      return books.renew(
+        { request: REQUEST, ordinal, position, node: "node_0000000000", region: "r" },
+        nowMs,
+      );
+    }
+  }
+}
+
 describe("the books", () => {
+  test("charge a request the same, whatever the order in which it is told, and settle it in between", async ({
+    expect,
+  }) => {
+    const account = await openAccount(0);
+    await account.inside((_, state) => {
+      const charged = (messages: readonly Message[], stream: boolean): number => {
+        const { books, store } = openBooks(state, CREDIT);
+        books.admit(account.ask({ request: REQUEST, stream, promptCeiling: 200, price: PRICE }), 1_000);
+        for (const message of messages) hear(books, message, 2_000);
+        for (const hold of store.dueHolds(LONG_AFTER_MS, 10))
+          books.review(hold.request, LONG_AFTER_MS, new Set());
+        expect(books.heldNanoUsd).toBe(0);
+        return CREDIT - (books.account?.balanceNanoUsd ?? 0);
+      };
+      fc.assert(
+        fc.property(shuffledLife, ({ stream, told, heard }) => {
+          expect(charged(heard, stream)).toBe(charged(told, stream));
+        }),
+        { numRuns: RUNS },
+      );
+    });
+  });
+
   test("hold after every step: credit = balance + costs, held within the balance, charges add up", async ({
     expect,
   }) => {
@@ -107,12 +161,7 @@ describe("the books", () => {
           fc.array(step, { minLength: 40, maxLength: 80, size: "max" }),
           fc.integer({ min: 150_000, max: 700_000 }),
           (steps, credit) => {
-            for (const table of ["holds", "events", "credits"])
-              state.storage.sql.exec(`DELETE FROM ${table}`);
-            state.storage.sql.exec("UPDATE account SET balance_nano_usd = 0, last_seq = 0, applied_seq = 0");
-            const store = new Store(state.storage.sql);
-            const books = new Books(store, CLOCKS, new Map<string, Bucket>());
-            books.credit({ creditId: "c", amountNanoUsd: credit, note: "" }, 0);
+            const { books, store } = openBooks(state, credit);
             const world: World = { books, store, account, admitted: new Set(), nowMs: 1_000_000 };
             for (const taken of steps) {
               take(world, taken);
