@@ -25,13 +25,10 @@ function valueOf(text: string): number {
       String(Number(a) * Number(b)),
     );
     if (rest !== before) continue;
-    rest = rest.replace(
-      /(^|\()(-?\d+)([+-])(\d+)(?!\d|\*)/u,
-      (_, open: string, a: string, sign: string, b: string) => {
-        const value = sign === "+" ? Number(a) + Number(b) : Number(a) - Number(b);
-        return `${open}${value}`;
-      },
-    );
+    rest = rest.replace(/(?<=^|\()(-?\d+)([+-])(\d+)(?!\d|\*)/u, (_, a: string, sign: string, b: string) => {
+      const value = sign === "+" ? Number(a) + Number(b) : Number(a) - Number(b);
+      return String(value);
+    });
     if (rest === before) break;
   }
   if (!/^-?\d+$/u.test(rest)) throw new Error(`cannot evaluate ${text}: stuck at ${rest}`);
