@@ -72,13 +72,21 @@ function costOf(model, usage) {
   if (price === undefined) return "–";
   const cached = usage.prompt_tokens_details?.cached_tokens ?? 0;
   const micro =
-    (usage.prompt_tokens - cached) * price.input + cached * price.cached_input + usage.completion_tokens * price.output;
+    (usage.prompt_tokens - cached) * price.input +
+    cached * price.cached_input +
+    usage.completion_tokens * price.output;
   return `$${(micro / 1_000_000).toFixed(micro < 1_000 ? 7 : 4)}`;
 }
 
 /** One answer on its way: what has come, and when. */
 function newTally() {
-  return { sentAt: performance.now(), firstAt: undefined, usage: undefined, finished: undefined, failed: undefined };
+  return {
+    sentAt: performance.now(),
+    firstAt: undefined,
+    usage: undefined,
+    finished: undefined,
+    failed: undefined,
+  };
 }
 
 function take(chunk, tally) {
@@ -105,8 +113,10 @@ function showFacts(model, tally) {
   if (usage === undefined) return;
   const cached = usage.prompt_tokens_details?.cached_tokens ?? 0;
   const thought = usage.completion_tokens_details?.reasoning_tokens ?? 0;
-  $("in").textContent = cached > 0 ? `${usage.prompt_tokens} (${cached} cached)` : String(usage.prompt_tokens);
-  $("out").textContent = thought > 0 ? `${usage.completion_tokens} (${thought} thinking)` : String(usage.completion_tokens);
+  $("in").textContent =
+    cached > 0 ? `${usage.prompt_tokens} (${cached} cached)` : String(usage.prompt_tokens);
+  $("out").textContent =
+    thought > 0 ? `${usage.completion_tokens} (${thought} thinking)` : String(usage.completion_tokens);
   const seconds = (now - (tally.firstAt ?? now)) / 1_000;
   if (seconds > 0) $("speed").textContent = `${(usage.completion_tokens / seconds).toFixed(0)} tokens/s`;
   $("cost").textContent = costOf(model, usage);
