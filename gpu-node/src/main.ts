@@ -3,7 +3,7 @@
  * SIGTERM and SIGINT drain and stop; a second one stops at once. A kill -9 costs nothing but time: the next start finds
  * in the journal what this one was doing.
  */
-import { chmodSync, mkdirSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { ulid } from "@sluice/protocol/ids";
 import { parseConfig, type Config } from "./config.ts";
@@ -35,9 +35,7 @@ async function enterService(config: Config, signal: AbortSignal): Promise<NodePa
   const { node, region, callKeys } = stored.enrolled;
   const privateKey = await importPrivateKey(stored.privateKey);
   const identity = { node, region, publicKey: stored.publicKey, privateKey };
-  const path = join(config.dataDir, JOURNAL_FILE);
-  const db = openDatabase(path);
-  chmodSync(path, 0o600);
+  const db = openDatabase(join(config.dataDir, JOURNAL_FILE));
   const side = await EdgeSide.open(db, { identity, callKeys, boot: `boot_${newUlid()}` }, now);
   return {
     url: config.edge.url,

@@ -6,6 +6,7 @@
  * at checkpoints, so that a loss of power costs the last moments and never the file. Token ids are kept because a
  * failover may ask for them; no text ever is.
  */
+import { closeSync, openSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 
 const SCHEMA_VERSION = 1;
@@ -70,8 +71,14 @@ const SQL_SCHEMA = `
 
 /** Opens or makes the journal. Throws where the file belongs to a newer release or to a process that still runs. */
 export function openDatabase(path: string): DatabaseSync {
+  // Made by us first: SQLite gives its companion files the rights of this one, from their first byte.
+  closeSync(openSync(path, "a", 0o600));
   const db = new DatabaseSync(path);
-  db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;");
+  try {
+    db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;");
+  } catch (cause) {
+    throw new Error(`the journal ${path} cannot be opened; perhaps another process has it`, { cause });
+  }
   db.exec(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES};`);
   const version = Number(db.prepare("PRAGMA user_version").get()?.["user_version"] ?? 0);
   if (version > SCHEMA_VERSION)

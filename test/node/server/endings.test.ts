@@ -1,9 +1,14 @@
 /** How attempts end that do not end naturally, and what their receipts then say. */
-import { request as httpRequest } from "node:http";
-import { connect } from "node:net";
+import { IncomingMessage, ServerResponse } from "node:http";
+import { connect, type Socket } from "node:net";
+import { Duplex } from "node:stream";
 import { frameCall, importCallKey, MAC_HEADER, CALL_CONTENT_TYPE, signCall } from "@sluice/protocol/call";
 import { fromBase64Url, utf8 } from "@sluice/protocol/bytes";
 import { describe, expect, test } from "vitest";
+import type { Ledger } from "../../../gpu-node/src/attempt/plan.ts";
+import { createScriptEngine } from "../../../gpu-node/src/engines/script/engine.ts";
+import { parseChat } from "../../../gpu-node/src/intake/chat-body.ts";
+import { Workshop } from "../../../gpu-node/src/workshop.ts";
 import { CHAT_PATH, newRequest, type TestEdge } from "./support/edge.ts";
 import { useNode } from "./support/node.ts";
 import { readEvents, readerOf, readUntil, scripted } from "./support/reading.ts";
@@ -114,30 +119,62 @@ describe("a reader that leaves", () => {
 });
 
 test("a reader that takes nothing holds no slot, is dropped after a while, and pays what was written", async () => {
-  const outlet = { slowMs: 400, silenceMs: 1_000 };
-  const { url, edge, workshop } = await useNode({ limits: { outlet } });
-  const request = newRequest();
-  // More than the kernel's buffers of both sides hold together.
-  const body = scripted({ tokens: 60_000 });
-  const { mac, bytes } = await signed(edge, request, body);
-  const call = httpRequest(`${url}${CHAT_PATH}`, {
-    method: "POST",
-    headers: { [MAC_HEADER]: mac, "content-type": CALL_CONTENT_TYPE },
-  });
-  call.on("error", () => undefined);
-  const response = await new Promise<{ pause(): void }>((resolve) => {
-    call.on("response", resolve);
-    call.end(bytes);
-  });
-  response.pause();
-  await until(() => workshop.running.size === 1 && workshop.load.slotsBusy === 0);
-  await workshop.running.empty();
-  const receipt = await edge.receipt(request);
-  expect(receipt.ended).toBe("client_slow");
-  expect(receipt.to).toBeGreaterThan(0);
-  expect(receipt.to).toBeLessThan(60_000);
-  call.destroy();
+  const limits = {
+    queueMax: 1,
+    queueWaitMs: 1_000,
+    attemptMsMax: 60_000,
+    outlet: { slowMs: 300, silenceMs: 60_000 },
+  };
+  const workshop = new Workshop(
+    limits,
+    () => undefined,
+    () => performance.now(),
+  );
+  workshop.open(createScriptEngine());
+  const frame = {
+    tag: "t",
+    lane: "l",
+    promptCeiling: 1_000,
+    outputCeiling: 10_000,
+    modelAs: "m",
+    createdS: 0,
+  };
+  const chat = parseChat(utf8(JSON.stringify(scripted({ tokens: 8_000 }))));
+  if (!chat.ok) throw new Error("a chat that does not parse");
+  const rest = { responseId: "r", stream: true, thinkingDefault: false, resume: undefined, notes: true };
+  const prepared = await workshop.prepare(chat.chat, { ...frame, ...rest });
+  if (!prepared.ok) throw new Error("a chat that is refused");
+  const { response, taken } = stalledResponse(20_000);
+  const journalled: number[] = [];
+  const ledger: Ledger = { progress: async ({ to }) => void journalled.push(to) };
+  const ended = workshop.attempt(prepared.plan, workshop.outlet(response), ledger, "name").run();
+  let over = false;
+  void ended.then(() => (over = true));
+  await until(() => workshop.load.slotsBusy === 0);
+  expect(over).toBe(false);
+  const outcome = await ended;
+  expect(outcome.ended).toBe("client_slow");
+  // All that the reader's side took, and at most the one write that it did not take whole.
+  expect(outcome.to).toBe(journalled.at(-1));
+  expect(outcome.to).toBeGreaterThanOrEqual(readEvents(taken()).to);
+  expect(outcome.to).toBeLessThan(8_000);
 });
+
+/** A real response on a socket that takes so many bytes and then no more. */
+function stalledResponse(bytesMax: number): { response: ServerResponse; taken: () => string } {
+  let text = "";
+  const socket = new Duplex({
+    read: () => undefined,
+    write: (chunk: Buffer, _encoding, done) => {
+      text += chunk.toString("latin1");
+      if (text.length < bytesMax) done();
+    },
+  });
+  const response = new ServerResponse(new IncomingMessage(socket as Socket));
+  response.useChunkedEncodingByDefault = false;
+  response.assignSocket(socket as Socket);
+  return { response, taken: () => text };
+}
 
 describe("an engine that dies", () => {
   test("leaves the stream with its last positions, a note that says so, and no [DONE]", async () => {
@@ -150,11 +187,11 @@ describe("an engine that dies", () => {
   });
 
   test("is continued by the next attempt without a gap", async () => {
-    const { url, edge } = await useNode();
+    const { url, edge, node } = await useNode();
     const body = scripted({ tokens: 9, dieAt: 4 });
     const first = await edge.call(url, { body });
     const seen = readEvents(await first.text());
-    await edge.until(() => edge.beats.at(-1)?.state === "ready", "an engine that is back");
+    await until(() => node.life.state === "ready");
     const { prompt = 0, cached = 0 } = seen.notes.find((note) => note.from !== undefined) ?? {};
     const resume = { from: seen.to, tokens: [...seen.ids], prompt, cached };
     const second = await edge.call(url, { body, head: { request: first.request, ordinal: 1, resume } });

@@ -90,7 +90,8 @@ function createEngine(
     outbox.push(event);
   };
   const runs = new Map<number, LlamaRun>();
-  const loop = new StepLoop(chunkTokens, { afterTurn: flush, fatal });
+  // Behind the next turn's start, so that writing to the channel goes on beside the computing.
+  const loop = new StepLoop(chunkTokens, { afterTurn: () => setImmediate(flush), fatal });
   const slots: Slot[] = Array.from({ length: limits.slots }, () => ({
     sequence: context.getSequence(),
     busy: false,

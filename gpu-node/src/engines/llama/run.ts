@@ -4,6 +4,8 @@
  * The context is never shifted: the task ends with `length` when the next token would not fit. llama.cpp's binding
  * would otherwise drop the beginning of the conversation without a word.
  * Greedy tokens are llama.cpp's own argmax; all others are chosen in sample.ts, because only that can be resumed.
+ * Even so a continuation is the first run's text only up to the last bits of a sum, which depend on the batch's shape:
+ * where two tokens are as good as equal it may fall the other way (4 of 240 cuts with an undertrained bundled model).
  */
 import type { LlamaContextSequence, Token } from "node-llama-cpp";
 import type { RunMessage, TaskEvent } from "./messages.ts";

@@ -1,0 +1,95 @@
+/** A node alone, as a plain OpenAI server: seen through the official SDK, which must notice nothing of Sluice. */
+import OpenAI from "openai";
+import { expect, test } from "vitest";
+import { useNode } from "./support/node.ts";
+
+const ask = (directive: object): OpenAI.ChatCompletionMessageParam[] => [
+  { role: "user", content: JSON.stringify({ script: directive }) },
+];
+
+async function client(): Promise<{ openai: OpenAI; url: string }> {
+  const { url } = await useNode({ standalone: true });
+  return { openai: new OpenAI({ baseURL: `${url}/v1`, apiKey: "none", maxRetries: 0 }), url };
+}
+
+test("the SDK reads a stream: role first, text, a finish reason, usage last", async () => {
+  const { openai } = await client();
+  const stream = await openai.chat.completions.create({
+    model: "script",
+    messages: ask({ tokens: 3 }),
+    stream: true,
+    stream_options: { include_usage: true },
+  });
+  const chunks: OpenAI.ChatCompletionChunk[] = [];
+  for await (const chunk of stream) chunks.push(chunk);
+  expect(chunks[0]?.choices[0]?.delta).toEqual({ role: "assistant", content: "" });
+  expect(chunks.map((chunk) => chunk.choices[0]?.delta.content ?? "").join("")).toBe("0 1 2 ");
+  expect(chunks.at(-2)?.choices[0]?.finish_reason).toBe("stop");
+  expect(chunks.at(-1)).toMatchObject({ choices: [], usage: { completion_tokens: 4 } });
+  expect(chunks.slice(0, -1).every((chunk) => chunk.usage === null)).toBe(true);
+  expect(new Set(chunks.map(({ id }) => id)).size).toBe(1);
+});
+
+test("the SDK reads a whole answer", async () => {
+  const { openai } = await client();
+  const answer = await openai.chat.completions.create({ model: "script", messages: ask({ tokens: 2 }) });
+  expect(answer.choices[0]).toMatchObject({
+    finish_reason: "stop",
+    message: { role: "assistant", content: "0 1 ", refusal: null },
+  });
+  expect(answer.usage).toMatchObject({ completion_tokens: 3 });
+});
+
+test("a stream has no comments and nothing of the edge's in it", async () => {
+  const { url } = await client();
+  const body = JSON.stringify({ model: "script", messages: ask({ tokens: 2 }), stream: true });
+  const text = await (await fetch(`${url}/v1/chat/completions`, { method: "POST", body })).text();
+  expect(text.split("\n").every((line) => line === "" || line.startsWith("data: "))).toBe(true);
+  expect(text.endsWith("data: [DONE]\n\n")).toBe(true);
+});
+
+test("a bad request is an error the SDK knows, with the field's name", async () => {
+  const { openai } = await client();
+  const wish = openai.chat.completions.create({ model: "script", messages: ask({}), temperature: 9 });
+  await expect(wish).rejects.toMatchObject({ status: 400, param: "temperature", code: "invalid_request" });
+});
+
+test("a model that is not there is a 404", async () => {
+  const { openai } = await client();
+  const wish = openai.chat.completions.create({ model: "gpt-9", messages: ask({}) });
+  await expect(wish).rejects.toMatchObject({ status: 404, code: "model_not_found" });
+});
+
+test("an engine that dies is an error in the stream, and a 503 where nothing was sent", async () => {
+  const { openai } = await client();
+  const messages = ask({ tokens: 5, dieAt: 2 });
+  const stream = await openai.chat.completions.create({ model: "script", messages, stream: true });
+  const read = async (): Promise<void> => {
+    for await (const _chunk of stream);
+  };
+  await expect(read()).rejects.toMatchObject({ code: "engine_failed" });
+  await expect(
+    openai.chat.completions
+      .create({ model: "script", messages })
+      .catch((error: { status: number }) => error.status),
+  ).resolves.toBe(503);
+});
+
+test("models, health and metrics answer", async () => {
+  const { openai, url } = await client();
+  const models = await openai.models.list();
+  expect(models.data.map(({ id }) => id)).toEqual(["script"]);
+  const health = await fetch(`${url}/health`);
+  expect(health.status).toBe(200);
+  expect(await health.json()).toMatchObject({ state: "ready", model: "script", backend: "script" });
+  const metrics = await (await fetch(`${url}/metrics`)).text();
+  expect(metrics).toContain("# TYPE sluice_node_first_token_seconds histogram");
+});
+
+test("nothing that is not a call of the edge gets an answer from a node that works for one", async () => {
+  const { url } = await useNode();
+  const body = JSON.stringify({ model: "script", messages: ask({ tokens: 1 }) });
+  const headers = { "content-type": "application/json" };
+  const response = await fetch(`${url}/v1/chat/completions`, { method: "POST", headers, body });
+  expect(response.status).toBe(401);
+});
