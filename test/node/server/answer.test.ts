@@ -111,7 +111,8 @@ describe("what a client reads", () => {
       1,
       0,
     ],
-  ])("%s", (_what, stops, thinking, tokens, reasoning, content, positions, reasoningPositions) => {
+  ])("%s", (...row) => {
+    const [, stops, thinking, tokens, reasoning, content, positions, reasoningPositions] = row;
     const ran = run(stops, thinking, tokens);
     expect(ran).toMatchObject({ reasoning, content });
     expect(ran.state).toMatchObject({ positions, reasoning: reasoningPositions });

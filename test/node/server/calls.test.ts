@@ -179,7 +179,7 @@ describe("a call that is refused", () => {
     ["in a version not spoken", {}, { v: 99 }, 426, { kind: "unknown_version", speaks: { min: 1, max: 1 } }],
     ["for a model not served here", {}, { model: "other" }, 404, { kind: "unknown_model", model: "other" }],
     ["whose prompt the hold does not cover", {}, { promptCeiling: 3 }, 402, { kind: "hold_too_small" }],
-  ])("%s", async (_what, wish, head, status, refusal) => {
+  ])("%s", async (...[, wish, head, status, refusal]) => {
     const { url, edge, workshop } = await useNode();
     const response = await edge.call(url, { body: scripted({ tokens: 1 }), head, ...wish });
     expect(response.status).toBe(status);

@@ -65,7 +65,7 @@ test("an engine that dies is an error in the stream, and a 503 where nothing was
   const messages = ask({ tokens: 5, dieAt: 2 });
   const stream = await openai.chat.completions.create({ model: "script", messages, stream: true });
   const read = async (): Promise<void> => {
-    for await (const _chunk of stream);
+    for await (const chunk of stream) expect(chunk.object).toBe("chat.completion.chunk");
   };
   await expect(read()).rejects.toMatchObject({ code: "engine_failed" });
   await expect(

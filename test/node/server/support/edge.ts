@@ -71,12 +71,13 @@ export class TestEdge {
         }
         const text = Buffer.concat(chunks).toString();
         const answer = url === BEAT_PATH ? this.#beat(text, header) : this.#enrol(text, header);
+        const send = (status: number, body: string): void => {
+          response.writeHead(status, { "content-type": "application/json" }).end(body);
+          for (const told of this.#waiting.splice(0)) told();
+        };
         answer.then(
-          (body) => {
-            response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(body));
-            for (const told of this.#waiting.splice(0)) told();
-          },
-          (error: unknown) => response.writeHead(400).end(String(error)),
+          (body) => send(200, JSON.stringify(body)),
+          (error: unknown) => send(400, String(error)),
         );
       });
     });

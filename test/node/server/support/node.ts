@@ -35,7 +35,7 @@ export type TestNode = {
   readonly workshop: Workshop;
   readonly dataDir: string;
   readonly logged: readonly string[];
-  stop(drainMs?: number): Promise<void>;
+  readonly stop: (drainMs?: number) => Promise<void>;
 };
 
 const LIMITS: WorkshopLimits = { queueMax: 8, queueWaitMs: 10_000, attemptMsMax: 60_000 };
