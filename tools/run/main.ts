@@ -18,6 +18,7 @@ const USAGE = `npm start -- [options]
 
 PORT=N moves the edge (8787).`;
 
+const PARENT_POLL_MS = 500;
 /** Two Ctrl-C's mean it: the second one does not wait for anybody. */
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
@@ -52,6 +53,18 @@ function wholeNumber(name: string, text: string): number {
   return Number(text);
 }
 
+/** An npm that was killed can pass no signal on. Whoever starts this file directly may well leave it running. */
+function whenOrphaned(stop: () => void): void {
+  if (process.env["npm_lifecycle_event"] === undefined) return;
+  const parent = process.ppid;
+  const watch = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(watch);
+    stop();
+  }, PARENT_POLL_MS);
+  watch.unref();
+}
+
 async function main(): Promise<void> {
   const settings = readCommandLine();
   if (settings === undefined) {
@@ -60,15 +73,15 @@ async function main(): Promise<void> {
   }
   let platform: Platform | undefined;
   const stopping = new AbortController();
-  for (const name of SIGNALS) {
-    process.on(name, () => {
-      if (stopping.signal.aborted) process.exit(130);
-      stopping.abort();
-      progress.say("stopping");
-      // Without a platform yet, startPlatform itself sees the abort and takes down what it has built.
-      if (platform !== undefined) void platform.stop().finally(() => process.exit(0));
-    });
-  }
+  const stop = (): void => {
+    if (stopping.signal.aborted) process.exit(130);
+    stopping.abort();
+    progress.say("stopping");
+    // Without a platform yet, startPlatform itself sees the abort and takes down what it has built.
+    if (platform !== undefined) void platform.stop().finally(() => process.exit(0));
+  };
+  for (const name of SIGNALS) process.on(name, stop);
+  whenOrphaned(stop);
   try {
     platform = await startPlatform({
       ...settings,
