@@ -28,13 +28,14 @@ import { logError } from "../core/log.ts";
 import type { Bucket } from "./bucket.ts";
 import { Books } from "./books.ts";
 import { parseClocks, type Clocks } from "./clocks.ts";
+import type { Hold } from "./facts.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { Line, type Waiting } from "./line.ts";
 import { Outbox } from "./outbox.ts";
 import { askPromises } from "./promises.ts";
 import { configured, keyed } from "./settings.ts";
 import { Store } from "./store.ts";
-import { askedSinceMs, isStrikable, struckOut } from "./strike.ts";
+import { isStrikable, struckOut, type Promises } from "./strike.ts";
 
 /** Holds looked at in one alarm; the rest follows in the next, a moment later. */
 const REVIEWS_MAX = 200;
@@ -237,28 +238,37 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
   override async alarm(): Promise<void> {
     this.#alarmAtMs = null;
     const due = this.#store.dueHolds(Date.now(), REVIEWS_MAX);
+    try {
+      await this.#review(due);
+      await this.#send();
+    } finally {
+      // Also where something failed: nobody else would ring again.
+      this.#armAgain(due.length === REVIEWS_MAX);
+    }
+  }
+
+  async #review(due: readonly Hold[]): Promise<void> {
     const lapsed = due.filter((hold) => isStrikable(hold, Date.now()));
-    const sinceMs = Math.min(...lapsed.map(askedSinceMs));
     const promises =
       lapsed.length === 0
-        ? new Map()
-        : await askPromises(this.env, this.#books.account?.regions ?? null, sinceMs);
+        ? new Map<string, Promises>()
+        : await askPromises(
+            this.env,
+            this.#books.account?.regions ?? null,
+            Math.min(...lapsed.map((hold) => hold.admittedAtMs)),
+          );
+    const asked = new Set(lapsed.map(({ request }) => request));
     // Everything is read again in the turn: what came in while the regions were asked counts.
     await this.#group.run(() => {
       const nowMs = Date.now();
       for (const { request } of due) {
         const hold = this.#store.hold(request);
         if (hold === undefined) continue;
-        const asked = lapsed.some((asked) => asked.request === request) && isStrikable(hold, nowMs);
-        this.#books.review(request, nowMs, asked ? struckOut(hold, promises) : new Set());
+        const strikable = asked.has(request) && isStrikable(hold, nowMs);
+        this.#books.review(hold, nowMs, strikable ? struckOut(hold, promises) : new Set());
       }
       this.#store.dropEvents(this.#books.appliedSeq, nowMs - this.#clocks.logKeepMs);
     });
-    try {
-      await this.#send();
-    } finally {
-      this.#armAgain(due.length === REVIEWS_MAX);
-    }
   }
 
   #armAgain(more: boolean): void {

@@ -211,9 +211,7 @@ export class Books {
   }
 
   /** Looks again at a hold that is due. */
-  review(request: string, nowMs: number, struck: ReadonlySet<number>): void {
-    const hold = this.#store.hold(request);
-    if (hold === undefined) return;
+  review(hold: Hold, nowMs: number, struck: ReadonlySet<number>): void {
     if (hold.state === "closed") {
       if (hold.dueAtMs <= nowMs) this.#replace(hold, undefined);
       return;

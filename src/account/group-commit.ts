@@ -54,9 +54,11 @@ export class GroupCommit {
     try {
       while (this.#queue.length > 0) {
         this.#turn(this.#queue.splice(0, GROUP_MAX));
-        // A commit that fails takes the whole object with it; whoever waits here is told by that.
         await this.#spec.committed();
       }
+    } catch (error) {
+      // A commit that fails takes the whole object with it, and those it already answered with it.
+      for (const change of this.#queue.splice(0)) change.fail(error);
     } finally {
       this.#busy = false;
     }

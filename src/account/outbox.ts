@@ -19,16 +19,24 @@ export class Outbox {
   readonly #store: Store;
   readonly #queue: Queue<EventBatch>;
   #sentThrough = 0;
-  #sentAtMs = 0;
+  /** How far D1 was when it last came further, and when that was (or when there was nothing to wait for). */
+  #appliedSeq = 0;
+  #progressAtMs = 0;
 
   constructor(store: Store, queue: Queue<EventBatch>) {
     this.#store = store;
     this.#queue = queue;
   }
 
-  /** Sends what is new, and again what has gone unconfirmed for `resendMs`. True where a round was not enough. */
+  /** Sends what is new, and all again once D1 has confirmed nothing for `resendMs`. True where a round was not enough. */
   async send(account: string, appliedSeq: number, nowMs: number, resendMs: number): Promise<boolean> {
-    if (nowMs - this.#sentAtMs >= resendMs) this.#sentThrough = appliedSeq;
+    if (appliedSeq > this.#appliedSeq || this.#sentThrough <= appliedSeq) this.#progressAtMs = nowMs;
+    this.#appliedSeq = appliedSeq;
+    // Judged by D1's progress and not by the last sending: one lost message stops all that come after it.
+    if (nowMs - this.#progressAtMs >= resendMs) {
+      this.#sentThrough = appliedSeq;
+      this.#progressAtMs = nowMs;
+    }
     for (let round = 0; round < ROUND_MESSAGES_MAX; round++) {
       const from = Math.max(this.#sentThrough, appliedSeq);
       const events = fitting(this.#store.eventsAfter(from, MESSAGE_EVENTS_MAX));
@@ -36,7 +44,6 @@ export class Outbox {
       if (last === undefined) return false;
       // Before the wait: another round must not send the same.
       this.#sentThrough = last.seq;
-      this.#sentAtMs = nowMs;
       const batch: EventBatch = { v: NEWEST, account, events: events.map(({ text }) => JSON.parse(text)) };
       try {
         await this.#queue.send(batch, { contentType: "json" });

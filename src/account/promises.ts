@@ -7,15 +7,19 @@ import { logError } from "../core/log.ts";
 import { activeRegions } from "../db/ledger.ts";
 import type { Promises } from "./strike.ts";
 
+/** A name that no region has: it never answers, so where the regions are not known nothing is proved. */
+const UNKNOWN_REGION = "";
+
 /** Every region where this account's calls can have gone, and what its nodes promise of calls since `sinceMs`. */
 export async function askPromises(
   env: Pick<Env, "DB" | "REGIONS">,
   pinned: readonly string[] | null,
   sinceMs: number,
 ): Promise<ReadonlyMap<string, Promises>> {
-  const regions = pinned ?? (await activeRegions(env));
+  const regions = pinned ?? (await readRegions(env));
   const answers = await Promise.all(
     regions.map(async (region): Promise<readonly [string, Promises]> => {
+      if (region === UNKNOWN_REGION) return [region, undefined];
       try {
         return [region, await regionObject(env, region).completeThrough(sinceMs)];
       } catch (error) {
@@ -26,4 +30,13 @@ export async function askPromises(
     }),
   );
   return new Map(answers);
+}
+
+async function readRegions(env: Pick<Env, "DB">): Promise<readonly string[]> {
+  try {
+    return await activeRegions(env);
+  } catch (error) {
+    logError("regions_unknown", error);
+    return [UNKNOWN_REGION];
+  }
 }

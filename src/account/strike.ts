@@ -18,11 +18,6 @@ export function isStrikable(hold: Hold, nowMs: number): boolean {
   return open !== undefined && open.receipt === null && isUnheard(hold, open);
 }
 
-/** Since when its calls were issued: what the regions have to be asked. */
-export function askedSinceMs(hold: Hold): number {
-  return hold.admittedAtMs;
-}
-
 /** The ordinals that never began. `promises` has an entry for every region where this account may run. */
 export function struckOut(hold: Hold, promises: ReadonlyMap<string, Promises>): ReadonlySet<number> {
   const struck = new Set<number>();

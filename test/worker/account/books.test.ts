@@ -96,7 +96,7 @@ function take(world: World, { request, tokens, ordinal, kind }: Step): void {
       return books.renew({ request, ordinal, position: tokens, node: "node_0000000000", region: "r" }, nowMs);
     case "wait":
       world.nowMs += tokens * 10_000;
-      for (const hold of store.dueHolds(world.nowMs, 100)) books.review(hold.request, world.nowMs, new Set());
+      for (const hold of store.dueHolds(world.nowMs, 100)) books.review(hold, world.nowMs, new Set());
       return;
   }
 }
@@ -137,8 +137,7 @@ describe("the books", () => {
         const { books, store } = openBooks(state, CREDIT);
         books.admit(account.ask({ request: REQUEST, stream, promptCeiling: 200, price: PRICE }), 1_000);
         for (const message of messages) hear(books, message, 2_000);
-        for (const hold of store.dueHolds(LONG_AFTER_MS, 10))
-          books.review(hold.request, LONG_AFTER_MS, new Set());
+        for (const hold of store.dueHolds(LONG_AFTER_MS, 10)) books.review(hold, LONG_AFTER_MS, new Set());
         expect(books.heldNanoUsd).toBe(0);
         return CREDIT - (books.account?.balanceNanoUsd ?? 0);
       };

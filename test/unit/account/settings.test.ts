@@ -1,0 +1,48 @@
+/** What an operator sets: what is given changes, the rest stays; and which clocks a deployment runs on. */
+import { describe, test } from "vitest";
+import { parseClocks } from "../../../src/account/clocks.ts";
+import { configured, keyed } from "../../../src/account/settings.ts";
+
+const SALT = new Uint8Array(16).fill(1);
+const ACCOUNT = "acc_any_000000000000";
+const KEY = { id: "key_0000000000", name: "k", secretSha256: "0".repeat(64) };
+
+describe("settings", () => {
+  test("a new account has no limits, no money and a salt of its own", ({ expect }) => {
+    expect(configured(undefined, { account: ACCOUNT }, SALT)).toMatchObject({
+      name: ACCOUNT,
+      balanceNanoUsd: 0,
+      concurrency: null,
+      regions: null,
+      cacheSalt: "01".repeat(16),
+    });
+  });
+
+  test("what is not given stays as it was, the salt above all", ({ expect }) => {
+    const before = configured(undefined, { account: ACCOUNT, regions: ["eu-1"], concurrency: 3 }, SALT);
+    const after = configured(before, { account: ACCOUNT, concurrency: null }, new Uint8Array(16));
+    expect(after).toEqual({ ...before, concurrency: null });
+    expect(configured(after, { account: ACCOUNT, regions: null }, SALT).regions).toBeNull();
+  });
+
+  test("nothing un-revokes a key", ({ expect }) => {
+    const revoked = { ...keyed(KEY, undefined), revokedAtMs: 5 };
+    expect(keyed(KEY, revoked).revokedAtMs).toBe(5);
+  });
+});
+
+describe("clocks", () => {
+  test("of a deployment are the protocol's, whatever its environment says", ({ expect }) => {
+    const clocks = parseClocks({ SLUICE_CLOCKS: '{"holdLapseMs":1}' });
+    expect(clocks).toEqual(parseClocks({}));
+    expect(clocks).toMatchObject({ holdLapseMs: 60_000, closeWithoutWordMs: 30_000, pendingMaxMs: 900_000 });
+  });
+
+  test("of a test can be shortened, and what cannot be read stops the test", ({ expect }) => {
+    expect(parseClocks({ SLUICE_DEV: "1", SLUICE_CLOCKS: '{"holdLapseMs":2000}' })).toMatchObject({
+      holdLapseMs: 2_000,
+      issueWithinMs: 1_000,
+    });
+    expect(() => parseClocks({ SLUICE_DEV: "1", SLUICE_CLOCKS: '{"holdLapseMs":"soon"}' })).toThrow("number");
+  });
+});
