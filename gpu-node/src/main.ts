@@ -28,10 +28,11 @@ function fail(error: unknown): void {
   process.exit(1);
 }
 
-async function enterService(config: Config, signal: AbortSignal): Promise<NodeParts["edge"]> {
+async function enterService(config: Config): Promise<NodeParts["edge"]> {
   if (config.edge === undefined) return undefined;
   mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
-  const stored = await ensureEnrolled(config.edge, config.dataDir, log, signal);
+  // Nothing is held before the end of this: a signal ends the process.
+  const stored = await ensureEnrolled(config.edge, config.dataDir, log, new AbortController().signal);
   const { node, region, callKeys } = stored.enrolled;
   const privateKey = await importPrivateKey(stored.privateKey);
   const identity = { node, region, publicKey: stored.publicKey, privateKey };
@@ -53,7 +54,6 @@ async function main(): Promise<void> {
     return;
   }
   const { config } = parsed;
-  const starting = new AbortController();
   let node: GpuNode | undefined;
   let stopping = false;
   const stop = (signalName: string): void => {
@@ -67,7 +67,7 @@ async function main(): Promise<void> {
 
   const { queueMax, queueWaitMs, attemptMsMax, host, port } = config;
   const workshop = new Workshop({ queueMax, queueWaitMs, attemptMsMax }, log, now);
-  const edge = await enterService(config, starting.signal);
+  const edge = await enterService(config);
   node = new GpuNode({
     workshop,
     edge,

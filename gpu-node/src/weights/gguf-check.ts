@@ -57,6 +57,9 @@ function checkVocabulary(header: GgufHeader): string | undefined {
   if (types !== undefined && types.length !== tokens.length) {
     return `it has ${tokens.length} tokens but ${types.length} token types`;
   }
+  if (tokens.items !== undefined && new Set(tokens.items).size !== tokens.length) {
+    return "its vocabulary has the same token twice: it is damaged";
+  }
   if (model === "gpt2" && arrayOf(header, "tokenizer.ggml.merges") === undefined) {
     return "its byte-level tokenizer has no merges (tokenizer.ggml.merges)";
   }

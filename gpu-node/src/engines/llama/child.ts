@@ -15,6 +15,8 @@ import { StepLoop } from "./step-loop.ts";
 import { type Vocabulary, readVocabulary } from "./vocabulary.ts";
 
 const EXIT_FATAL = 70;
+/** llama.cpp's first complaint while loading is the cause; those behind it say that its callers failed too. */
+const COMPLAINTS_MAX = 1;
 
 type Engine = {
   run(task: RunMessage): void;
@@ -23,6 +25,7 @@ type Engine = {
 };
 
 let engine: Engine | undefined;
+const complaints: string[] = [];
 
 process.on("disconnect", () => process.exit(0));
 process.on("uncaughtException", fatal);
@@ -36,7 +39,8 @@ process.on("message", (raw) => {
   switch (message.kind) {
     case "load":
       start(message).catch((error: unknown) => {
-        send({ kind: "bad", reason: reasonOf(error) });
+        // The error says only that loading failed; why, llama.cpp has told its log.
+        send({ kind: "bad", reason: [reasonOf(error), ...complaints].join("; ") });
         // Ends when the message is out: what is left open is only the channel.
         process.disconnect();
       });
@@ -54,7 +58,10 @@ process.on("message", (raw) => {
 });
 
 async function start(message: Extract<ToChild, { kind: "load" }>): Promise<void> {
-  const loaded = await load(message, (line) => send({ kind: "log", line }));
+  const loaded = await load(message, (line) => {
+    send({ kind: "log", line });
+    if (engine === undefined && complaints.length < COMPLAINTS_MAX) complaints.push(line);
+  });
   const { model } = loaded;
   const endTokens: number[] = [];
   const controlTokens: number[] = [];

@@ -138,7 +138,12 @@ export class Supervisor {
     const words = lastWords.trim().split("\n").slice(-LAST_WORDS_LINES).join(" | ");
     const why = refusal ?? `its process ended with ${how}${words === "" ? "" : ` (${words})`}`;
     if (first !== undefined && readyAt === undefined) {
-      first.reject(new EngineFault("bad_model", `The weights cannot be loaded: ${why}`));
+      first.reject(
+        new EngineFault(
+          "bad_model",
+          `${this.#load.weightsPath} cannot be loaded: ${why}. Fetch the file again, or name another with --model.`,
+        ),
+      );
       return;
     }
     if (readyAt !== undefined && performance.now() - readyAt >= HEALTHY_AFTER_MS) this.#crashesInARow = 0;
