@@ -173,7 +173,7 @@ describe("the header of a GGUF file", () => {
         await engine.close();
       } catch (error) {
         expect(error).toBeInstanceOf(EngineFault);
-        expect(error).toMatchObject({ kind: "bad_model" });
+        expect(error).toMatchObject({ kind: "bad_model", message: expect.stringContaining(weightsPath) });
       }
     }
   });
