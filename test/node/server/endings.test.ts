@@ -123,7 +123,7 @@ test("a reader that takes nothing holds no slot, is dropped after a while, and p
     queueMax: 1,
     queueWaitMs: 1_000,
     attemptMsMax: 60_000,
-    outlet: { slowMs: 300, silenceMs: 60_000 },
+    outlet: { slowMs: 2_000, silenceMs: 60_000 },
   };
   const workshop = new Workshop(
     limits,
@@ -139,12 +139,12 @@ test("a reader that takes nothing holds no slot, is dropped after a while, and p
     modelAs: "m",
     createdS: 0,
   };
-  const chat = parseChat(utf8(JSON.stringify(scripted({ tokens: 8_000 }))));
+  const chat = parseChat(utf8(JSON.stringify(scripted({ tokens: 4_000 }))));
   if (!chat.ok) throw new Error("a chat that does not parse");
   const rest = { responseId: "r", stream: true, thinkingDefault: false, resume: undefined, notes: true };
   const prepared = await workshop.prepare(chat.chat, { ...frame, ...rest });
   if (!prepared.ok) throw new Error("a chat that is refused");
-  const { response, taken } = stalledResponse(20_000);
+  const { response, taken } = stalledResponse(5_000);
   const journalled: number[] = [];
   const ledger: Ledger = { progress: async ({ to }) => void journalled.push(to) };
   const ended = workshop.attempt(prepared.plan, workshop.outlet(response), ledger, "name").run();
@@ -157,7 +157,7 @@ test("a reader that takes nothing holds no slot, is dropped after a while, and p
   // All that the reader's side took, and at most the one write that it did not take whole.
   expect(outcome.to).toBe(journalled.at(-1));
   expect(outcome.to).toBeGreaterThanOrEqual(readEvents(taken()).to);
-  expect(outcome.to).toBeLessThan(8_000);
+  expect(outcome.to).toBeLessThan(4_000);
 });
 
 /** A real response on a socket that takes so many bytes and then no more. */
