@@ -3,7 +3,7 @@
  * beats have said. Pure. Each `note...` adds one message and may be given it again: what is known already changes
  * nothing, and no order of arrival changes the sum. close.ts reads the result.
  *
- * Invariants: `attempts` is sorted by ordinal and is never empty, because the admission itself names attempt 0; a word
+ * Invariants: `attempts[n]` is the attempt with ordinal n, and there is always one, because the admission names it; a word
  * or receipt, once noted, is never replaced by a second one of its ordinal.
  */
 import type {
@@ -116,16 +116,16 @@ export function newHold(ask: AdmitAsk, grant: Grant): Hold {
   };
 }
 
-function attemptOf(hold: Hold, ordinal: number): Attempt | undefined {
-  return hold.attempts.find((attempt) => attempt.ordinal === ordinal);
-}
-
+/** Ordinals have no gaps: who speaks of the third attempt says that there was a second. */
 function withAttempt(hold: Hold, ordinal: number, change: (attempt: Attempt) => Attempt): Hold {
-  const known = attemptOf(hold, ordinal);
+  const known = hold.attempts[ordinal];
   const changed = change(known ?? { ordinal, ...UNHEARD });
   if (changed === known) return hold;
-  const others = hold.attempts.filter((attempt) => attempt.ordinal !== ordinal);
-  return { ...hold, attempts: [...others, changed].sort((a, b) => a.ordinal - b.ordinal) };
+  const length = Math.max(hold.attempts.length, ordinal + 1);
+  const attempts = Array.from({ length }, (_, at) =>
+    at === ordinal ? changed : (hold.attempts[at] ?? { ordinal: at, ...UNHEARD }),
+  );
+  return { ...hold, attempts };
 }
 
 function noteCall(hold: Hold, call: NextCall): Hold {

@@ -1,7 +1,7 @@
 /**
  * Runs changes to the object's storage in groups, so that those that arrive together share one commit. workerd commits
  * at the end of each turn and does not join the turns of concurrent calls; one commit costs as much as the rest of an
- * admission together (measured: docs/decisions). So what arrives while a commit is under way waits for the next turn.
+ * admission together (docs/decisions/0007). So what arrives while a commit is under way waits for the next turn.
  *
  * Invariants: changes run in the order they came, each wholly inside one turn; nobody is answered from a turn whose
  * changes were rolled back. An idle object runs a change at once: there is no timer.

@@ -23,13 +23,20 @@ export function struckOut(hold: Hold, promises: ReadonlyMap<string, Promises>): 
   const struck = new Set<number>();
   for (const attempt of hold.attempts) {
     if (!isUnheard(hold, attempt)) continue;
-    const lastValidMs = (attempt.issuedAtMs ?? hold.issueByMs) + CALL_VALID_MS;
+    const lastValidMs = issuedByMs(hold, attempt) + CALL_VALID_MS;
     if (
       attempt.node === null ? allThrough(promises, lastValidMs) : nodeThrough(promises, attempt, lastValidMs)
     )
       struck.add(attempt.ordinal);
   }
   return struck;
+}
+
+/** When its call was issued at the latest: as it was told, or within the time given for it. */
+function issuedByMs(hold: Hold, { ordinal, issuedAtMs }: Attempt): number {
+  if (issuedAtMs !== null) return issuedAtMs;
+  // A call in between that nobody told of was issued before the one after it was heard of, and so before the lapse.
+  return ordinal === 0 ? hold.issueByMs : hold.lapseAtMs;
 }
 
 function allThrough(promises: ReadonlyMap<string, Promises>, lastValidMs: number): boolean {

@@ -162,6 +162,11 @@ const ROWS: readonly Row[] = [
     is: { state: "ended", untilMs: LAPSED_MS },
   },
   {
+    name: "an attempt in between that nothing is known of yet is waited for",
+    heard: [word(2, "refused", { seenTo: 20 }), receipt(0, "node_died", { to: 22 })],
+    is: { state: "ended", untilMs: T0 + CLOCKS.holdLapseMs },
+  },
+  {
     name: "a receipt of a refused attempt counts for nothing",
     heard: [word(0, "refused"), receipt(0, "stop", { to: 30 })],
     is: bill("exact", "refused", []),

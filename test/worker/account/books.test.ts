@@ -25,7 +25,7 @@ type Step = { readonly request: string; readonly tokens: number; readonly ordina
 
 const step: fc.Arbitrary<Step> = fc.record({
   request: fc.constantFrom(...REQUESTS),
-  tokens: fc.integer({ min: 0, max: 120 }),
+  tokens: fc.integer({ min: 0, max: 100 }),
   ordinal: fc.integer({ min: 0, max: 3 }),
   kind: fc.constantFrom(
     "admit",
