@@ -102,7 +102,7 @@ async function fromKv(env: Stores): Promise<CatalogueSnapshot | undefined> {
 
 async function fromD1(env: Stores, nowMs: number): Promise<CatalogueSnapshot | undefined> {
   try {
-    return await build(env, nowMs);
+    return await readBooks(env, nowMs);
   } catch (error) {
     logError("catalogue_d1_unreadable", error);
     return undefined;
@@ -111,7 +111,7 @@ async function fromD1(env: Stores, nowMs: number): Promise<CatalogueSnapshot | u
 
 /** By cron: reads D1, and writes KV where that differs. Throws where D1 or KV does. */
 export async function refreshCatalogue(env: Stores, nowMs: number): Promise<void> {
-  const built = await build(env, nowMs);
+  const built = await readBooks(env, nowMs);
   const kept = await fromKv(env);
   if (kept === undefined || nowMs - kept.builtAtMs > REWRITE_MS || !sameOffer(kept, built))
     await env.KV.put(KV_NAME, JSON.stringify(built));
@@ -124,7 +124,7 @@ export async function refreshCatalogue(env: Stores, nowMs: number): Promise<void
  */
 export async function publishCatalogue(env: Stores, nowMs: number): Promise<void> {
   try {
-    const built = await build(env, nowMs);
+    const built = await readBooks(env, nowMs);
     remember(built, nowMs);
     await env.KV.put(KV_NAME, JSON.stringify(built));
   } catch (error) {
@@ -136,7 +136,8 @@ function sameOffer(a: CatalogueSnapshot, b: CatalogueSnapshot): boolean {
   return JSON.stringify({ ...a, builtAtMs: 0 }) === JSON.stringify({ ...b, builtAtMs: 0 });
 }
 
-async function build(env: Stores, nowMs: number): Promise<CatalogueSnapshot> {
+/** The whole catalogue as D1 has it: what is in force, and what is to come. */
+export async function readBooks(env: Pick<Env, "DB">, nowMs: number): Promise<CatalogueSnapshot> {
   const db = database(env);
   // Of the prices that have begun, only the latest of each model still matters.
   const begun = sql`(select max(p.effective_from_ms) from prices p

@@ -1,0 +1,110 @@
+/**
+ * Accounts: make, list, look at, limit, suspend, give credit. The account's object is asked and told first, always; D1's
+ * list follows. If the list cannot be written the answer is an error, and asking again does no harm.
+ */
+import { randomName } from "@sluice/protocol/ids";
+import { Hono } from "hono";
+import { z } from "zod";
+import type { AccountStatus } from "../core/account.ts";
+import { accountObject, type Env } from "../core/env.ts";
+import { parseUsd, printUsd } from "../core/money.ts";
+import { accountsPage, listAccount, renameAccount } from "../db/accounts.ts";
+import { Complaint, wrong } from "./complaint.ts";
+import { accountOf, Limit, Name, readInput, readPage, Regions } from "./input.ts";
+
+const ACCOUNT_NAME_CHARS = 12;
+/** A million dollars at a time: more is a slip of the keyboard. */
+const CREDIT_NANO_USD_MAX = 1_000_000_000_000_000;
+
+const CreateAccount = z.strictObject({
+  name: Name,
+  /** The jurisdiction the account's object lives in. Part of the account's id: it cannot change. */
+  home: z.enum(["any", "eu", "fedramp"]).default("any"),
+  regions: Regions.exactOptional(),
+  requestsPerMinute: Limit.exactOptional(),
+  concurrency: Limit.exactOptional(),
+});
+
+const ChangeAccount = z
+  .strictObject({
+    name: Name.exactOptional(),
+    suspended: z.boolean().exactOptional(),
+    regions: Regions.exactOptional(),
+    requestsPerMinute: Limit.exactOptional(),
+    concurrency: Limit.exactOptional(),
+  })
+  .refine((change) => Object.keys(change).length > 0, { error: "nothing to change was given" });
+
+const Credit = z
+  .strictObject({
+    /** The caller's own id for this credit: giving it twice credits once. */
+    creditId: z.string().min(1).max(64),
+    /** "12.34"; negative for a correction. */
+    amountUsd: z.string().exactOptional(),
+    amountNanoUsd: z.int().exactOptional(),
+    note: z.string().max(200).default(""),
+  })
+  .refine((credit) => (credit.amountUsd === undefined) !== (credit.amountNanoUsd === undefined), {
+    path: ["amountUsd"],
+    error: 'give either amountUsd, as text like "12.34", or amountNanoUsd, as an integer',
+  });
+
+export const accountRoutes = new Hono<{ Bindings: Env }>();
+
+accountRoutes.post("/", async (c) => {
+  const { home, ...settings } = await readInput(c, CreateAccount);
+  const dice = crypto.getRandomValues(new Uint8Array(ACCOUNT_NAME_CHARS));
+  const account = `acc_${home}_${randomName(ACCOUNT_NAME_CHARS, dice)}`;
+  await accountObject(c.env, account).configure({ account, ...settings });
+  await listAccount(c.env, { id: account, name: settings.name, createdAtMs: Date.now() });
+  return c.json({ account: printStatus(await statusOf(c.env, account)) }, 201);
+});
+
+accountRoutes.get("/", async (c) => {
+  const { rows, next } = await accountsPage(c.env, readPage(c));
+  return c.json({ accounts: rows, next });
+});
+
+accountRoutes.get("/:account", async (c) => {
+  return c.json({ account: printStatus(await statusOf(c.env, accountOf(c))) });
+});
+
+accountRoutes.patch("/:account", async (c) => {
+  const account = accountOf(c);
+  const change = await readInput(c, ChangeAccount);
+  // `configure` makes what is not there: a mistyped id must not become an account.
+  await statusOf(c.env, account);
+  await accountObject(c.env, account).configure({ account, ...change });
+  if (change.name !== undefined) await renameAccount(c.env, account, change.name);
+  return c.json({ account: printStatus(await statusOf(c.env, account)) });
+});
+
+accountRoutes.post("/:account/credits", async (c) => {
+  const account = accountOf(c);
+  const { creditId, note, amountUsd, amountNanoUsd } = await readInput(c, Credit);
+  const nano = amountUsd === undefined ? (amountNanoUsd ?? 0) : parseUsd(amountUsd);
+  const field = amountUsd === undefined ? "amountNanoUsd" : "amountUsd";
+  if (nano === undefined) throw wrong(field, 'is not an amount like "12.34", with nine decimals at most');
+  if (nano === 0) throw wrong(field, "must not be nothing");
+  if (Math.abs(nano) > CREDIT_NANO_USD_MAX) throw wrong(field, "is more than a million dollars at once");
+  await statusOf(c.env, account);
+  const credit = { creditId, amountNanoUsd: nano, note };
+  const { balanceNanoUsd } = await accountObject(c.env, account).credit(credit);
+  return c.json({ account, creditId, balanceNanoUsd, balanceUsd: printUsd(balanceNanoUsd) });
+});
+
+/** The account as its object sees it, or a 404. */
+export async function statusOf(env: Env, account: string): Promise<AccountStatus> {
+  const status = await accountObject(env, account).status();
+  if (status === null) throw new Complaint("not_found", "there is no such account");
+  return status;
+}
+
+function printStatus({ account, ...status }: AccountStatus) {
+  return {
+    id: account,
+    ...status,
+    balanceUsd: printUsd(status.balanceNanoUsd),
+    heldUsd: printUsd(status.heldNanoUsd),
+  };
+}

@@ -1,0 +1,73 @@
+/**
+ * What comes in: bodies and queries, bounded and parsed once. Every schema is strict: a field nobody knows is an error,
+ * because a misspelt limit that is silently ignored is an account without that limit.
+ */
+import { fromUtf8 } from "@sluice/protocol/bytes";
+import { AccountId, Region } from "@sluice/protocol/ids";
+import type { Context } from "hono";
+import { z } from "zod";
+import type { Env } from "../core/env.ts";
+import { FaultError } from "../core/fault.ts";
+import { readCursor, type PageAsk } from "../db/page.ts";
+import { readBody } from "../wire/body.ts";
+import { Complaint, fromZod, wrong } from "./complaint.ts";
+
+export type AdminContext = Context<{ Bindings: Env }>;
+
+const BODY_BYTES_MAX = 64 * 1024;
+const PAGE_ROWS_DEFAULT = 50;
+const PAGE_ROWS_MAX = 200;
+const REGIONS_MAX = 32;
+
+export const Name = z.string().trim().min(1).max(100);
+/** Null lifts the limit. */
+export const Limit = z.int().min(1).max(1_000_000).nullable();
+/** Null: any region. */
+export const Regions = z.array(Region).min(1).max(REGIONS_MAX).nullable();
+
+export async function readInput<Schema extends z.ZodType>(
+  c: AdminContext,
+  schema: Schema,
+): Promise<z.output<Schema>> {
+  const parsed = schema.safeParse(await readJson(c.req.raw));
+  if (!parsed.success) throw fromZod(parsed.error);
+  return parsed.data;
+}
+
+async function readJson(request: Request): Promise<unknown> {
+  try {
+    const text = fromUtf8(await readBody(request, BODY_BYTES_MAX));
+    // No body is an empty one: a command without arguments needs none.
+    return text.trim() === "" ? {} : JSON.parse(text);
+  } catch (error) {
+    if (error instanceof FaultError && error.fault.kind === "too_large")
+      throw new Complaint("too_large", `a request has at most ${BODY_BYTES_MAX} bytes`);
+    throw new Complaint("invalid_request", "the body is not JSON");
+  }
+}
+
+const PageQuery = z.object({
+  limit: z.coerce.number().int().min(1).max(PAGE_ROWS_MAX).default(PAGE_ROWS_DEFAULT),
+  cursor: z.string().optional(),
+});
+
+/** `?limit=50&cursor=...`, the cursor as a page before gave it. */
+export function readPage(c: AdminContext): PageAsk {
+  const parsed = PageQuery.safeParse(c.req.query());
+  if (!parsed.success) throw fromZod(parsed.error);
+  const { limit, cursor } = parsed.data;
+  const after = cursor === undefined ? undefined : readCursor(cursor);
+  if (cursor !== undefined && after === undefined) throw wrong("cursor", "is not one that a page gave");
+  return { limit, after };
+}
+
+/** An id out of the path. A malformed one names nothing, so it is not found. */
+export function pathId(c: AdminContext, name: string, schema: z.ZodType<string>, what: string): string {
+  const parsed = schema.safeParse(c.req.param(name));
+  if (!parsed.success) throw new Complaint("not_found", `there is no such ${what}`);
+  return parsed.data;
+}
+
+export function accountOf(c: AdminContext): string {
+  return pathId(c, "account", AccountId, "account");
+}

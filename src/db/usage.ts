@@ -1,0 +1,40 @@
+/**
+ * Reading the history of usage. Request ids are ULIDs and the table is keyed by (account, request, revision), so the
+ * newest requests of an account are the end of its stretch of the table: no index is needed and none exists.
+ */
+import { and, asc, desc, eq, lt, sql } from "drizzle-orm";
+import type { Env } from "../core/env.ts";
+import { database } from "./database.ts";
+import { cutPage, type Page, type PageAsk } from "./page.ts";
+import { usageEvents } from "./schema.ts";
+
+type Db = Pick<Env, "DB">;
+
+export type UsageRow = typeof usageEvents.$inferSelect;
+
+/** The newest requests first, each as its latest revision has it. */
+export async function usagePage(
+  env: Db,
+  account: string,
+  { limit, after }: PageAsk,
+): Promise<Page<UsageRow>> {
+  const latest = sql`${usageEvents.revision} = (select max(e.revision) from usage_events e
+    where e.account = ${usageEvents.account} and e.request = ${usageEvents.request})`;
+  const older = after === undefined ? undefined : lt(usageEvents.request, after[1]);
+  const rows = await database(env)
+    .select()
+    .from(usageEvents)
+    .where(and(eq(usageEvents.account, account), older, latest))
+    .orderBy(desc(usageEvents.request))
+    .limit(limit + 1);
+  return cutPage(rows, limit, (row) => [row.admittedAtMs, row.request]);
+}
+
+/** Every revision of one request, the first first. */
+export async function usageOf(env: Db, account: string, request: string): Promise<UsageRow[]> {
+  return database(env)
+    .select()
+    .from(usageEvents)
+    .where(and(eq(usageEvents.account, account), eq(usageEvents.request, request)))
+    .orderBy(asc(usageEvents.revision));
+}
