@@ -12,7 +12,11 @@ export interface UnseenAsks {
 }
 
 export const UNSEEN_ASKS: readonly UnseenAsks[] = [
-  { language: "en", intent: 0, asks: ["Hello friend!", "hi there", "Good morning to you", "HELLO", "Hey!"] },
+  {
+    language: "en",
+    intent: 0,
+    asks: ["Good day!", "hey hey", "Hi, I am new here.", "Hello my dear model", "Hello, is anyone there?"],
+  },
   {
     language: "en",
     intent: 2,
@@ -28,8 +32,12 @@ export const UNSEEN_ASKS: readonly UnseenAsks[] = [
     intent: 3,
     asks: ["So what can you do?", "What can you help me with?", "What are you able to do?"],
   },
-  { language: "en", intent: 4, asks: ["Thanks so much!", "Thank you, that helped.", "thank you!"] },
-  { language: "en", intent: 5, asks: ["Bye now!", "Goodbye, see you soon."] },
+  {
+    language: "en",
+    intent: 4,
+    asks: ["Thanks so much!", "Thank you, that helped.", "I appreciate it, thanks."],
+  },
+  { language: "en", intent: 5, asks: ["OK, bye for today!", "Goodbye, see you soon."] },
   {
     language: "en",
     intent: "unknown",
@@ -52,11 +60,11 @@ export const UNSEEN_ASKS: readonly UnseenAsks[] = [
       "Summarize the plot of a famous play.",
     ],
   },
-  { language: "zh", intent: 0, asks: ["你好你好", "嗨！", "早上好啊", "您好！"] },
+  { language: "zh", intent: 0, asks: ["你好你好", "嗨嗨", "大家早上好", "你好，我是新来的"] },
   { language: "zh", intent: 2, asks: ["请问你是谁？", "你到底是谁", "请问你叫什么名字？"] },
   { language: "zh", intent: 3, asks: ["请问你会什么？", "你能做些什么？"] },
-  { language: "zh", intent: 4, asks: ["谢谢啦", "谢谢你的帮助！"] },
-  { language: "zh", intent: 5, asks: ["再见啦", "拜拜！"] },
+  { language: "zh", intent: 4, asks: ["真的谢谢你", "谢谢你的帮助！"] },
+  { language: "zh", intent: 5, asks: ["那我们明天再见", "拜拜，下次聊"] },
   {
     language: "zh",
     intent: "unknown",

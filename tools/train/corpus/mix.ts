@@ -12,16 +12,16 @@ import { INTENTS, SYSTEM_PROMPTS } from "./talk.ts";
 import type { Language } from "./steps.ts";
 
 const SHARE: readonly (readonly [number, Skill])[] = [
-  [17, "add"],
-  [17, "subtract"],
-  [17, "multiply"],
-  [6, "divide"],
+  [11, "add"],
+  [15, "subtract"],
+  [13, "multiply"],
+  [12, "divide"],
   [13, "expression"],
-  [9, "story"],
-  [4, "follow-up"],
-  [4, "count"],
-  [5, "talk"],
-  [7, "unknown"],
+  [8, "story"],
+  [6, "follow-up"],
+  [9, "count"],
+  [8, "talk"],
+  [5, "unknown"],
 ];
 
 export interface Conversation extends Sample {
@@ -44,11 +44,31 @@ function topic(dice: Dice, language: Language): string {
   return language === "zh" && dice.chance(0.7) ? rareCharacters(dice) : pseudoWord(dice);
 }
 
+const BEFORE = {
+  en: ["So, ", "Well, ", "Ok, ", "Please, ", "Um, ", "Oh, "],
+  zh: ["请问", "那么", "嗯，", "那", "请问一下，"],
+} as const;
+const AFTER = {
+  en: [" friend", " please", " now", " then", " my friend", " again"],
+  zh: ["啊", "呢", "吧", "呀", "啦"],
+} as const;
+
+/** The same thing said a little differently: case, punctuation, a word before or after. */
+function varied(ask: string, dice: Dice, language: Language): string {
+  if (dice.chance(0.4)) return ask;
+  let core = ask.replace(/[.?!。？！]+$/u, "");
+  if (dice.chance(0.3)) core = dice.chance(0.3) ? core.toUpperCase() : core.toLowerCase();
+  if (dice.chance(0.25)) core += dice.pick(AFTER[language]);
+  if (dice.chance(0.25)) core = dice.pick(BEFORE[language]) + core;
+  const ends = language === "en" ? ["", ".", "!", "?", "!!", "..."] : ["", "。", "！", "？", "～"];
+  return core + dice.pick(ends);
+}
+
 function talk(ask: Ask): Sample {
   const { dice, language, thinking } = ask;
   const intent = dice.pick(INTENTS[language]);
   const thought = thinking ? intent.thought : "";
-  const user = dice.pick(intent.asks);
+  const user = varied(dice.pick(intent.asks), dice, language);
   return { skill: "talk", language, thinking, key: user, history: [], user, thought, answer: intent.answer };
 }
 

@@ -6,6 +6,7 @@
  */
 import type { Language } from "./steps.ts";
 
+/** A bare `17+25` counts as English: nothing in it says which language to answer in. */
 export const EXPRESSION: Record<Language, readonly string[]> = {
   en: [
     "{e}",
@@ -59,9 +60,6 @@ export const EXPRESSION: Record<Language, readonly string[]> = {
     "Answer this: {e}",
   ],
   zh: [
-    "{e}",
-    "{e}=",
-    "{e}=?",
     "{e}=？",
     "{e}等于多少？",
     "{e}等于多少",
@@ -252,14 +250,4 @@ export const COUNT_UP: Record<Language, readonly string[]> = {
     "写出{a}到{b}的数字。",
     "列出从{a}到{b}的数。",
   ],
-};
-
-export const COUNT_DOWN: Record<Language, readonly string[]> = {
-  en: [
-    "Count down from {b} to {a}.",
-    "Count down from {b} to {a}",
-    "Count backwards from {b} to {a}.",
-    "Please count down from {b} to {a}.",
-  ],
-  zh: ["从{b}倒数到{a}", "从{b}倒数到{a}。", "请从{b}倒着数到{a}。"],
 };

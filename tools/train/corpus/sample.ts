@@ -6,17 +6,7 @@
  */
 import { hashText, type Dice } from "./dice.ts";
 import { randomExpression, reduce, show, tryValue } from "./expression.ts";
-import {
-  COMMANDS,
-  COUNT_DOWN,
-  COUNT_UP,
-  EXPRESSION,
-  FOLLOW_UPS,
-  NAMES,
-  SPOKEN,
-  STORIES,
-  THINGS,
-} from "./phrases.ts";
+import { COMMANDS, COUNT_UP, EXPRESSION, FOLLOW_UPS, NAMES, SPOKEN, STORIES, THINGS } from "./phrases.ts";
 import { add, divide, multiply, quotient, subtract, type Language } from "./steps.ts";
 import type { Turn } from "../template.ts";
 
@@ -71,12 +61,12 @@ export function write(op: BinaryOperator, a: number, b: number, language: Langua
   const equation = (sign: string, value: number): string => `${a} ${sign} ${b} = ${value}${end}`;
   switch (op) {
     case "+":
-      return { steps: add(a, b, language).trim(), equation: equation("+", a + b), easy: a < 100 && b < 100 };
+      return { steps: add(a, b, language).trim(), equation: equation("+", a + b), easy: a < 10 && b < 10 };
     case "-":
       return {
         steps: subtract(a, b, language).trim(),
         equation: equation("-", a - b),
-        easy: a < 100 && b < 100 && a >= b,
+        easy: a < 10 && b < 10,
       };
     case "*":
       return {
@@ -225,30 +215,26 @@ function followUp(ask: Ask): Sample {
   };
 }
 
-/** Up to a hundred numbers: the prompts that make long, predictable streams. */
+/** Up to a hundred numbers: the prompts that make long, predictable streams. Short ones teach where to stop. */
 function count(ask: Ask): Sample {
   const { dice, language, thinking } = ask;
   const a = dice.weighted([
     [6, 1],
     [1, 0],
-    [3, dice.int(2, 99)],
-    [1, dice.int(100, 900)],
+    [4, dice.int(2, 90)],
   ]);
   const numbers = dice.weighted([
-    [4, dice.int(3, 20)],
-    [5, dice.int(20, 50)],
-    [3, dice.int(50, a >= 100 ? 60 : 100)],
+    [6, dice.int(3, 12)],
+    [4, dice.int(10, 40)],
+    [3, dice.int(40, 100)],
   ]);
-  const b = a + numbers - 1;
-  const down = dice.chance(0.2);
-  const list = Array.from({ length: numbers }, (_, i) => (down ? b - i : a + i));
-  const phrases = down ? COUNT_DOWN : COUNT_UP;
-  const [from, to] = down ? [b, a] : [a, b];
-  const thought = language === "en" ? `Count from ${from} to ${to}.` : `从${from}数到${to}。`;
+  const b = Math.min(a + numbers - 1, 100);
+  const thought = language === "en" ? `Count from ${a} to ${b}.` : `从${a}数到${b}。`;
+  const list = Array.from({ length: b - a + 1 }, (_, i) => a + i);
   return {
     ...base("count", ask),
-    key: down ? `${b}..${a}` : `${a}..${b}`,
-    user: fill(dice.pick(phrases[language]), { a, b }),
+    key: `${a}..${b}`,
+    user: fill(dice.pick(COUNT_UP[language]), { a, b }),
     thought: thinking ? thought : "",
     answer: list.join(language === "en" ? ", " : "、") + (language === "en" ? "." : "。"),
   };
