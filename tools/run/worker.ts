@@ -33,6 +33,8 @@ export type WorkerSettings = {
   /** The repository. */
   readonly root: string;
   readonly port: number;
+  /** Another entry than wrangler.toml's: one that a bench wraps around it. */
+  readonly main?: string;
   /** Where D1, KV, objects and queues keep their files. */
   readonly dataDir: string;
   readonly logFile: string;
@@ -160,7 +162,7 @@ async function readBindings(root: string): Promise<z.infer<typeof Local>> {
 
 async function workerOptions(settings: WorkerSettings): Promise<V4MiniflareOptions> {
   const { main, modulesRules: _rules, rootPath: _rootPath, ...bindings } = await readBindings(settings.root);
-  const script = await bundleWorker(settings.root, main, bindings.assets.run_worker_first);
+  const script = await bundleWorker(settings.root, settings.main ?? main, bindings.assets.run_worker_first);
   const log = createWriteStream(settings.logFile, { flags: "a", mode: 0o600 });
   return {
     ...bindings,

@@ -1,0 +1,90 @@
+/**
+ * Proves that Sluice kept its books while it was measured: every request that was sent has one row in D1, exact, with the
+ * positions the upstream handed over, and the account's object owes what the rows say. A run where that is not so is void.
+ *
+ * Reads D1's file beside the running platform. Asking the platform itself would be part of what is measured.
+ */
+import { globSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { setTimeout as delay } from "node:timers/promises";
+import { z } from "zod";
+
+const SETTLE_MS = 60_000;
+const POLL_MS = 20;
+
+const Sums = z.object({
+  rows: z.int(),
+  requests: z.int(),
+  exact: z.int(),
+  tokens: z.int(),
+  charged: z.int(),
+});
+export type Sums = z.infer<typeof Sums>;
+
+export class Void extends Error {
+  override readonly name = "Void";
+}
+
+export class Books {
+  readonly #db: DatabaseSync;
+  readonly #account: string;
+
+  /** `dataDir` is the worker's; `account` the one that all load is under. */
+  constructor(dataDir: string, account: string) {
+    const files = globSync(join(dataDir, "d1/**/*.sqlite")).filter((file) => !file.includes("metadata"));
+    const found = files.map((file) => new DatabaseSync(file, { readOnly: true })).find(isLedger);
+    if (found === undefined) throw new Error("D1's file was not found");
+    this.#db = found;
+    this.#account = account;
+  }
+
+  sums(): Sums {
+    return Sums.parse({
+      ...this.#db
+        .prepare(
+          `select count(*) as rows, count(distinct request) as requests,
+                  count(*) filter (where certainty = 'exact' and ended = 'stop' and revision = 0) as exact,
+                  coalesce(sum(completion_tokens), 0) as tokens, coalesce(sum(charged_nano_usd), 0) as charged
+           from usage_events where account = ?`,
+        )
+        .get(this.#account),
+    });
+  }
+
+  rows(): number {
+    const row = this.#db
+      .prepare("select count(*) as rows from usage_events where account = ?")
+      .get(this.#account);
+    return Number(row?.["rows"] ?? 0);
+  }
+
+  /** Waits until there are as many rows as requests were sent; tells how long that took. Throws Void where it is not so. */
+  async settled(sent: number): Promise<number> {
+    const startedAtMs = performance.now();
+    while (this.rows() < sent) {
+      if (performance.now() - startedAtMs > SETTLE_MS)
+        throw new Void(`${sent} requests were sent and ${this.rows()} are in D1 a minute later`);
+      await delay(POLL_MS);
+    }
+    return performance.now() - startedAtMs;
+  }
+
+  /** The last word: one exact row per request, and not one more. */
+  prove(sent: number, tokens: number): Sums {
+    const sums = this.sums();
+    if (sums.rows !== sent || sums.requests !== sent || sums.exact !== sent)
+      throw new Void(`${sent} requests were sent; in D1: ${JSON.stringify(sums)}`);
+    if (sums.tokens !== tokens)
+      throw new Void(`${tokens} positions were handed over; D1 says ${sums.tokens}`);
+    return sums;
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+}
+
+function isLedger(db: DatabaseSync): boolean {
+  return db.prepare("select 1 from sqlite_master where name = 'usage_events'").get() !== undefined;
+}

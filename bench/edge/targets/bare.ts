@@ -1,0 +1,37 @@
+/** The pass-through Worker in a workerd of its own, on a direct socket: bench/worker/bare.ts. */
+import { build } from "esbuild";
+import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
+import { join } from "node:path";
+import { childrenOf, programOf } from "../../../tools/run/processes.ts";
+import { freePort } from "../../../tools/run/ports.ts";
+import type { Target } from "./target.ts";
+
+export async function startBare(root: string, openaiPort: number): Promise<Target> {
+  const built = await build({
+    entryPoints: [join(root, "bench/worker/bare.ts")],
+    bundle: true,
+    write: false,
+    format: "esm",
+    target: "es2024",
+    conditions: ["workerd", "worker", "browser"],
+    external: ["cloudflare:*", "node:*"],
+    logLevel: "silent",
+  });
+  const port = await freePort();
+  const before = new Set(childrenOf(process.pid));
+  const miniflare = new Miniflare(
+    convertV4MiniflareOptions({
+      name: "bare",
+      modules: [{ type: "ESModule", path: "bare.js", contents: built.outputFiles[0]?.text ?? "" }],
+      compatibilityDate: "2026-10-15",
+      compatibilityFlags: ["nodejs_compat", "enable_request_signal"],
+      bindings: { UPSTREAM: `http://127.0.0.1:${openaiPort}` },
+      unsafeDirectSockets: [{ host: "127.0.0.1", port }],
+      cf: false,
+      log: new Log(LogLevel.ERROR),
+    }),
+  );
+  await miniflare.ready;
+  const pid = childrenOf(process.pid).find((pid) => !before.has(pid) && programOf(pid) === "workerd");
+  return { name: "bare", port, headers: {}, pid: () => pid, stop: () => miniflare.dispose() };
+}

@@ -1,0 +1,38 @@
+/**
+ * `npm run bench -- <which> [--json] [--quick]`: one command per bench, a table for people, `--json` for machines.
+ * Progress goes to stderr, the result alone to stdout. `--quick` is a smoke test: its numbers mean nothing.
+ */
+import { resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { Void } from "./edge/books.ts";
+import { runEdge } from "./edge/run.ts";
+import { printTable } from "./edge/table.ts";
+
+const ROOT = resolve(import.meta.dirname, "..");
+const USAGE = "usage: npm run bench -- edge [--json] [--quick]";
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { json: { type: "boolean" }, quick: { type: "boolean" } },
+  });
+  if (positionals.length !== 1 || positionals[0] !== "edge") {
+    console.error(USAGE);
+    return 2;
+  }
+  try {
+    const result = await runEdge({
+      root: ROOT,
+      quick: values.quick ?? false,
+      say: (what) => console.error(what),
+    });
+    console.log(values.json ? JSON.stringify(result) : printTable(result));
+    return 0;
+  } catch (error) {
+    if (!(error instanceof Void)) throw error;
+    console.error(`void: ${error.message}`);
+    return 1;
+  }
+}
+
+process.exitCode = await main();
