@@ -1,0 +1,107 @@
+/**
+ * From what was typed to an exit code: find the command, or help; find the platform; run; print. What it prints and
+ * reads of its surroundings comes in as arguments, so that tests run it as it is.
+ */
+import { AdminApi } from "./api.ts";
+import { checkCount, COMMON, helpOf, optionLines, parse, usageOf, type Command } from "./command.ts";
+import { accounts } from "./commands/accounts.ts";
+import { credit } from "./commands/credit.ts";
+import { keys } from "./commands/keys.ts";
+import { models } from "./commands/models.ts";
+import { nodes } from "./commands/nodes.ts";
+import { usage } from "./commands/usage.ts";
+import { Complaint, EXIT, misused } from "./complaint.ts";
+import { plain } from "./table.ts";
+import { findTarget } from "./target.ts";
+
+export const COMMANDS: readonly Command[] = [...accounts, ...keys, ...credit, ...usage, ...nodes, ...models];
+
+export type Surroundings = {
+  readonly env: { readonly [name: string]: string | undefined };
+  /** Where `.sluice/` may lie. */
+  readonly folder: string;
+  readonly print: (text: string) => void;
+  readonly printError: (text: string) => void;
+};
+
+export async function cli(argv: readonly string[], around: Surroundings): Promise<number> {
+  try {
+    around.print(await perform(argv, around));
+    return EXIT.ok;
+  } catch (error) {
+    if (!(error instanceof Complaint)) throw error;
+    around.printError(argv.includes("--json") ? complaintJson(error) : complaintText(error));
+    return error.exit;
+  }
+}
+
+async function perform(argv: readonly string[], around: Surroundings): Promise<string> {
+  const found = findCommand(argv);
+  if (found === undefined) return helpFor(argv);
+  const { command, rest } = found;
+  const { args, values } = parse(command, rest);
+  if (values["help"] === true) return helpOf(command);
+  checkCount(command, args);
+  const text = (option: string): string | undefined => {
+    const value = values[option];
+    return typeof value === "string" ? value : undefined;
+  };
+  const target = findTarget({ url: text("url"), token: text("token") }, around.env, around.folder);
+  const run = { api: new AdminApi(target), args, text, on: (option: string) => values[option] === true };
+  const said = await command.run(run);
+  return values["json"] === true ? JSON.stringify(said.json, null, 2) : said.text;
+}
+
+/** The longest name that the words begin with. Options may only come after it. */
+function findCommand(argv: readonly string[]): { command: Command; rest: readonly string[] } | undefined {
+  for (const count of [2, 1]) {
+    const name = argv.slice(0, count).join(" ");
+    const command = COMMANDS.find((known) => known.name === name);
+    if (command !== undefined) return { command, rest: argv.slice(count) };
+  }
+  return undefined;
+}
+
+/** Help for nothing, for a group like `accounts`, or a complaint about a word nobody knows. */
+function helpFor(argv: readonly string[]): string {
+  const wantsHelp =
+    argv.length === 0 || argv.some((word) => word === "--help" || word === "-h" || word === "help");
+  const [first = "", second] = argv.filter((word) => !word.startsWith("-") && word !== "help");
+  const group = COMMANDS.filter((command) => command.name.split(" ")[0] === first);
+  if (first === "" && wantsHelp) return overview(COMMANDS);
+  if (group.length === 0)
+    throw misused(
+      first === "" ? "a command comes before its options" : `there is no command "${plain(first)}"`,
+      SEE,
+    );
+  if (second === undefined) return overview(group);
+  throw misused(`there is no command "${first} ${plain(second)}"`, `npm run sluice -- ${first} --help`);
+}
+
+const SEE = "npm run sluice -- --help";
+
+function overview(commands: readonly Command[]): string {
+  const lines = commands.map((command) => ({ usage: usageOf(command), about: command.about }));
+  const width = Math.max(...lines.map(({ usage }) => usage.length));
+  return [
+    "Administers a Sluice platform.",
+    "",
+    ...lines.map(({ usage, about }) => `  ${usage.padEnd(width)}  ${firstSentence(about)}`),
+    "",
+    "Everywhere:",
+    optionLines(COMMON),
+  ].join("\n");
+}
+
+function firstSentence(text: string): string {
+  return text.split(/(?<=[.:;])\s/)[0]?.replace(/[:;]$/, ".") ?? text;
+}
+
+function complaintText({ message, issues, next }: Complaint): string {
+  const fields = issues.map((issue) => `  ${plain(issue.param || "(all)")}: ${plain(issue.message)}`);
+  return [`sluice: ${plain(message)}`, ...fields, ...(next === undefined ? [] : [`  -> ${next}`])].join("\n");
+}
+
+function complaintJson({ message, issues, next, exit }: Complaint): string {
+  return JSON.stringify({ error: { message, issues, next: next ?? null, exit } }, null, 2);
+}

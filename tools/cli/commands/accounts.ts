@@ -1,0 +1,132 @@
+/** Accounts: list, make, look at, change, suspend. */
+import { z } from "zod";
+import { PAGED, type Command, type Option, type Run, type Said } from "../command.ts";
+import { sheet, table } from "../table.ts";
+import { limit, list, printTime } from "../values.ts";
+
+const Account = z.looseObject({
+  id: z.string(),
+  name: z.string(),
+  suspended: z.boolean(),
+  balanceUsd: z.string(),
+  heldUsd: z.string(),
+  holdsOpen: z.number(),
+  holdsPending: z.number(),
+});
+const One = z.looseObject({ account: Account });
+const Page = z.looseObject({
+  accounts: z.array(z.looseObject({ id: z.string(), name: z.string(), createdAtMs: z.number() })),
+  next: z.string().nullable(),
+});
+
+const LIMITS: { readonly [name: string]: Option } = {
+  regions: { value: "A,B", about: 'the only regions it may run in, or "any"' },
+  rpm: { value: "N", about: 'requests per minute, or "none"' },
+  concurrency: { value: "N", about: 'requests at once, or "none"' },
+};
+
+/** The limits that were typed; what was not is left as it is. */
+export function limitsOf(run: Run): object {
+  const [rpm, concurrency] = [run.text("rpm"), run.text("concurrency")];
+  return {
+    ...(rpm === undefined ? {} : { requestsPerMinute: limit(rpm, "--rpm") }),
+    ...(concurrency === undefined ? {} : { concurrency: limit(concurrency, "--concurrency") }),
+  };
+}
+
+function settingsOf(run: Run): object {
+  const regions = run.text("regions");
+  return { ...limitsOf(run), ...(regions === undefined ? {} : { regions: list(regions, "any") }) };
+}
+
+function show(answer: z.infer<typeof One>): Said {
+  const { account } = answer;
+  const text = sheet([
+    ["account", account.id],
+    ["name", account.name],
+    ["state", account.suspended ? "suspended" : "active"],
+    ["balance", `$${account.balanceUsd}`],
+    ["held", `$${account.heldUsd} by ${account.holdsOpen} running and ${account.holdsPending} pending`],
+  ]);
+  return { json: answer, text };
+}
+
+async function change(run: Run, settings: object): Promise<Said> {
+  return show(await run.api.call(One, "PATCH", `/accounts/${path(run)}`, settings));
+}
+
+function path(run: Run): string {
+  return encodeURIComponent(run.args[0] ?? "");
+}
+
+export const accounts: readonly Command[] = [
+  {
+    name: "accounts list",
+    takes: [],
+    about: "Lists accounts, newest first.",
+    options: PAGED,
+    run: async ({ api, text, on }) => {
+      const page = { limit: text("limit"), cursor: text("cursor"), all: on("all") };
+      const pages = await api.list(Page, "/accounts", page);
+      const rows = pages.flatMap((page) => page.accounts);
+      const next = pages.at(-1)?.next ?? null;
+      return {
+        json: { accounts: rows, next },
+        text: withMore(
+          table(
+            ["ACCOUNT", "NAME", "CREATED"],
+            rows.map((row) => [row.id, row.name, printTime(row.createdAtMs)]),
+          ),
+          next,
+        ),
+      };
+    },
+  },
+  {
+    name: "accounts create",
+    takes: ["name"],
+    about: "Makes an account. Its home, where its books are kept, is part of its id and stays.",
+    options: { home: { value: "HOME", about: "any, eu or fedramp" }, ...LIMITS },
+    run: async (run) => {
+      const home = run.text("home");
+      const settings = { name: run.args[0], ...(home === undefined ? {} : { home }), ...settingsOf(run) };
+      return show(await run.api.call(One, "POST", "/accounts", settings));
+    },
+  },
+  {
+    name: "accounts show",
+    takes: ["account"],
+    about: "Shows an account as its object sees it now.",
+    options: {},
+    run: async (run) => show(await run.api.call(One, "GET", `/accounts/${path(run)}`)),
+  },
+  {
+    name: "accounts set",
+    takes: ["account"],
+    about: "Changes what is given, and nothing else.",
+    options: { name: { value: "NAME", about: "its new name" }, ...LIMITS },
+    run: (run) => {
+      const name = run.text("name");
+      return change(run, { ...settingsOf(run), ...(name === undefined ? {} : { name }) });
+    },
+  },
+  {
+    name: "accounts suspend",
+    takes: ["account"],
+    about: "From the next call on, none of its keys starts anything. What runs, ends by itself.",
+    options: {},
+    run: (run) => change(run, { suspended: true }),
+  },
+  {
+    name: "accounts unsuspend",
+    takes: ["account"],
+    about: "Takes a suspension back.",
+    options: {},
+    run: (run) => change(run, { suspended: false }),
+  },
+];
+
+/** A list, and how to see the rest of it. */
+export function withMore(text: string, next: string | null): string {
+  return next === null ? text : `${text}\n\nThere is more: --cursor ${next}, or --all`;
+}

@@ -1,0 +1,127 @@
+/** The fleet: list, invite a machine, drain, take back into service, remove. */
+import { z } from "zod";
+import { PAGED, type Command, type Run } from "../command.ts";
+import { misused } from "../complaint.ts";
+import { plain, table } from "../table.ts";
+import { durationS, printTime } from "../values.ts";
+import { withMore } from "./accounts.ts";
+
+const Node = z.looseObject({
+  id: z.string(),
+  name: z.string(),
+  region: z.string(),
+  url: z.string(),
+  removedAtMs: z.number().nullable(),
+  live: z
+    .looseObject({
+      state: z.string(),
+      beatAgeMs: z.number(),
+      models: z.array(z.looseObject({ id: z.string() })),
+      load: z.looseObject({ slots: z.number(), slotsBusy: z.number(), queued: z.number() }),
+    })
+    .nullable(),
+});
+const Page = z.looseObject({
+  nodes: z.array(Node),
+  regionsUnreachable: z.array(z.string()),
+  next: z.string().nullable(),
+});
+const Invited = z.looseObject({ joinToken: z.string(), expiresAtMs: z.number(), url: z.string() });
+const Done = z.looseObject({ id: z.string() });
+
+function stateOf(node: z.infer<typeof Node>, unreachable: ReadonlySet<string>): string {
+  if (node.removedAtMs !== null) return "removed";
+  if (node.live !== null) return node.live.state;
+  return unreachable.has(node.region) ? "unknown" : "silent";
+}
+
+function path({ args: [node = ""] }: Run): string {
+  return `/nodes/${encodeURIComponent(node)}`;
+}
+
+export const nodes: readonly Command[] = [
+  {
+    name: "nodes list",
+    takes: [],
+    about: "Lists the nodes with what their last beats said.",
+    options: { ...PAGED, removed: { about: "those that were removed, too" } },
+    run: async ({ api, text, on }) => {
+      const page = { limit: text("limit"), cursor: text("cursor"), all: on("all") };
+      const pages = await api.list(Page, "/nodes", page);
+      const all = pages.flatMap((page) => page.nodes);
+      const rows = on("removed") ? all : all.filter((node) => node.removedAtMs === null);
+      const regionsUnreachable = [...new Set(pages.flatMap((page) => page.regionsUnreachable))];
+      const next = pages.at(-1)?.next ?? null;
+      const unreachable = new Set(regionsUnreachable);
+      const lines = rows.map((node) => [
+        node.id,
+        node.name,
+        node.region,
+        stateOf(node, unreachable),
+        node.live === null ? "-" : `${node.live.load.slotsBusy}/${node.live.load.slots}`,
+        node.live?.load.queued,
+        node.live?.models.map((model) => model.id).join(",") ?? "-",
+        node.url,
+      ]);
+      const head = ["NODE", "NAME", "REGION", "STATE", "BUSY", "QUEUED", "MODELS", "URL"];
+      return { json: { nodes: rows, regionsUnreachable, next }, text: withMore(table(head, lines), next) };
+    },
+  },
+  {
+    name: "nodes invite",
+    takes: ["name"],
+    about:
+      "Makes a join token: the machine that shows it first becomes the node at this URL, in this region.",
+    options: {
+      region: { value: "REGION", about: "your own name for the place (needed)" },
+      "node-url": { value: "URL", about: "where the edge reaches the machine (needed)" },
+      "expires-in": { value: "TIME", about: "how long the token may wait: 12h, 7d; a day where not given" },
+    },
+    run: async (run) => {
+      const [region, url, expires] = [run.text("region"), run.text("node-url"), run.text("expires-in")];
+      if (region === undefined || url === undefined)
+        throw misused("nodes invite needs --region and --node-url", "npm run sluice -- nodes invite --help");
+      const body = {
+        name: run.args[0],
+        region,
+        url,
+        ...(expires === undefined ? {} : { expiresInS: durationS(expires, "--expires-in") }),
+      };
+      const made = await run.api.call(Invited, "POST", "/nodes/join-tokens", body);
+      const text = `${plain(made.joinToken)}\n\nFor the machine at ${plain(made.url)}, until ${printTime(made.expiresAtMs)}. Keep it now: it is stored as a hash.`;
+      return { json: made, text };
+    },
+  },
+  {
+    name: "nodes drain",
+    takes: ["node"],
+    about: "The node gets no more calls; what runs may finish within the grace.",
+    options: { grace: { value: "TIME", about: "90s, 5m, 1h; five minutes where not given" } },
+    run: async (run) => {
+      const grace = run.text("grace");
+      const body = grace === undefined ? {} : { graceS: durationS(grace, "--grace") };
+      const done = await run.api.call(Done, "POST", `${path(run)}/drain`, body);
+      return { json: done, text: `${plain(done.id)} drains. nodes list shows how far it is.` };
+    },
+  },
+  {
+    name: "nodes resume",
+    takes: ["node"],
+    about: "Takes a drained node into service again.",
+    options: {},
+    run: async (run) => {
+      const done = await run.api.call(Done, "POST", `${path(run)}/resume`);
+      return { json: done, text: `${plain(done.id)} takes calls again with its next beat.` };
+    },
+  },
+  {
+    name: "nodes remove",
+    takes: ["node"],
+    about: "The node is one no more. Its receipts are still taken. Drain it first.",
+    options: { force: { about: "even while it works" } },
+    run: async (run) => {
+      const done = await run.api.call(Done, "DELETE", `${path(run)}${run.on("force") ? "?force=true" : ""}`);
+      return { json: done, text: `${plain(done.id)} is removed.` };
+    },
+  },
+];
