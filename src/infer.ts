@@ -19,12 +19,12 @@ import { accountObject, type Env } from "./core/env.ts";
 import { FaultError } from "./core/fault.ts";
 import { isolationNames, type Secrets } from "./core/secrets.ts";
 import { readCatalogue } from "./db/catalogue.ts";
-import { walk, type Walked } from "./dispatch/walk.ts";
-import { attempt, type Answering } from "./infer/attempt.ts";
-import { respond } from "./infer/respond.ts";
+import { walk } from "./dispatch/walk.ts";
+import { attempt } from "./infer/attempt.ts";
+import type { Leg } from "./infer/leg.ts";
+import { respond, type Going } from "./infer/respond.ts";
 import { depart, finish, mark, tell, type Job, type Travel } from "./infer/travel.ts";
 import { liveNodes } from "./nodes/snapshot.ts";
-import { NO_PROGRESS } from "./relay/progress.ts";
 import { choose } from "./routing/choose.ts";
 import { inFlight } from "./routing/in-flight.ts";
 import { readBody } from "./wire/body.ts";
@@ -72,9 +72,9 @@ async function answer(travel: Travel, request: Request): Promise<Response> {
   const admitted = await admit(travel, job);
   mark(travel, "admit");
 
-  // Route, attempt, relay.
-  const walking = route(travel, catalogue, admitted, job);
-  return respond(travel, walking, { ...job, admitted });
+  // Route, attempt, relay; and again, from where it broke off, when a node dies under a stream.
+  const go = (leg: Leg): Going => route(travel, { ...job, admitted, catalogue }, leg);
+  return respond(travel, { ...job, admitted, go });
 }
 
 async function admit(travel: Travel, { who, call, wanted }: Job): Promise<Admitted> {
@@ -102,31 +102,31 @@ async function admit(travel: Travel, { who, call, wanted }: Job): Promise<Admitt
   throw new FaultError(fault);
 }
 
+type AdmittedJob = Job & { readonly admitted: Admitted; readonly catalogue: Catalogue };
+
 /** Ranks the nodes and walks the ranking until one has content. */
-async function route(
-  travel: Travel,
-  catalogue: Catalogue,
-  admitted: Admitted,
-  job: Job,
-): Promise<Walked<Answering> | "client_gone"> {
+async function route(travel: Travel, job: AdmittedJob, leg: Leg): Going {
   const { env, secrets } = travel;
-  const { who, call, wanted } = job;
+  const { who, call, wanted, admitted, catalogue } = job;
+  const { promptCeiling, issueByMs, after, resume, weights } = leg;
   const [fleet, names] = await Promise.all([
     liveNodes(env, admitted.regions ?? catalogue.regions, Date.now()),
     isolationNames(secrets, who.account, call.userId),
   ]);
-  const wish = { model: wanted.model.id, promptTokens: admitted.promptCeiling, regions: admitted.regions };
-  const ranking = choose(wish, fleet.nodes, inFlight, { nowMs: Date.now(), dice: Math.random });
+  const untried = fleet.nodes.filter((node) => !leg.tried.has(node.id));
+  const wish = { model: wanted.model.id, promptTokens: promptCeiling, regions: admitted.regions, weights };
+  const ranking = choose(wish, untried, inFlight, { nowMs: Date.now(), dice: Math.random });
   mark(travel, "route");
   return walk(
     ranking.map((choice) => choice.node),
     {
-      promptCeiling: admitted.promptCeiling,
-      issueByMs: admitted.issueByMs,
+      after,
+      promptCeiling,
+      issueByMs,
       nowMs: Date.now,
       drop: ({ drop }) => drop(),
       waitMs: (ms) => scheduler.wait(ms),
-      tell: (saying) => tell(travel, who.account, saying, NO_PROGRESS),
+      tell: (saying) => tell(travel, who.account, saying, leg.seen),
       extend: ({ ordinal, node, issuedAtMs }, promptCeiling) =>
         accountObject(env, who.account)
           .extend({
@@ -141,7 +141,7 @@ async function route(
           })
           .catch(() => ({ ok: false, refusal: { kind: "storage_unavailable" } }) as const),
       attempt: (naming, promptCeiling) =>
-        attempt(travel, { job, names, naming, promptCeiling, outputCeiling: admitted.outputCeiling }),
+        attempt(travel, { job, names, naming, promptCeiling, outputCeiling: admitted.outputCeiling, resume }),
     },
   );
 }

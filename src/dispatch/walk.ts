@@ -4,6 +4,8 @@
  * again. Every call has an ordinal of its own; all but the first are named to the account's object, by the word that
  * says how the one before ended, or by the extension.
  *
+ * A walk may also begin in the middle: where a node that had begun to answer broke off, the next one continues.
+ *
  * How a node is tried and what "content" is are the caller's: this file decides only who is next and who is told.
  */
 import type { ExtendVerdict, NextCall, WordWhy } from "@sluice/protocol/account";
@@ -29,7 +31,12 @@ export type Saying = {
 /** One call as it is named to the node and to the account's object: under the same ordinal, with the same moment. */
 export type Naming = { readonly ordinal: number; readonly node: LiveNode; readonly issuedAtMs: number };
 
+/** An attempt that had begun to answer and broke off: the walk goes on from it. */
+export type Broken = Pick<Saying, "ordinal" | "why"> & { readonly node: LiveNode };
+
 export type Steps<Answer> = {
+  /** Undefined at the beginning of a request. */
+  readonly after: Broken | undefined;
   readonly promptCeiling: number;
   /** No call is issued after this moment. */
   readonly issueByMs: number;
@@ -47,6 +54,8 @@ export type Walked<Answer> = {
   readonly answer: Answer;
   readonly node: LiveNode;
   readonly ordinal: number;
+  /** As it may have been extended. */
+  readonly promptCeiling: number;
 };
 
 /** Throws a FaultError where no node answers, having told the account's object how it ended. */
@@ -67,24 +76,27 @@ export async function walk<Answer>(
     return { ordinal, node, issuedAtMs };
   };
 
-  let naming = nextNaming(0, queue.shift());
+  const { after } = steps;
+  let naming = nextNaming(after === undefined ? 0 : after.ordinal + 1, queue.shift());
   if (naming === undefined) {
-    await steps.tell({ ordinal: 0, why: "no_node", node: null, next: null });
+    await steps.tell({ ...(after ?? { ordinal: 0, why: "no_node", node: null }), next: null });
     throw new FaultError({ kind: "overloaded", retryAfterMs: RETRY_AFTER_NO_NODE_MS });
   }
+  if (after !== undefined) acknowledged = steps.tell({ ...after, next: nextCall(naming) });
   for (;;) {
     const { ordinal, node } = naming;
     const end = (why: WordWhy): Promise<unknown> => steps.tell({ ordinal, why, node, next: null });
     const tried = await steps.attempt(naming, promptCeiling);
     if (tried.kind === "content") {
-      if (ordinal === 0) return { answer: tried.answer, node, ordinal };
+      const walked = { answer: tried.answer, node, ordinal, promptCeiling };
+      if (ordinal === 0) return walked;
       // Nothing of a later node goes out before the books know of it, within reason; and nothing at all where they are
       // closed: what ran there was another's, and the money is given back.
       const state = await Promise.race([
         acknowledged,
         steps.waitMs(WORD_ACK_WAIT_MS).then(() => "late" as const),
       ]);
-      if (state !== "closed") return { answer: tried.answer, node, ordinal };
+      if (state !== "closed") return walked;
       steps.drop(tried.answer);
       throw new FaultError({ kind: "upstream_failed" });
     }
@@ -122,15 +134,13 @@ export async function walk<Answer>(
       await end(why);
       throw new FaultError(failed ?? { kind: "overloaded", retryAfterMs });
     }
-    const { node: to, issuedAtMs } = following;
-    acknowledged = steps.tell({
-      ordinal,
-      why,
-      node,
-      next: { ordinal: following.ordinal, node: to.id, region: to.region, issuedAtMs },
-    });
+    acknowledged = steps.tell({ ordinal, why, node, next: nextCall(following) });
     naming = following;
   }
+}
+
+function nextCall({ ordinal, node, issuedAtMs }: Naming): NextCall {
+  return { ordinal, node: node.id, region: node.region, issuedAtMs };
 }
 
 const RETRY_AFTER_MAX_MS = 60_000;

@@ -1,6 +1,7 @@
 /**
  * One try of a request on one node, from the sealed ticket to the node's first content.
  */
+import type { Resume } from "@sluice/protocol/call";
 import { NEWEST } from "@sluice/protocol/version";
 import { callNode } from "../dispatch/node-call.ts";
 import type { Naming, Tried } from "../dispatch/walk.ts";
@@ -22,6 +23,8 @@ export type AttemptSpec = {
   readonly naming: Naming;
   readonly promptCeiling: number;
   readonly outputCeiling: number;
+  /** What an earlier node delivered, where this one continues. */
+  readonly resume: Resume | undefined;
 };
 
 /** One try on one node, until its first content. */
@@ -51,6 +54,7 @@ export async function attempt(travel: Travel, spec: AttemptSpec): Promise<Tried<
           modelAs: call.modelAs,
           thinkingDefault: wanted.thinkingDefault,
           ...spec.names,
+          ...(spec.resume === undefined ? {} : { resume: spec.resume }),
         },
         ticket: {
           ...named,
@@ -58,9 +62,9 @@ export async function attempt(travel: Travel, spec: AttemptSpec): Promise<Tried<
           key: who.keyId,
           region: node.region,
           model: wanted.model.id,
-          from: 0,
-          prompt: 0,
-          cached: 0,
+          from: spec.resume?.from ?? 0,
+          prompt: spec.resume?.prompt ?? 0,
+          cached: spec.resume?.cached ?? 0,
           price: wanted.model.price,
         },
         clientBody: call.body,

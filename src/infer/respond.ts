@@ -2,16 +2,18 @@
  * The client's side of a request: the one second until the status, what follows it, and the word where the answer did
  * not end naturally.
  */
-import type { AdmitVerdict } from "@sluice/protocol/account";
+import type { AdmitVerdict, WordWhy } from "@sluice/protocol/account";
 import { KEEP_ALIVE } from "@sluice/protocol/events";
 import { FaultError, type Fault } from "../core/fault.ts";
 import { logError } from "../core/log.ts";
 import type { LiveNode } from "../core/node.ts";
 import type { Walked } from "../dispatch/walk.ts";
 import { pass, wholeAnswer } from "../relay/answer.ts";
+import { startDelivered } from "../relay/delivered.ts";
 import { openOutlet, type Outlet } from "../relay/outlet.ts";
 import { faultEvent } from "../wire/openai-fault.ts";
 import type { Answering } from "./attempt.ts";
+import { firstLeg, nextLeg, type Leg } from "./leg.ts";
 import { departure, finish, mark, tell, type Job, type Travel } from "./travel.ts";
 
 /** From the call's arrival to its status, at most. */
@@ -23,14 +25,18 @@ const encoder = new TextEncoder();
 const STREAM_SILENCE = encoder.encode(KEEP_ALIVE);
 const JSON_SILENCE = encoder.encode(" ");
 
-export type Reply = Job & { readonly admitted: Extract<AdmitVerdict, { ok: true }> };
+/** A walk under way: to the first content of some node, to a fault, or to the client's leaving. */
+export type Going = Promise<Walked<Answering> | "client_gone">;
+
+export type Reply = Job & {
+  readonly admitted: Extract<AdmitVerdict, { ok: true }>;
+  readonly go: (leg: Leg) => Going;
+};
 
 /** The client's response: at the first content, with the true status of a failure, or after a second in any case. */
-export async function respond(
-  travel: Travel,
-  walking: Promise<Walked<Answering> | "client_gone">,
-  reply: Reply,
-): Promise<Response> {
+export async function respond(travel: Travel, reply: Reply): Promise<Response> {
+  const leg = firstLeg(reply.admitted);
+  const walking = reply.go(leg);
   const leftMs = Math.max(0, travel.enteredAtMs + STATUS_MS - Date.now());
   const first = await Promise.race([walking, scheduler.wait(leftMs).then(() => "late" as const)]);
   mark(travel, "status");
@@ -48,7 +54,7 @@ export async function respond(
     // Frees whoever waits for this client to read.
     travel.ctx.waitUntil(outlet.cut());
   });
-  const relaying = relay(travel, walking, reply, outlet);
+  const relaying = relay(travel, reply, outlet, { leg, walking });
   travel.ctx.waitUntil(relaying);
   return new Response(outlet.readable, { headers });
 }
@@ -56,14 +62,14 @@ export async function respond(
 /** Everything after the status. Never rejects: it runs when nobody waits for it any more. */
 async function relay(
   travel: Travel,
-  walking: Promise<Walked<Answering> | "client_gone">,
   reply: Reply,
   outlet: Outlet,
+  { leg, walking }: { readonly leg: Leg; readonly walking: Going },
 ): Promise<void> {
   try {
     const walked = await walking;
     if (walked === "client_gone") travel.trace.ended = "client_gone";
-    else if (reply.call.stream) await relayStream(travel, walked, reply, outlet);
+    else if (reply.call.stream) await relayStream(travel, reply, outlet, { leg, walked });
     else {
       const text = await settleWhole(travel, walked, reply);
       // The status has gone: a broken transfer is the only honest failure left.
@@ -72,7 +78,7 @@ async function relay(
     }
     await outlet.close();
   } catch (error) {
-    const fault: Fault = error instanceof FaultError ? error.fault : { kind: "internal" };
+    const fault = lateFault(error);
     travel.trace.ended = fault.kind;
     if (fault.kind === "internal") logError("relay_failed", error, { id: travel.requestId });
     await fail(outlet, fault, reply.call.stream);
@@ -80,29 +86,67 @@ async function relay(
   finish(travel);
 }
 
+/** After the status there is one thing left to tell of nodes that failed: that the same call may succeed later. */
+function lateFault(error: unknown): Fault {
+  if (!(error instanceof FaultError)) return { kind: "internal" };
+  const { fault } = error;
+  const nodesFailed = fault.kind === "upstream_failed" || fault.kind === "upstream_timeout";
+  return nodesFailed ? { kind: "overloaded", retryAfterMs: RETRY_AFTER_MS } : fault;
+}
+
+/** Throws the fault of a stream that no node can continue, its word said. */
 async function relayStream(
   travel: Travel,
-  walked: Walked<Answering>,
   reply: Reply,
   outlet: Outlet,
+  first: { readonly leg: Leg; readonly walked: Walked<Answering> },
 ): Promise<void> {
-  const passed = await pass(walked.answer, outlet, travel.pulse.heard);
-  walked.answer.leave();
-  if (passed.end === "natural") {
-    travel.trace.ended = passed.progress.ended ?? "";
-    return;
+  const { heard } = travel.pulse;
+  const delivered = startDelivered();
+  let { leg, walked } = first;
+  for (;;) {
+    const { node, ordinal, promptCeiling } = walked;
+    const passed = await pass(walked.answer, outlet, { before: leg.seen, heard, sent: delivered.add });
+    walked.answer.leave();
+    if (passed.end === "natural") {
+      travel.trace.ended = passed.progress.ended ?? "";
+      return;
+    }
+    // Frees the connection, and stops a node that is still at it.
+    walked.answer.drop();
+    const end = (why: WordWhy): Promise<unknown> => {
+      travel.trace.ended = why;
+      return tell(travel, reply.who.account, { ordinal, why, node, next: null }, passed.progress);
+    };
+    // A fetch that breaks because we let go of it is the client's leaving, not the node's failing.
+    const left = departure(travel) ?? (passed.end === "client_gone" ? "client_gone" : undefined);
+    if (left !== undefined) {
+      await end(left);
+      return;
+    }
+    const why = passed.end === "cut" ? "node_lost" : "node_failed";
+    const following = nextLeg(
+      leg,
+      reply.wanted.model.id,
+      { ordinal, why, node, promptCeiling },
+      {
+        seen: passed.progress,
+        tokens: delivered.tokens(passed.progress.to),
+        tried: travel.trace.nodes,
+      },
+    );
+    if (following === undefined) {
+      await end(why);
+      throw new FaultError({ kind: "overloaded", retryAfterMs: RETRY_AFTER_MS });
+    }
+    const going = await reply.go(following);
+    if (going === "client_gone") {
+      travel.trace.ended = "client_gone";
+      return;
+    }
+    leg = following;
+    walked = going;
   }
-  // A fetch that breaks because we let go of it is the client's leaving, not the node's failing.
-  const left = departure(travel) ?? (passed.end === "client_gone" ? "client_gone" : undefined);
-  const why = left ?? (passed.end === "cut" ? "node_lost" : "node_failed");
-  travel.trace.ended = why;
-  // Stops the node where the client left, and frees the connection where the node failed.
-  travel.client.abort(left);
-  const { node, ordinal } = walked;
-  await Promise.all([
-    tell(travel, reply.who.account, { ordinal, why, node, next: null }, passed.progress),
-    left === undefined ? fail(outlet, { kind: "overloaded", retryAfterMs: RETRY_AFTER_MS }, true) : undefined,
-  ]);
 }
 
 /** The text of an answer that is not a stream, once it is whole; otherwise the word is said and there is none. */

@@ -51,20 +51,30 @@ export type Passed = {
   readonly end: "natural" | "node_failed" | "cut" | "client_gone";
 };
 
+export type Passing = {
+  /** What earlier nodes of the same answer brought the client. */
+  readonly before: Progress;
+  readonly heard: () => void;
+  /** Whole events the client's side has taken. */
+  readonly sent: (events: string) => void;
+};
+
 /** Passes a stream on until it ends, somehow. Never rejects. */
-export async function pass(begun: Begun, outlet: Outlet, heard: () => void): Promise<Passed> {
-  let sent = NO_PROGRESS;
+export async function pass(begun: Begun, outlet: Outlet, passing: Passing): Promise<Passed> {
+  let sent = passing.before;
   let batch: Uint8Array | undefined = begun.first;
   while (batch !== undefined) {
     const events = decoder.decode(batch);
     const after: Progress = batch === begun.first ? begun.progress : advance(sent, events);
     const failed = after.ended !== undefined && !isNatural(after.ended);
+    // The event that says how an attempt failed is for us: the client hears of it in its own dialect, or not at all.
+    const forClient = failed ? events.slice(0, lastEvent(events)) : events;
     try {
-      // The event that says how an attempt failed is for us: the client hears of it in its own dialect.
-      await outlet.write(failed ? encoder.encode(events.slice(0, lastEvent(events))) : batch);
+      await outlet.write(failed ? encoder.encode(forClient) : batch);
     } catch {
       return { progress: sent, end: "client_gone" };
     }
+    passing.sent(forClient);
     sent = after;
     if (sent.ended !== undefined) return { progress: sent, end: failed ? "node_failed" : "natural" };
     try {
@@ -72,7 +82,7 @@ export async function pass(begun: Begun, outlet: Outlet, heard: () => void): Pro
     } catch {
       batch = undefined;
     }
-    heard();
+    passing.heard();
   }
   return { progress: sent, end: "cut" };
 }

@@ -8,6 +8,7 @@
  * expectations are close are not really different, so a fair die decides between them: many isolates with the same
  * snapshot must not all pick the same node.
  */
+import type { ServedModel } from "@sluice/protocol/beat";
 import type { LiveNode } from "../core/node.ts";
 
 /** A node nobody has heard of for this long is not asked. */
@@ -26,6 +27,8 @@ export type Wish = {
   readonly promptTokens: number;
   /** Null: anywhere. */
   readonly regions: readonly string[] | null;
+  /** The digest of the weights that began this answer: only equal weights continue it. Undefined: it has not begun. */
+  readonly weights?: string | undefined;
 };
 
 export type Choice = {
@@ -62,8 +65,12 @@ function fits(wish: Wish, node: LiveNode, nowMs: number): boolean {
     node.state === "ready" &&
     nowMs - node.beatAtMs <= BEAT_AGE_MAX_MS &&
     (wish.regions === null || wish.regions.includes(node.region)) &&
-    node.models.some((model) => model.id === wish.model)
+    node.models.some((model) => model.id === wish.model && continues(model, wish.weights))
   );
+}
+
+function continues(model: ServedModel, weights: string | undefined): boolean {
+  return weights === undefined || (model.weights === weights && model.features.includes("resume"));
 }
 
 /** Expected milliseconds to the first token on this node. */

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { temporaryPlatform } from "../support/platform.ts";
-import { eventually, Stack, type Tenant } from "../support/stack.ts";
+import { eventually, slotsBusy, Stack, type Tenant } from "../support/stack.ts";
 
 let platform: Awaited<ReturnType<typeof temporaryPlatform>>;
 let stack: Stack;
@@ -15,17 +15,11 @@ afterAll(() => platform[Symbol.asyncDispose]());
 
 const STOPS_WITHIN_MS = 1_500;
 
-/** How many slots of the node are busy, by its own metrics. */
-async function slotsBusy(): Promise<number> {
-  const text = await (await fetch(`${platform.nodes[0]?.url}/metrics`)).text();
-  const line = text.split("\n").find((candidate) => /^\w*slots_busy\b/.test(candidate));
-  if (line === undefined) throw new Error("the node's metrics do not say how many slots are busy");
-  return Number(line.split(" ").at(-1));
-}
+const nodeUrl = (): string => platform.nodes[0]?.url ?? "";
 
 async function stopsInTime(leftAtMs: number): Promise<void> {
   await eventually("the node to stop", STOPS_WITHIN_MS, async () =>
-    (await slotsBusy()) === 0 ? true : undefined,
+    (await slotsBusy(nodeUrl())) === 0 ? true : undefined,
   );
   expect(performance.now() - leftAtMs).toBeLessThan(STOPS_WITHIN_MS);
 }
@@ -72,7 +66,9 @@ test("a client that leaves during the prefill pays what was evaluated, and no ou
   const asked = ask(tenant, { tokens: 5, prefillMsPerToken: 100 }, true, client.signal).catch(
     () => undefined,
   );
-  await eventually("the node to begin", 3_000, async () => ((await slotsBusy()) === 1 ? true : undefined));
+  await eventually("the node to begin", 3_000, async () =>
+    (await slotsBusy(nodeUrl())) === 1 ? true : undefined,
+  );
   const leftAtMs = performance.now();
   client.abort();
   await asked;
@@ -88,7 +84,9 @@ test("a client that leaves while an answer in one piece is made pays the positio
   const asked = ask(tenant, { tokens: 1_000, everyMs: 20 }, false, client.signal)
     .then((response) => response.text())
     .catch(() => undefined);
-  await eventually("the node to begin", 3_000, async () => ((await slotsBusy()) === 1 ? true : undefined));
+  await eventually("the node to begin", 3_000, async () =>
+    (await slotsBusy(nodeUrl())) === 1 ? true : undefined,
+  );
   const beganAtMs = performance.now();
   setTimeout(() => client.abort(), 1_500);
   await asked;

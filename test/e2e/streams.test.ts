@@ -23,7 +23,7 @@ async function arrivals(response: Response): Promise<{ text: string; atMs: numbe
   const started = performance.now();
   for await (const bytes of response.body ?? []) {
     pieces.push({
-      text: decoder.decode(bytes as Uint8Array, { stream: true }),
+      text: decoder.decode(bytes, { stream: true }),
       atMs: performance.now() - started,
     });
   }

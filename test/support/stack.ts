@@ -48,6 +48,14 @@ export async function eventually<Found>(
   }
 }
 
+/** How many slots of a node are busy, by its own metrics. */
+export async function slotsBusy(nodeUrl: string): Promise<number> {
+  const text = await (await fetch(`${nodeUrl}/metrics`)).text();
+  const line = text.split("\n").find((candidate) => /^\w*slots_busy\b/.test(candidate));
+  if (line === undefined) throw new Error("the node's metrics do not say how many slots are busy");
+  return Number(line.split(" ").at(-1));
+}
+
 export class Stack {
   readonly platform: Platform;
 

@@ -1,3 +1,4 @@
+/** Where weights come from: a path, a hub's reference, a download that was interrupted. */
 import { createHash, randomBytes } from "node:crypto";
 import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { type IncomingMessage, type ServerResponse, createServer } from "node:http";

@@ -1,3 +1,4 @@
+/** Damaged and foreign weight files are told from good ones before llama.cpp sees them. */
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

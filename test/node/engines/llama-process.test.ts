@@ -1,3 +1,4 @@
+/** The engine as a process: killed, restarted, and gone when its node is. */
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { copyFile, mkdtemp, rm, truncate } from "node:fs/promises";

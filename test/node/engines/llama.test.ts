@@ -1,3 +1,4 @@
+/** The contract of engines, kept by llama.cpp on the bundled model, and what only it has to show. */
 import { describeEngineContract } from "../engine-contract.ts";
 import { openLlama } from "./weights-under-test.ts";
 

@@ -1,3 +1,4 @@
+/** Prompts: special tokens come from the template, and never from what a user typed. */
 import fc from "fast-check";
 import { describe, test } from "vitest";
 import type { ChatMessage } from "../../../gpu-node/src/engines/engine.ts";

@@ -1,3 +1,4 @@
+/** The choice of a token, which has to be the same again when an answer is resumed. */
 import fc from "fast-check";
 import { describe, test } from "vitest";
 import { chooseToken, diceAt } from "../../../gpu-node/src/engines/llama/sample.ts";

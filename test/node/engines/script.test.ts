@@ -1,3 +1,4 @@
+/** The contract of engines, kept by the scripted one, and the failures it can be told. */
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

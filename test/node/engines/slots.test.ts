@@ -1,3 +1,4 @@
+/** Which slot a prompt gets: the longest prefix of its own tag, and never a long one for a short match. */
 import fc from "fast-check";
 import { describe, test } from "vitest";
 import {

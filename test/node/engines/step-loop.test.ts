@@ -1,3 +1,4 @@
+/** Streams that step together, and what happens when one leaves. */
 import { describe, test } from "vitest";
 import { EventQueue } from "../../../gpu-node/src/engines/llama/event-queue.ts";
 import { type Run, StepLoop, shareOut } from "../../../gpu-node/src/engines/llama/step-loop.ts";

@@ -5,6 +5,7 @@ import type { LiveNode } from "../../../src/core/node.ts";
 import { walk, type Saying, type Steps, type Tried } from "../../../src/dispatch/walk.ts";
 
 const nodes = ["a", "b", "c"].map((id) => ({ id, region: "eu" }) as LiveNode);
+const dead = { id: "dead", region: "eu" } as LiveNode;
 
 type Story = { readonly asked: string[]; readonly said: Saying[]; readonly dropped: string[] };
 
@@ -15,6 +16,7 @@ function play(
 ): { story: Story; walked: ReturnType<typeof walk<string>> } {
   const story: Story = { asked: [], said: [], dropped: [] };
   const walked = walk(nodes, {
+    after: undefined,
     promptCeiling: 100,
     issueByMs: 10_000,
     nowMs: () => 5_000,
@@ -114,6 +116,7 @@ test("a client that leaves stops the walk", async () => {
 test("with no node at all the hold is given back at once", async () => {
   const said: Saying[] = [];
   const none = walk<string>([], {
+    after: undefined,
     promptCeiling: 1,
     issueByMs: 1,
     nowMs: () => 0,
@@ -146,4 +149,20 @@ test("no call is issued after its last moment", async () => {
   const { story, walked } = play([lost, content], { nowMs: () => times.shift() ?? 10_002 });
   expect(await faultOf(walked)).toEqual({ kind: "upstream_failed" });
   expect(story.asked).toEqual(["a0:100"]);
+});
+
+const broken = { ordinal: 2, why: "node_lost", node: dead } as const;
+
+test("a stream that broke off goes on under the next ordinal, and the books hear of it beside the call", async () => {
+  const { story, walked } = play([lost, lost, lost, content], { after: broken });
+  expect(await walked).toMatchObject({ ordinal: 3, node: { id: "a" } });
+  expect(story.said).toEqual([
+    { ...broken, next: { ordinal: 3, node: "a", region: "eu", issuedAtMs: 5_000 } },
+  ]);
+});
+
+test("a stream that nobody can continue ends with the word of the attempt that broke off", async () => {
+  const { story, walked } = play([], { after: { ...broken, ordinal: 15 } });
+  expect(await faultOf(walked)).toMatchObject({ kind: "overloaded" });
+  expect(story.said).toEqual([{ ...broken, ordinal: 15, next: null }]);
 });

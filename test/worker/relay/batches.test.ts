@@ -3,11 +3,13 @@ import { printNote } from "@sluice/protocol/events";
 import { expect, test } from "vitest";
 import { begin, pass, wholeAnswer } from "../../../src/relay/answer.ts";
 import { readBatches } from "../../../src/relay/batches.ts";
+import { NO_PROGRESS } from "../../../src/relay/progress.ts";
 import { openOutlet } from "../../../src/relay/outlet.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 const ignore = (): void => undefined;
+const passing = { before: NO_PROGRESS, heard: ignore, sent: ignore };
 
 type Upstream = {
   readonly body: ReadableStream<Uint8Array>;
@@ -110,7 +112,7 @@ test("the client gets exactly the whole events, and what it was sent is known", 
   const outlet = openOutlet();
   const text = new Response(outlet.readable).text();
   const begun = await begunWith(node, first);
-  const passed = pass(begun, outlet, ignore);
+  const passed = pass(begun, outlet, passing);
   node.send(second);
   node.send(done);
   expect(await passed).toEqual({ end: "natural", progress: { to: 3, prompt: 3, cached: 0, ended: "stop" } });
@@ -123,7 +125,7 @@ test("the event that says how a node failed stays with us", async () => {
   const outlet = openOutlet();
   const text = new Response(outlet.readable).text();
   const begun = await begunWith(node, first);
-  const passed = pass(begun, outlet, ignore);
+  const passed = pass(begun, outlet, passing);
   node.send(`${second}${printNote({ to: 2, ended: "engine_died" })}\n`);
   expect(await passed).toMatchObject({ end: "node_failed", progress: { to: 2 } });
   await outlet.close();
@@ -135,7 +137,7 @@ test("a connection cut in the middle of an event leaves whole events at the clie
   const outlet = openOutlet();
   const text = new Response(outlet.readable).text();
   const begun = await begunWith(node, first);
-  const passed = pass(begun, outlet, ignore);
+  const passed = pass(begun, outlet, passing);
   node.send(second.slice(0, 12));
   node.break();
   expect(await passed).toMatchObject({ end: "cut", progress: { to: 1 } });
@@ -148,7 +150,7 @@ test("a client that left is noticed at the next write", async () => {
   const outlet = openOutlet();
   const reader = outlet.readable.getReader();
   const begun = await begunWith(node, first);
-  const passed = pass(begun, outlet, ignore);
+  const passed = pass(begun, outlet, passing);
   await reader.read();
   await reader.cancel();
   node.send(second);
