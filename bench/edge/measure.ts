@@ -44,7 +44,7 @@ export async function measure(
     headers: target.headers,
     body: body ?? requestBody(scene),
     stream: scene.gapMs !== undefined,
-    events: EVENTS_WHOLE,
+    events: body === undefined ? EVENTS_WHOLE : null,
     gapMs: scene.gapMs ?? 0,
     lanes: cell.lanes,
     staggerMs: cell.staggerMs,

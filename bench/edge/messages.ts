@@ -24,8 +24,8 @@ export type LoadAsk = {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
   readonly stream: boolean;
-  /** Events with data that a whole stream has, its `[DONE]` included. */
-  readonly events: number;
+  /** Events with data that a whole stream has, its `[DONE]` included; null where the upstream decides. */
+  readonly events: number | null;
   /** Between events, where the stream is paced: what lateness is measured against. */
   readonly gapMs: number;
   /** Connections, each with one request at a time. */

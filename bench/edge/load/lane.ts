@@ -7,6 +7,7 @@ import { HttpReader } from "../http-reader.ts";
 import type { LoadAsk } from "../messages.ts";
 
 const DATA = Buffer.from("data: ");
+const DONE = Buffer.from("data: [DONE]\n");
 const LINE_FEED = 10;
 /** Longer than any scene; an answer that takes this long has failed. */
 const ANSWER_MS = 20_000;
@@ -37,6 +38,7 @@ export class Lane {
   #eventsAtMs: number[] = [];
   /** The beginning of a line whose end has not come yet. */
   #cut = "";
+  #ended = false;
 
   constructor(ask: LoadAsk, bytes: Buffer) {
     this.#ask = ask;
@@ -52,6 +54,7 @@ export class Lane {
     this.#bodyBytes = 0;
     this.#eventsAtMs = [];
     this.#cut = "";
+    this.#ended = false;
     const startedAtMs = performance.now();
     const failure = await new Promise<string | null>((resolve) => {
       const timer = setTimeout(() => resolve("no whole answer in time"), ANSWER_MS);
@@ -80,7 +83,9 @@ export class Lane {
     if (this.#status !== "200") return `status ${this.#status}: ${this.#text.slice(0, 200)}`;
     if (!this.#ask.stream) return this.#bodyBytes > 100 ? null : "an answer too short";
     const events = this.#eventsAtMs.length;
-    return events === this.#ask.events ? null : `${events} events instead of ${this.#ask.events}`;
+    if (!this.#ended) return `a stream of ${events} events without its end`;
+    const { events: wanted } = this.#ask;
+    return wanted === null || events === wanted ? null : `${events} events instead of ${wanted}`;
   }
 
   #open(): Promise<Socket> {
@@ -116,6 +121,7 @@ export class Lane {
     const bytes = this.#cut === "" ? part : Buffer.concat([Buffer.from(this.#cut, "latin1"), part]);
     const end = bytes.lastIndexOf(LINE_FEED) + 1;
     this.#cut = bytes.toString("latin1", end);
+    this.#ended ||= bytes.indexOf(DONE) >= 0;
     for (let at = bytes.indexOf(DATA); at >= 0 && at < end; at = bytes.indexOf(DATA, at + DATA.length))
       if (at === 0 || bytes[at - 1] === LINE_FEED) this.#eventsAtMs.push(nowMs);
   }
