@@ -10,7 +10,7 @@ import { accountObject, type Env } from "../core/env.ts";
 import { parseUsd, printUsd } from "../core/money.ts";
 import { accountsPage, listAccount, renameAccount } from "../db/accounts.ts";
 import { Complaint, wrong } from "./complaint.ts";
-import { accountOf, Limit, Name, readInput, readPage, Regions } from "./input.ts";
+import { accountOf, hasHome, HOMES, Limit, Name, readInput, readPage, Regions } from "./input.ts";
 
 const ACCOUNT_NAME_CHARS = 12;
 /** A million dollars at a time: more is a slip of the keyboard. */
@@ -19,7 +19,7 @@ const CREDIT_NANO_USD_MAX = 1_000_000_000_000_000;
 const CreateAccount = z.strictObject({
   name: Name,
   /** The jurisdiction the account's object lives in. Part of the account's id: it cannot change. */
-  home: z.enum(["any", "eu", "fedramp"]).default("any"),
+  home: z.enum(HOMES).default("any"),
   regions: Regions.exactOptional(),
   requestsPerMinute: Limit.exactOptional(),
   concurrency: Limit.exactOptional(),
@@ -53,6 +53,8 @@ export const accountRoutes = new Hono<{ Bindings: Env }>();
 
 accountRoutes.post("/", async (c) => {
   const { home, ...settings } = await readInput(c, CreateAccount);
+  if (!hasHome(c.env, home))
+    throw wrong("home", 'is "any" alone in a local run, which has no jurisdictions to keep an account in');
   const dice = crypto.getRandomValues(new Uint8Array(ACCOUNT_NAME_CHARS));
   const account = `acc_${home}_${randomName(ACCOUNT_NAME_CHARS, dice)}`;
   await accountObject(c.env, account).configure({ account, ...settings });

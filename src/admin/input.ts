@@ -3,7 +3,7 @@
  * because a misspelt limit that is silently ignored is an account without that limit.
  */
 import { fromUtf8 } from "@sluice/protocol/bytes";
-import { AccountId, Region } from "@sluice/protocol/ids";
+import { AccountId, homeOf, Region } from "@sluice/protocol/ids";
 import type { Context } from "hono";
 import { z } from "zod";
 import type { Env } from "../core/env.ts";
@@ -68,6 +68,15 @@ export function pathId(c: AdminContext, name: string, schema: z.ZodType<string>,
   return parsed.data;
 }
 
+/** Where an account may live. Local runs have one place only: workerd knows no jurisdictions. */
+export const HOMES = ["any", "eu", "fedramp"] as const;
+
+export function hasHome(env: Pick<Env, "SLUICE_DEV">, home: string): boolean {
+  return home === "any" || (env.SLUICE_DEV !== "1" && HOMES.some((known) => known === home));
+}
+
 export function accountOf(c: AdminContext): string {
-  return pathId(c, "account", AccountId, "account");
+  const account = pathId(c, "account", AccountId, "account");
+  if (!hasHome(c.env, homeOf(account))) throw new Complaint("not_found", "there is no such account");
+  return account;
 }

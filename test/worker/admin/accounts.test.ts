@@ -50,7 +50,13 @@ describe("an account", () => {
     expect((await ask("POST", `/accounts/${id}/keys`, { name: "k" })).status).toBe(404);
     expect((await ask("GET", `/accounts/${id}/keys`)).status).toBe(404);
     expect((await ask("GET", `/accounts/${id}`)).status).toBe(404);
-    expect((await ask("GET", "/accounts/' or 1=1 --")).status).toBe(404);
+    for (const odd of ["' or 1=1 --", "acc_moon_zzzzzzzzzzzz", "acc_eu_zzzzzzzzzzzz"])
+      expect((await ask("GET", `/accounts/${odd}`)).status).toBe(404);
+  });
+
+  test("of a jurisdiction is not made in a local run, which has none", async ({ expect }) => {
+    const { status, body } = await ask("POST", "/accounts", { name: "x", home: "eu" });
+    expect({ status, param: body.error.issues[0].param }).toEqual({ status: 400, param: "home" });
   });
 
   test("can be renamed and suspended", async ({ expect }) => {
