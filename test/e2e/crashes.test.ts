@@ -70,8 +70,9 @@ test("kill -9 of the engine: the stream ends with an error event, the row is exa
     stack
       .sdk(tenant)
       .chat.completions.create({
-        model: "deepseek-chat",
+        model: "deepseek-reasoner",
         messages: [{ role: "user", content: "What is 2 + 3?" }],
+        temperature: 0,
       })
       .catch(() => undefined),
   );
@@ -108,7 +109,7 @@ test("after all that, the edge serves as before", async () => {
   await platform.whenNodesReady();
   const tenant = await stack.tenant();
   const answer = await stack.sdk(tenant, 2).chat.completions.create({
-    model: "deepseek-chat",
+    model: "deepseek-reasoner",
     messages: [{ role: "user", content: "What is 20 + 22?" }],
     temperature: 0,
   });

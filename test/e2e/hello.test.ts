@@ -57,11 +57,12 @@ test("an answer in one piece has the same shape as OpenAI's, and both spellings 
   const tenant = await stack.tenant();
   const answer = await stack
     .sdk(tenant)
-    .chat.completions.create({ model: "deepseek-chat", messages: question, temperature: 0 });
+    .chat.completions.create({ model: "deepseek-reasoner", messages: question, temperature: 0 });
   expect(answer.object).toBe("chat.completion");
-  expect(answer.model).toBe("deepseek-chat");
+  expect(answer.model).toBe("deepseek-reasoner");
   expect(answer.choices[0]?.finish_reason).toBe("stop");
   expect(answer.choices[0]?.message.content).toContain("42");
+  expect(answer.choices[0]?.message).toHaveProperty("reasoning_content");
   const usage = answer.usage as unknown as Record<string, number>;
   expect(usage["total_tokens"]).toBe((usage["prompt_tokens"] ?? 0) + (usage["completion_tokens"] ?? 0));
   expect((usage["prompt_cache_hit_tokens"] ?? 0) + (usage["prompt_cache_miss_tokens"] ?? 0)).toBe(
