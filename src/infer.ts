@@ -115,7 +115,7 @@ async function route(travel: Travel, job: AdmittedJob, leg: Leg): Going {
   ]);
   const untried = fleet.nodes.filter((node) => !leg.tried.has(node.id));
   const wish = { model: wanted.model.id, promptTokens: promptCeiling, regions: admitted.regions, weights };
-  const ranking = choose(wish, untried, inFlight, { nowMs: Date.now(), dice: Math.random });
+  const ranking = choose(wish, untried, inFlight, Math.random);
   mark(travel, "route");
   return walk(
     ranking.map((choice) => choice.node),

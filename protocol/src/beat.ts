@@ -53,6 +53,19 @@ export type Load = z.infer<typeof Load>;
 export const Renewal = z.object({ ticket: z.string().min(1).max(2_048), position: z.int().min(0) });
 export type Renewal = z.infer<typeof Renewal>;
 
+/** A list of which every element is judged by itself: what is not one is left out, and so never acknowledged. */
+function each<Item>(schema: z.ZodType<Item>, max: number) {
+  return z
+    .array(z.unknown())
+    .max(max)
+    .transform((items) =>
+      items.flatMap((raw) => {
+        const item = schema.safeParse(raw);
+        return item.success ? [item.data] : [];
+      }),
+    );
+}
+
 export const Beat = z.object({
   v: Version,
   speaks: VersionRange,
@@ -64,8 +77,8 @@ export const Beat = z.object({
   state: z.enum(["loading", "ready", "draining"]).catch("loading"),
   models: z.array(ServedModel).max(64).catch([]),
   load: Load,
-  receipts: z.array(Signed).max(BEAT_RECEIPTS_MAX),
-  renew: z.array(Renewal).max(BEAT_RENEWALS_MAX),
+  receipts: each(Signed, BEAT_RECEIPTS_MAX),
+  renew: each(Renewal, BEAT_RENEWALS_MAX),
   completeThroughMs: z.int().min(0),
   journalSinceMs: z.int().min(0),
   /** The ids of the call keys this node holds: the edge signs with the newest both sides have. */

@@ -30,6 +30,10 @@ export type AccountStatus = {
   readonly account: string;
   readonly name: string;
   readonly suspended: boolean;
+  /** As they are set; null where there is none. */
+  readonly regions: readonly string[] | null;
+  readonly requestsPerMinute: number | null;
+  readonly concurrency: number | null;
   readonly balanceNanoUsd: number;
   readonly heldNanoUsd: number;
   readonly holdsOpen: number;

@@ -10,7 +10,10 @@ const TRIES_MAX = 6;
 const FIRST_PAUSE_MS = 100;
 
 /** Resolves when the object has acknowledged the word (and says whether the request goes on), or has failed each time. */
-export async function sendWord(env: Pick<Env, "ACCOUNTS">, word: Word): Promise<"open" | "closed" | "lost"> {
+export async function sendWord(
+  env: Pick<Env, "ACCOUNTS" | "SLUICE_DEV">,
+  word: Word,
+): Promise<"open" | "closed" | "lost"> {
   for (let attempt = 0; attempt < TRIES_MAX; attempt++) {
     if (attempt > 0) await scheduler.wait(FIRST_PAUSE_MS * 2 ** (attempt - 1));
     try {

@@ -4,6 +4,9 @@
  *
  *     waiting + prompt tokens still to evaluate here / measured prefill speed
  *
+ * A snapshot holds only nodes that were heard of shortly before it was made; how old it may be itself is its keeper's
+ * decision, so no clock is read here: while a region's object is away, its last snapshot still routes.
+ *
  * Load that is a beat old is corrected by this isolate's own calls in flight, which no beat has counted yet. Nodes whose
  * expectations are close are not really different, so a fair die decides between them: many isolates with the same
  * snapshot must not all pick the same node.
@@ -11,8 +14,6 @@
 import type { ServedModel } from "@sluice/protocol/beat";
 import type { LiveNode } from "../core/node.ts";
 
-/** A node nobody has heard of for this long is not asked. */
-export const BEAT_AGE_MAX_MS = 3_500;
 /** Assumed of a node that has not measured itself yet. */
 const PREFILL_TOKENS_PER_S_UNMEASURED = 500;
 const DECODE_TOKENS_PER_S_UNMEASURED = 20;
@@ -36,18 +37,18 @@ export type Choice = {
   readonly expectedMs: number;
 };
 
-/** `inFlight`: this isolate's own running calls by node id. `dice`: one number in [0, 1) per node, at least. */
+/** `inFlight`: this isolate's own running calls by node id. `dice`: a number in [0, 1) at each call. */
 export function choose(
   wish: Wish,
   nodes: readonly LiveNode[],
   inFlight: ReadonlyMap<string, number>,
-  now: { readonly nowMs: number; readonly dice: () => number },
+  dice: () => number,
 ): readonly Choice[] {
-  const fit = nodes.filter((node) => fits(wish, node, now.nowMs));
+  const fit = nodes.filter((node) => fits(wish, node));
   const choices = fit.map((node) => ({
     node,
     expectedMs: expectMs(wish, node, inFlight.get(node.id) ?? 0),
-    die: now.dice(),
+    die: dice(),
   }));
   const bestMs = Math.min(...choices.map((choice) => choice.expectedMs));
   const tier = (expectedMs: number): number =>
@@ -60,10 +61,9 @@ export function choose(
   return choices.map(({ node, expectedMs }) => ({ node, expectedMs }));
 }
 
-function fits(wish: Wish, node: LiveNode, nowMs: number): boolean {
+function fits(wish: Wish, node: LiveNode): boolean {
   return (
     node.state === "ready" &&
-    nowMs - node.beatAtMs <= BEAT_AGE_MAX_MS &&
     (wish.regions === null || wish.regions.includes(node.region)) &&
     node.models.some((model) => model.id === wish.model && continues(model, wish.weights))
   );

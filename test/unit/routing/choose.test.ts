@@ -1,11 +1,11 @@
 /** Which node is asked first: hard filters, then the expected time to the first token. */
 import { expect, test } from "vitest";
 import type { LiveNode } from "../../../src/core/node.ts";
-import { BEAT_AGE_MAX_MS, choose, expectMs, type Wish } from "../../../src/routing/choose.ts";
+import { choose, expectMs, type Wish } from "../../../src/routing/choose.ts";
 
 const NOW = 1_000_000;
 const wish: Wish = { model: "m", promptTokens: 100, regions: null };
-const still = { nowMs: NOW, dice: () => 0.5 };
+const still = (): number => 0.5;
 
 function node(id: string, change: Partial<LiveNode> = {}, load: Partial<LiveNode["load"]> = {}): LiveNode {
   return {
@@ -41,7 +41,6 @@ function ids(nodes: readonly LiveNode[], change: Partial<Wish> = {}): string[] {
 test.each([
   ["is draining", { state: "draining" }],
   ["is loading", { state: "loading" }],
-  ["was last heard of too long ago", { beatAtMs: NOW - BEAT_AGE_MAX_MS - 1 }],
   ["serves another model", { models: [{ id: "other", weights: "w", contextTokens: 1, features: [] }] }],
 ] satisfies readonly (readonly [string, Partial<LiveNode>])[])("a node that %s is not asked", (_, change) => {
   expect(ids([node("a", change), node("b")])).toEqual(["b"]);
@@ -79,6 +78,6 @@ test("nodes that are as good as equal share the calls", () => {
   const rolls = [0.9, 0.1, 0.1, 0.9];
   const dice = (): number => rolls.shift() ?? 0;
   const nodes = [node("a"), node("b")];
-  const first = (): string | undefined => choose(wish, nodes, new Map(), { nowMs: NOW, dice })[0]?.node.id;
+  const first = (): string | undefined => choose(wish, nodes, new Map(), dice)[0]?.node.id;
   expect([first(), first()]).toEqual(["b", "a"]);
 });
