@@ -22,9 +22,17 @@ type App = { Bindings: Env };
 /** Parsed once per isolate: the text only changes with a deployment. */
 let parsed: { readonly text: string; readonly secrets: Secrets } | undefined;
 
+/** Throws a FaultError `misconfigured`: a deployment without usable secrets serves nobody. */
 function secretsOf(env: Env): Secrets {
-  if (parsed?.text !== env.SLUICE_SECRETS)
+  if (parsed !== undefined && parsed.text === env.SLUICE_SECRETS) return parsed.secrets;
+  try {
     parsed = { text: env.SLUICE_SECRETS, secrets: parseSecrets(env.SLUICE_SECRETS) };
+  } catch (error) {
+    throw new FaultError({
+      kind: "misconfigured",
+      what: error instanceof Error ? error.message : "SLUICE_SECRETS",
+    });
+  }
   return parsed.secrets;
 }
 
@@ -61,7 +69,7 @@ async function model(c: Context<App>): Promise<Response> {
 
 function answerError(error: unknown, requestId: string): Response {
   if (error instanceof FaultError) {
-    if (error.fault.kind === "storage_unavailable" || error.fault.kind === "internal") {
+    if (LOGGED.has(error.fault.kind)) {
       logError("request_fault", error, { id: requestId });
     }
     return faultResponse(error.fault, requestId);
@@ -69,6 +77,9 @@ function answerError(error: unknown, requestId: string): Response {
   logError("request_failed", error, { id: requestId });
   return faultResponse({ kind: "internal" }, requestId);
 }
+
+/** Faults that an operator has to hear of. */
+const LOGGED: ReadonlySet<Fault["kind"]> = new Set(["storage_unavailable", "misconfigured", "internal"]);
 
 function refuse(fault: Fault): () => never {
   return () => {

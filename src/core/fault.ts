@@ -40,6 +40,8 @@ export type Fault =
   /** Nodes were asked and failed. */
   | { readonly kind: "upstream_failed" }
   | { readonly kind: "upstream_timeout" }
+  /** The deployment lacks something it must have. `what` names the setting, never its value. */
+  | { readonly kind: "misconfigured"; readonly what: string }
   /** The books cannot be written: nothing runs that could not be billed. */
   | { readonly kind: "storage_unavailable" }
   /** The client left before there was a status to send; nobody reads the answer to this. */

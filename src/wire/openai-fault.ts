@@ -107,6 +107,11 @@ export function openAiFault(fault: Fault): WireFault {
         message:
           "The account's books cannot be written at the moment, so nothing was started. Try again shortly.",
       };
+    case "misconfigured":
+      return {
+        ...no(503, "api_error", "misconfigured"),
+        message: `This deployment is not ready to serve: ${fault.what}. Its operator's guide is docs/OPERATIONS.md.`,
+      };
     case "client_gone":
       return { ...no(499, "api_error", "client_gone"), message: "The client closed the connection." };
     case "internal":

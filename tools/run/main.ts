@@ -15,10 +15,13 @@ const USAGE = `npm start -- [options]
   --engine NAME      llama, or script: canned answers without weights (llama)
   --fresh            forget accounts, keys, usage and nodes of earlier starts
   --data DIR         where to keep them (.sluice)
+  --hot-reload       run the edge under wrangler dev, as npm run dev does
 
 PORT=N moves the edge (8787).`;
 
 const PARENT_POLL_MS = 500;
+/** wrangler and miniflare lay their files out differently: each keeps its own. */
+const HOT_RELOAD_DATA = ".sluice/hot-reload";
 /** Two Ctrl-C's mean it: the second one does not wait for anybody. */
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
@@ -31,6 +34,7 @@ function readCommandLine(): Parameters<typeof startPlatform>[0] | undefined {
       engine: { type: "string" },
       data: { type: "string" },
       fresh: { type: "boolean" },
+      "hot-reload": { type: "boolean" },
       help: { type: "boolean", short: "h" },
     },
   });
@@ -40,6 +44,7 @@ function readCommandLine(): Parameters<typeof startPlatform>[0] | undefined {
   return {
     port: wholeNumber("PORT", process.env["PORT"] ?? "8787"),
     fresh: values.fresh ?? false,
+    ...(values["hot-reload"] ? { hotReload: true, dataDir: HOT_RELOAD_DATA } : {}),
     ...(regions === undefined ? {} : { regions }),
     ...(nodeCount === undefined ? {} : { nodeCount }),
     ...(values.model === undefined ? {} : { model: values.model }),

@@ -9,6 +9,7 @@
 import { resolve } from "node:path";
 import { AdminClient, type KnownNode } from "./admin-client.ts";
 import { engineArguments } from "./model.ts";
+import type { EdgeProcess } from "./edge-process.ts";
 import { NodeProcess } from "./node-process.ts";
 import { PlatformError } from "./problem.ts";
 import { freePort, probePort } from "./ports.ts";
@@ -16,6 +17,7 @@ import { argumentsOf, endAll, isAlive, programOf, signal, until } from "./proces
 import { seedAccount, seedCatalogue } from "./seed.ts";
 import { StateFolder, type NodePlace } from "./state.ts";
 import { WorkerProcess } from "./worker.ts";
+import { WranglerDev } from "./wrangler-dev.ts";
 
 /** workerd has answered within a second wherever this was measured. */
 const EDGE_READY_MS = 30_000;
@@ -36,6 +38,8 @@ export type PlatformSettings = {
   readonly model?: string;
   readonly engine?: string;
   readonly fresh?: boolean;
+  /** The edge under `wrangler dev`, which reloads it when its code changes. */
+  readonly hotReload?: boolean;
   /** Where everything is kept; `.sluice` in the repository where not given. */
   readonly dataDir?: string;
   /** More arguments and environment for every node. */
@@ -64,7 +68,7 @@ export class Platform {
   nodeIds: ReadonlyMap<string, string> = new Map();
   readonly #settings: PlatformSettings;
   readonly #folder: StateFolder;
-  readonly #worker: WorkerProcess;
+  readonly #worker: EdgeProcess;
   #stopped: Promise<void> | undefined;
   /** The last resort, where this process ends without having stopped the platform. */
   readonly #onExit = (): void => {
@@ -80,7 +84,8 @@ export class Platform {
     this.adminToken = adminToken;
     this.pages = { try: `${this.baseUrl}/` };
     this.admin = new AdminClient(this.baseUrl, adminToken);
-    this.#worker = new WorkerProcess({
+    const Edge = settings.hotReload ? WranglerDev : WorkerProcess;
+    this.#worker = new Edge({
       root: ROOT,
       port,
       dataDir: folder.file("worker"),

@@ -14,6 +14,7 @@ import { readFile, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { DOOR, bundleWorker } from "./bundle.ts";
+import type { EdgeProcess, EdgeSettings } from "./edge-process.ts";
 import { remember } from "./remember.ts";
 import { childrenOf, isAlive, programOf, signal, until } from "./processes.ts";
 
@@ -29,20 +30,14 @@ const Local = z.looseObject({
   bindings: z.record(z.string(), z.string()).default({}),
 });
 
-export type WorkerSettings = {
-  /** The repository. */
-  readonly root: string;
-  readonly port: number;
+export type WorkerSettings = EdgeSettings & {
   /** Another entry than wrangler.toml's: one that a bench wraps around it. */
   readonly main?: string;
-  /** Where D1, KV, objects and queues keep their files. */
-  readonly dataDir: string;
-  readonly logFile: string;
-  /** Secrets and variables beyond wrangler.toml. */
-  readonly vars: Readonly<Record<string, string>>;
+  /** Opens workerd's inspector on loopback, for a profile. */
+  readonly inspectorPort?: number;
 };
 
-export class WorkerProcess {
+export class WorkerProcess implements EdgeProcess {
   readonly #settings: WorkerSettings;
   #miniflare: Miniflare | undefined;
   #cron: NodeJS.Timeout | undefined;
@@ -172,6 +167,9 @@ async function workerOptions(settings: WorkerSettings): Promise<V4MiniflareOptio
     unsafeDirectSockets: [{ host: "127.0.0.1", port: settings.port, entrypoint: DOOR }],
     resourcePersistencePath: settings.dataDir,
     cf: false,
+    ...(settings.inspectorPort === undefined
+      ? {}
+      : { inspectorHost: "127.0.0.1", inspectorPort: settings.inspectorPort }),
     log: new Log(LogLevel.ERROR),
     handleStructuredLogs: ({ timestamp, level, message }) => {
       log.write(`${new Date(timestamp).toISOString()} ${level} ${message}\n`);

@@ -29,6 +29,7 @@ const table: readonly (readonly [Fault, number, string, boolean])[] = [
   [{ kind: "upstream_failed" }, 502, "upstream_failed", true],
   [{ kind: "upstream_timeout" }, 504, "upstream_timeout", true],
   [{ kind: "storage_unavailable" }, 503, "storage_unavailable", true],
+  [{ kind: "misconfigured", what: "SLUICE_SECRETS is not set" }, 503, "misconfigured", false],
   [{ kind: "internal" }, 500, "internal_error", true],
 ];
 
