@@ -42,12 +42,9 @@ export class WranglerDev implements EdgeProcess {
     writeFileSync(envFile, lines.join(""), { mode: 0o600 });
     // Before it runs: two processes that write one SQLite file would wait for each other.
     await this.#migrate();
-    this.#child = this.#wrangler([
-      "dev",
-      ...["--ip", "127.0.0.1", "--port", String(port)],
-      ...["--persist-to", dataDir, "--env-file", envFile],
-      "--show-interactive-dev-session=false",
-    ]);
+    const place = ["--ip", "127.0.0.1", "--port", String(port), "--persist-to", dataDir];
+    const quiet = "--show-interactive-dev-session=false";
+    this.#child = this.#wrangler(["dev", ...place, "--env-file", envFile, quiet]);
   }
 
   migrate(): Promise<void> {
