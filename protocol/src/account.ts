@@ -21,6 +21,38 @@ const Ordinal = z
   .max(ATTEMPTS_MAX - 1);
 const Tokens = z.int().min(0).max(TOKENS_MAX);
 
+/* ---- cached answers --------------------------------------------------------------------------------------------- */
+
+/** `off`: neither. `read`: recall only. `write`: recall, and remember. `refresh`: remember without recalling. */
+export const CacheMode = z.enum(["off", "read", "write", "refresh"]);
+export type CacheMode = z.infer<typeof CacheMode>;
+
+/** What an account or a key says of cached answers; what it leaves out is the default. */
+export const CacheSetting = z.object({ mode: CacheMode.optional(), ttlS: z.int().min(1).optional() });
+export type CacheSetting = z.infer<typeof CacheSetting>;
+
+const SALT_ID_CHARS = 8;
+
+/** Tells salts apart. A salt has one part, or more divided by dots; the beginning of each is no secret. */
+export function saltId(cacheSalt: string): string {
+  return cacheSalt
+    .split(".")
+    .map((part) => part.slice(0, SALT_ID_CHARS))
+    .join(".");
+}
+
+/** An answer the Worker has at hand, sealed: what its row will say, and under which salt it was sealed. */
+export const HitAsk = z.object({
+  saltId: z.string().max(64),
+  /** The request itself asked for recalling, whatever account and key say. */
+  asked: z.boolean(),
+  promptTokens: Tokens,
+  cachedTokens: Tokens,
+  completionTokens: Tokens,
+  reasoningTokens: Tokens,
+});
+export type HitAsk = z.infer<typeof HitAsk>;
+
 /* ---- admit ------------------------------------------------------------------------------------------------------ */
 
 /** Asks for a hold, and names attempt 0. */
@@ -39,6 +71,8 @@ export const AdmitAsk = z.object({
   /** The model's default output ceiling. */
   outputDefault: Tokens.min(1),
   price: PriceRow,
+  /** The answer is in the isolate's memory. Where the object agrees there is no hold; an older object makes one. */
+  hit: HitAsk.optional(),
 });
 export type AdmitAsk = z.infer<typeof AdmitAsk>;
 
@@ -103,6 +137,13 @@ export const AdmitVerdict = z.discriminatedUnion("ok", [
     /** Opens this account's cached answers; forgetting it forgets them. */
     cacheSalt: z.string(),
     requestsPerMinute: LimitState.nullable(),
+    /**
+     * What account and key say of cached answers. Absent: an older object, which does not know the word `recalled`; then
+     * nothing is recalled and nothing remembered.
+     */
+    cache: CacheSetting.optional(),
+    /** The hit that was asked for is counted, charged and in the log: nothing is held, and no word follows. */
+    hit: z.literal(true).optional(),
   }),
   z.object({ ok: z.literal(false), refusal: AdmitRefusal }),
 ]);
@@ -159,6 +200,8 @@ export const WordWhy = z.enum([
   "timeout",
   /** No node was ever asked: none had room, or none serves the model. */
   "no_node",
+  /** A cached answer was found in a farther layer: no node was asked. Said only to an object that knows it. */
+  "recalled",
 ]);
 export type WordWhy = z.infer<typeof WordWhy>;
 
@@ -187,6 +230,8 @@ export const Word = z.object({
   /** Of the first producing attempt, from its first event; 0 where none came. */
   prompt: Tokens,
   cached: Tokens,
+  /** With `recalled`: of the cached answer, whose counts the others are too. */
+  reasoning: Tokens.optional(),
   node: NodeId.nullable(),
   region: Region.nullable(),
   /** The call the request goes on with, or null: this is its end. */

@@ -22,6 +22,9 @@ export const PriceRow = z.object({
   inputMicroUsdPerM: rate,
   cachedMicroUsdPerM: rate,
   outputMicroUsdPerM: rate,
+  /** What an answer out of the cache costs, by its prompt and its output; free where nothing is said. */
+  hitInputMicroUsdPerM: rate.optional(),
+  hitOutputMicroUsdPerM: rate.optional(),
 });
 export type PriceRow = z.infer<typeof PriceRow>;
 

@@ -20,6 +20,7 @@ import type {
   WordAck,
 } from "@sluice/protocol/account";
 import type { AttemptName } from "@sluice/protocol/beat";
+import { toHex } from "@sluice/protocol/bytes";
 import { DurableObject } from "cloudflare:workers";
 import type { AccountSettings, AccountStatus, KeySettings } from "../core/account.ts";
 import { assert } from "../core/assert.ts";
@@ -119,13 +120,26 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
 
   async configure(settings: AccountSettings): Promise<void> {
     const salt = crypto.getRandomValues(new Uint8Array(16));
-    await this.#group.run(() => this.#books.change(configured(this.#books.account, settings, salt)));
+    await this.#group.run(() => {
+      this.#books.change(configured(this.#books.account, settings, salt));
+      if (settings.cache !== undefined) this.#books.answers.set(null, settings.cache);
+    });
   }
 
   async putKey(key: KeySettings): Promise<void> {
     await this.#group.run(() => {
       assert(this.#books.account !== undefined, "a key belongs to an account that exists");
       this.#books.putKey(keyed(key, this.#books.key(key.id)));
+      if (key.cache !== undefined) this.#books.answers.set(key.id, key.cache);
+    });
+  }
+
+  async forgetAnswers(model: string | null): Promise<void> {
+    const salt = toHex(crypto.getRandomValues(new Uint8Array(16)));
+    await this.#group.run(() => {
+      const { account, answers } = this.#books;
+      assert(account !== undefined, "answers belong to an account that exists");
+      if (model === null || !answers.purge(model, salt)) this.#books.change({ ...account, cacheSalt: salt });
     });
   }
 

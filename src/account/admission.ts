@@ -36,6 +36,8 @@ export type Situation = {
   readonly key: KnownKey | undefined;
   readonly scopes: readonly Scope[];
   readonly funds: Funds;
+  /** What the cached answer at hand costs; null where there is none, or where it may not be used. */
+  readonly hitCostNanoUsd: number | null;
 };
 
 /** What a refusal waits for: the name of the queue it stands in. */
@@ -50,11 +52,26 @@ export type Verdict =
       readonly buckets: readonly (Bucket | undefined)[];
       readonly requestsPerMinute: LimitState | null;
     }
+  /** A cached answer: counted like any other request, and nothing runs. */
+  | {
+      readonly do: "recall";
+      readonly costNanoUsd: number;
+      readonly buckets: readonly (Bucket | undefined)[];
+      readonly requestsPerMinute: LimitState | null;
+    }
   | { readonly do: "refuse"; readonly refusal: AdmitRefusal; readonly mayWait: Wanting | null };
 
 export function decideAdmission(ask: AdmitAsk, situation: Situation, nowMs: number): Verdict {
   const refusal = keyRefusal(ask, situation, nowMs) ?? rateRefusal(situation, nowMs);
   if (refusal !== null) return { do: "refuse", refusal, mayWait: null };
+  const buckets = situation.scopes.map(({ limits, bucket }) =>
+    limits.requestsPerMinute === null ? undefined : takeOne(fill(bucket, limits.requestsPerMinute, nowMs)),
+  );
+  const requestsPerMinute = tightest(situation.scopes, buckets);
+  const { funds, hitCostNanoUsd: costNanoUsd } = situation;
+  // It takes no place, and what is free of charge is there on an empty balance too.
+  if (costNanoUsd !== null && costNanoUsd <= Math.max(0, funds.balanceNanoUsd - funds.heldNanoUsd))
+    return { do: "recall", costNanoUsd, buckets, requestsPerMinute };
   for (const { scope, limits, open } of situation.scopes) {
     const max = limits.concurrency;
     if (max === null || open < max) continue;
@@ -68,10 +85,6 @@ export function decideAdmission(ask: AdmitAsk, situation: Situation, nowMs: numb
     return { do: "refuse", refusal, mayWait: size.heldByOthers ? "money" : null };
   }
   const { outputCeiling, heldNanoUsd } = size;
-  const buckets = situation.scopes.map(({ limits, bucket }) =>
-    limits.requestsPerMinute === null ? undefined : takeOne(fill(bucket, limits.requestsPerMinute, nowMs)),
-  );
-  const requestsPerMinute = tightest(situation.scopes, buckets);
   return { do: "admit", outputCeiling, heldNanoUsd, buckets, requestsPerMinute };
 }
 

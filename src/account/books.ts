@@ -9,15 +9,17 @@
  */
 import type {
   AdmitAsk,
-  AdmitVerdict,
   CheckedReceipt,
   ExtendAsk,
   ExtendVerdict,
+  HitAsk,
   Word,
   WordAck,
 } from "@sluice/protocol/account";
 import { assert } from "../core/assert.ts";
 import { log } from "../core/log.ts";
+import { hitCostNanoUsd } from "../core/money.ts";
+import { AnswerRules } from "./answers.ts";
 import { decideAdmission, type KnownKey, type Scope } from "./admission.ts";
 import type { Bucket } from "./bucket.ts";
 import type { Clocks } from "./clocks.ts";
@@ -34,7 +36,7 @@ import {
 } from "./facts.ts";
 import { worstCostNanoUsd } from "./hold.ts";
 import type { Tried } from "./line.ts";
-import { afterClosing, closedEvent, isCorrection, pendingEvent, post } from "./post.ts";
+import { afterClosing, closedEvent, hitEvent, isCorrection, pendingEvent, post } from "./post.ts";
 import type { AccountState } from "./rows.ts";
 import type { Store } from "./store.ts";
 
@@ -46,6 +48,7 @@ const LATEST_MS = Number.MAX_SAFE_INTEGER;
 export class Books {
   readonly #store: Store;
   readonly #clocks: Clocks;
+  readonly answers: AnswerRules;
   #account: AccountState | undefined;
   #saved: AccountState | undefined;
   #appliedSeq: number;
@@ -61,6 +64,7 @@ export class Books {
     this.#store = store;
     this.#clocks = clocks;
     this.#buckets = buckets;
+    this.answers = new AnswerRules(store);
     this.#account = this.#saved = store.account();
     this.#appliedSeq = this.#account?.appliedSeq ?? 0;
     const totals = store.totals();
@@ -130,28 +134,44 @@ export class Books {
       ...(key === undefined ? [] : [this.#scope("key", key, this.#openByKey.get(key.id) ?? 0, key.id)]),
     ];
     const funds = { balanceNanoUsd: account.balanceNanoUsd, heldNanoUsd: this.#heldNanoUsd };
-    const verdict = decideAdmission(ask, { suspended: account.suspended, key, scopes, funds }, nowMs);
+    const { suspended } = account;
+    const cacheSalt = this.answers.salt(account.cacheSalt, ask.model);
+    const { hit } = ask;
+    const recallable = hit !== undefined && this.answers.allows(hit, ask.key.id, cacheSalt);
+    const hitCost = recallable ? hitCostNanoUsd(ask.price, hit) : null;
+    const verdict = decideAdmission(ask, { suspended, key, scopes, funds, hitCostNanoUsd: hitCost }, nowMs);
     if (verdict.do === "refuse")
       return { verdict: { ok: false, refusal: verdict.refusal }, wanting: verdict.mayWait };
     if (this.#store.hold(ask.request) !== undefined)
       return { verdict: { ok: false, refusal: { kind: "duplicate_request" } }, wanting: null };
     this.#fillBuckets(ask.key.id, verdict.buckets);
-    const { outputCeiling, heldNanoUsd, requestsPerMinute } = verdict;
+    const { requestsPerMinute } = verdict;
+    const common = {
+      ok: true,
+      promptCeiling: ask.promptCeiling,
+      regions: account.regions,
+      cacheSalt,
+      requestsPerMinute,
+      cache: this.answers.setting(ask.key.id),
+    } as const;
+    if (verdict.do === "recall" && hit !== undefined) {
+      this.#recordHit(ask, hit, verdict.costNanoUsd, nowMs);
+      const bounds = { outputCeiling: ask.outputAsked ?? ask.outputDefault, issueByMs: nowMs };
+      return { verdict: { ...common, ...bounds, heldNanoUsd: 0, hit: true }, wanting: null };
+    }
+    assert(verdict.do === "admit", "only a hit that was asked for is recalled");
+    const { outputCeiling, heldNanoUsd } = verdict;
     const issueByMs = nowMs + this.#clocks.issueWithinMs;
     const lapseAtMs = nowMs + this.#clocks.holdLapseMs;
     const grant = { outputCeiling, heldNanoUsd, admittedAtMs: nowMs, issueByMs, lapseAtMs };
     this.#replace(undefined, newHold(ask, grant));
-    const admitted: AdmitVerdict = {
-      ok: true,
-      promptCeiling: ask.promptCeiling,
-      outputCeiling,
-      heldNanoUsd,
-      issueByMs,
-      regions: account.regions,
-      cacheSalt: account.cacheSalt,
-      requestsPerMinute,
-    };
-    return { verdict: admitted, wanting: null };
+    return { verdict: { ...common, outputCeiling, heldNanoUsd, issueByMs }, wanting: null };
+  }
+
+  #recordHit(ask: AdmitAsk, hit: HitAsk, costNanoUsd: number, nowMs: number): void {
+    const event = hitEvent(ask, hit, costNanoUsd, { seq: this.#nextSeq(), nowMs });
+    this.#charge(costNanoUsd);
+    this.#store.appendEvent(event, nowMs, null);
   }
 
   #scope(scope: Scope["scope"], limits: Scope["limits"], open: number, key: string): Scope {

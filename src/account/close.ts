@@ -43,6 +43,16 @@ export type Decision = Closing | Waiting;
 
 const NOTHING: Numbers = { promptTokens: 0, cachedTokens: 0, completionTokens: 0, reasoningTokens: 0 };
 
+/** No node was asked: the word has the counts of the cached answer, which its price is made of. */
+function fromCache(word: KnownWord): Numbers {
+  return {
+    promptTokens: word.prompt,
+    cachedTokens: word.cached,
+    completionTokens: word.seenTo,
+    reasoningTokens: word.reasoning ?? 0,
+  };
+}
+
 function clientLeft(why: WordWhy | undefined): boolean {
   return why === "client_gone" || why === "client_slow";
 }
@@ -56,6 +66,7 @@ export function decide(
   const end = lastWord(hold);
   const highest = hold.attempts.at(-1);
   const highestStruck = highest !== undefined && struck.has(highest.ordinal);
+  if (end?.why === "recalled") return closed(fromCache(end), "exact", end.why, true);
   // An answer in one piece that failed on our side was never delivered, whatever a node made of it.
   if (end !== null && !hold.stream && !clientLeft(end.why)) return closed(NOTHING, "exact", end.why, true);
 

@@ -23,6 +23,7 @@ export type KnownWord = {
   readonly seenTo: number;
   readonly prompt: number;
   readonly cached: number;
+  readonly reasoning?: number;
   /** The request ended here. */
   readonly last: boolean;
   readonly atMs: number;
@@ -144,12 +145,20 @@ export function noteWord(hold: Hold, word: Word, nowMs: number, holdLapseMs: num
   const noted = withAttempt(hold, word.ordinal, (attempt) => {
     // An extension has said "refused" for the Worker; a word of its own says the rest.
     if (attempt.word !== null) return attempt;
-    const { why, seenTo, prompt, cached, next } = word;
+    const { why, seenTo, prompt, cached, reasoning, next } = word;
     return {
       ...attempt,
       node: attempt.node ?? word.node,
       region: attempt.region ?? word.region,
-      word: { why, seenTo, prompt, cached, last: next === null, atMs: nowMs },
+      word: {
+        why,
+        seenTo,
+        prompt,
+        cached,
+        ...(reasoning === undefined ? {} : { reasoning }),
+        last: next === null,
+        atMs: nowMs,
+      },
     };
   });
   if (noted === hold || word.next === null) return noted;
@@ -209,7 +218,8 @@ export function noteRenewal(hold: Hold, renewal: RenewalAsk, nowMs: number, hold
 
 /** Refused before it began, or never asked: this ordinal has produced nothing and no receipt of it counts. */
 export function isRefused(attempt: Attempt): boolean {
-  return attempt.word?.why === "refused" || attempt.word?.why === "no_node";
+  const why = attempt.word?.why;
+  return why === "refused" || why === "no_node" || why === "recalled";
 }
 
 /** No beat ever named it, and no Worker saw it answer: perhaps it never began. */

@@ -3,8 +3,8 @@
  * Invariant: over all revisions of a request, what was charged adds up to its cost, and the cost never exceeds what was
  * held for it. What a receipt proves beyond that, too late, is written off: the operator's loss, never the customer's.
  */
-import type { AttemptTrace, UsageEvent } from "@sluice/protocol/account";
-import { costNanoUsd } from "../core/money.ts";
+import type { AdmitAsk, AttemptTrace, HitAsk, UsageEvent } from "@sluice/protocol/account";
+import { costNanoUsd, hitCostNanoUsd } from "../core/money.ts";
 import { seenSoFar, type Closing } from "./close.ts";
 import type { Hold } from "./facts.ts";
 
@@ -16,7 +16,7 @@ export type Posting = {
 };
 
 export function post(hold: Hold, closing: Closing): Posting {
-  const full = costNanoUsd(hold.price, closing);
+  const full = fullCostNanoUsd(hold, closing);
   const cost = Math.min(full, hold.postedNanoUsd + hold.heldNanoUsd);
   return {
     costNanoUsd: cost,
@@ -43,7 +43,44 @@ export function afterClosing(hold: Hold, closing: Closing, posting: Posting, for
 export function isCorrection(hold: Hold, closing: Closing): boolean {
   if (closing.certainty !== "exact") return false;
   const before = hold.postedNanoUsd + hold.writtenOffNanoUsd;
-  return hold.closedAs !== "exact" || costNanoUsd(hold.price, closing) !== before;
+  return hold.closedAs !== "exact" || fullCostNanoUsd(hold, closing) !== before;
+}
+
+function fullCostNanoUsd({ price }: Hold, closing: Closing): number {
+  return closing.ended === "recalled" ? hitCostNanoUsd(price, closing) : costNanoUsd(price, closing);
+}
+
+/** A cached answer that was known before the admission: it is over as soon as it has begun. */
+export function hitEvent(
+  ask: AdmitAsk,
+  hit: HitAsk,
+  cost: number,
+  at: { readonly seq: number; readonly nowMs: number },
+): UsageEvent {
+  const { promptTokens, cachedTokens, completionTokens, reasoningTokens } = hit;
+  return {
+    kind: "usage",
+    seq: at.seq,
+    request: ask.request,
+    revision: 0,
+    key: ask.key.id,
+    model: ask.model,
+    stream: ask.stream,
+    certainty: "exact",
+    ended: "recalled",
+    promptTokens,
+    cachedTokens,
+    completionTokens,
+    reasoningTokens,
+    costNanoUsd: cost,
+    chargedNanoUsd: cost,
+    writeOffNanoUsd: 0,
+    priceId: ask.price.id,
+    weights: "",
+    attempts: [],
+    admittedAtMs: at.nowMs,
+    closedAtMs: at.nowMs,
+  };
 }
 
 export function closedEvent(

@@ -53,7 +53,9 @@ const SQL_SCHEMA = `
     -- The facts of a request that was forgotten with this event, for a word that comes late.
     facts TEXT
   ) STRICT;
-  CREATE TABLE IF NOT EXISTS credits (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID`;
+  CREATE TABLE IF NOT EXISTS credits (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+  -- What is said of cached answers: settings of the account and its keys, and salts of models that were purged.
+  CREATE TABLE IF NOT EXISTS answers (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID`;
 
 /** How far back the log is searched for a request that is closed and forgotten. */
 const RECALL_EVENTS_MAX = 20_000;
@@ -234,6 +236,17 @@ export class Store {
 
   hasEvents(): boolean {
     return this.#sql.exec("SELECT 1 FROM events LIMIT 1").toArray().length > 0;
+  }
+
+  answerRules(): ReadonlyMap<string, string> {
+    const rows = this.#sql.exec<{ name: string; value: string }>("SELECT name, value FROM answers").toArray();
+    return new Map(rows.map(({ name, value }) => [name, value]));
+  }
+
+  /** Null removes it. */
+  saveAnswerRule(name: string, value: string | null): void {
+    if (value === null) this.#write("DELETE FROM answers WHERE name = ?", name);
+    else this.#write("INSERT OR REPLACE INTO answers VALUES (?, ?)", name, value);
   }
 
   /** False where this credit was given before. */

@@ -2,6 +2,7 @@
  * What an operator sets about an account and its keys, and what can be read back. The account's object owns these; D1
  * has lists of them.
  */
+import type { CacheSetting } from "@sluice/protocol/account";
 
 export type AccountSettings = {
   readonly account: string;
@@ -12,6 +13,8 @@ export type AccountSettings = {
   /** Null: no limit. */
   readonly requestsPerMinute?: number | null;
   readonly concurrency?: number | null;
+  /** Of cached answers; null: the default. */
+  readonly cache?: CacheSetting | null;
 };
 
 export type KeySettings = {
@@ -24,6 +27,8 @@ export type KeySettings = {
   readonly models?: readonly string[] | null;
   readonly requestsPerMinute?: number | null;
   readonly concurrency?: number | null;
+  /** Of cached answers; null: as the account says. */
+  readonly cache?: CacheSetting | null;
 };
 
 export type AccountStatus = {

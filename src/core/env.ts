@@ -32,6 +32,8 @@ export interface AccountRpc extends Rpc.DurableObjectBranded {
   putKey(key: KeySettings): Promise<void>;
   /** From the next call on the key starts nothing. False where there is no such key. */
   revokeKey(keyId: string): Promise<boolean>;
+  /** Forgets the salt of every cached answer, or of one model's: from the next call on none of them opens. */
+  forgetAnswers(model: string | null): Promise<void>;
   /** Idempotent by `creditId`. The amount may be negative: a correction. */
   credit(credit: {
     creditId: string;

@@ -22,6 +22,18 @@ export function costNanoUsd(
   return Math.ceil(pico / PICO_PER_NANO);
 }
 
+/** What an answer out of the cache costs: nothing, unless the price book says so. */
+export function hitCostNanoUsd(
+  price: PriceRow,
+  tokens: { readonly promptTokens: number; readonly completionTokens: number },
+): number {
+  const pico =
+    tokens.promptTokens * (price.hitInputMicroUsdPerM ?? 0) +
+    tokens.completionTokens * (price.hitOutputMicroUsdPerM ?? 0);
+  assert(Number.isSafeInteger(pico) && pico >= 0, "a cost fits in a safe integer of picodollars");
+  return Math.ceil(pico / PICO_PER_NANO);
+}
+
 /** Reads "12.34" (up to nine decimals, a sign allowed) as nano-dollars; undefined where it is no such number. */
 export function parseUsd(text: string): number | undefined {
   const match = /^(-?)(\d{1,7})(?:\.(\d{1,9}))?$/.exec(text.trim());

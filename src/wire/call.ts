@@ -15,6 +15,10 @@ export type Call = {
   readonly messages: number;
   /** Splits an account's isolation further, where the client says for whom it asks. */
   readonly userId: string | undefined;
+  /** Temperature 0, or a seed: asking again would give the same answer. */
+  readonly deterministic: boolean;
+  /** A stream that ends with its usage. */
+  readonly includeUsage: boolean;
   readonly body: Uint8Array;
 };
 

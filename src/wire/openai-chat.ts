@@ -99,6 +99,8 @@ export function parseOpenAiChat(body: Uint8Array): Call {
     outputAsked: chat.max_completion_tokens ?? chat.max_tokens ?? null,
     messages: chat.messages.length,
     userId: chat.user_id ?? undefined,
+    deterministic: chat.temperature === 0 || (chat.seed !== null && chat.seed !== undefined),
+    includeUsage: chat.stream_options?.include_usage ?? false,
     body,
   };
 }

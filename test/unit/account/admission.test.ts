@@ -39,6 +39,7 @@ function situation(change: Partial<Situation> & { readonly of?: Partial<KnownKey
       { scope: "key", limits: { ...NO_LIMITS, ...of }, open: 0, bucket: undefined },
     ],
     funds: { balanceNanoUsd: HELD, heldNanoUsd: 0 },
+    hitCostNanoUsd: null,
     ...rest,
   };
 }

@@ -1,6 +1,11 @@
 /** A kept answer is told again as it was: same words, same numbers; its own id, its own date, in whichever form. */
 import { describe, expect, test } from "vitest";
-import { countsOf, finishedFromStream, finishedFromWhole, printReplay } from "../../../src/wire/openai-replay.ts";
+import {
+  countsOf,
+  finishedFromStream,
+  finishedFromWhole,
+  printReplay,
+} from "../../../src/wire/openai-replay.ts";
 
 const counts = { promptTokens: 9, cachedTokens: 4, completionTokens: 6, reasoningTokens: 2 };
 const usage = {
@@ -94,19 +99,25 @@ describe("an answer told again", () => {
     expect(lines.at(-1)).toBe("data: [DONE]");
     expect(chunks.at(-1)).toMatchObject({ choices: [], usage });
     expect(chunks.slice(0, -1).every((one) => one["usage"] === null)).toBe(true);
-    expect(printReplay(fromStream(lines.map((line) => `${line}\n\n`).join("")), face, false)).toBe(renewed(WHOLE));
+    expect(printReplay(fromStream(lines.map((line) => `${line}\n\n`).join("")), face, false)).toBe(
+      renewed(WHOLE),
+    );
   });
 
   test("calls of tools survive both ways", () => {
     const call = { id: "c1", type: "function", function: { name: "f", arguments: '{"a":1}' } };
-    const whole = WHOLE.replace('"content":"42","reasoning_content":"hm"', `"content":null,"tool_calls":[${JSON.stringify(call)}]`)
-      .replace('"stop"', '"tool_calls"');
+    const whole = WHOLE.replace(
+      '"content":"42","reasoning_content":"hm"',
+      `"content":null,"tool_calls":[${JSON.stringify(call)}]`,
+    ).replace('"stop"', '"tool_calls"');
     const streamed = printReplay(fromWhole(whole), face, true);
     expect(printReplay(fromWhole(whole), face, false)).toBe(renewed(whole));
     expect(printReplay({ ...fromStream(streamed), usage }, face, false)).toBe(renewed(whole));
     const pieces =
       chunk({ role: "assistant", content: null }) +
-      chunk({ tool_calls: [{ index: 0, id: "c1", type: "function", function: { name: "f", arguments: '{"a"' } }] }) +
+      chunk({
+        tool_calls: [{ index: 0, id: "c1", type: "function", function: { name: "f", arguments: '{"a"' } }],
+      }) +
       chunk({ tool_calls: [{ index: 0, function: { arguments: ":1}" } }] }) +
       chunk({}, "tool_calls") +
       "data: [DONE]\n\n";
@@ -125,7 +136,10 @@ describe("an answer that is not kept", () => {
     ["a stream without a reason for its end", STREAM.replace('"stop"', "null")],
     ["a stream with two ends", STREAM.replace(chunk({ content: "4" }), chunk({ content: "4" }, "stop"))],
     ["a stream that was blocked", STREAM.replace('"stop"', '"content_filter"')],
-    ["a stream with an error in it", STREAM.replace(chunk({ content: "4" }), 'data: {"error":{"message":"x"}}\n\n')],
+    [
+      "a stream with an error in it",
+      STREAM.replace(chunk({ content: "4" }), 'data: {"error":{"message":"x"}}\n\n'),
+    ],
     ["a stream of something else", STREAM.replace('"content":"4"', '"audio":"4"')],
     ["a stream with a second choice", STREAM.replaceAll('"index":0', '"index":1')],
     ["a stream that is cut inside an event", STREAM.slice(0, STREAM.indexOf('"content":"4"') + 12)],

@@ -1,0 +1,66 @@
+/**
+ * What an account says of its cached answers: settings by account and key, and which salt opens those of a model. Kept
+ * in one small table, repeated in memory like the rest of the books, so that an admission reads nothing for it.
+ *
+ * Owns the salts of models that were purged: the salt that goes out with a verdict is theirs and the account's together,
+ * so a purge of a model is one row, and a purge of everything one new salt in the account's own row.
+ */
+import { CacheSetting, saltId, type HitAsk } from "@sluice/protocol/account";
+import type { Store } from "./store.ts";
+
+/** More models than any catalogue has; beyond it a purge of one model is a purge of all, which is safe. */
+const MODEL_SALTS_MAX = 1_000;
+
+export class AnswerRules {
+  readonly #store: Store;
+  readonly #rules: Map<string, string>;
+
+  constructor(store: Store) {
+    this.#store = store;
+    this.#rules = new Map(store.answerRules());
+  }
+
+  /** `key` is null for the account itself; null as setting forgets it. */
+  set(key: string | null, setting: CacheSetting | null): void {
+    this.#save(settingName(key), setting === null ? null : JSON.stringify(setting));
+  }
+
+  /** The key's, and for what it leaves out the account's. */
+  setting(key: string): CacheSetting {
+    return { ...this.#read(null), ...this.#read(key) };
+  }
+
+  salt(accountSalt: string, model: string): string {
+    const ofModel = this.#rules.get(`salt ${model}`);
+    return ofModel === undefined ? accountSalt : `${accountSalt}.${ofModel}`;
+  }
+
+  /** False where the whole account has to be purged instead. */
+  purge(model: string, salt: string): boolean {
+    const name = `salt ${model}`;
+    if (this.#rules.size >= MODEL_SALTS_MAX && !this.#rules.has(name)) return false;
+    this.#save(name, salt);
+    return true;
+  }
+
+  /** Whether an answer that is at hand may be used: it opens, and nobody has said that it shall not. */
+  allows(hit: HitAsk, key: string, salt: string): boolean {
+    const { mode = "write" } = this.setting(key);
+    return hit.saltId === saltId(salt) && (hit.asked || mode === "read" || mode === "write");
+  }
+
+  #read(key: string | null): CacheSetting {
+    const text = this.#rules.get(settingName(key));
+    return text === undefined ? {} : CacheSetting.parse(JSON.parse(text));
+  }
+
+  #save(name: string, value: string | null): void {
+    this.#store.saveAnswerRule(name, value);
+    if (value === null) this.#rules.delete(name);
+    else this.#rules.set(name, value);
+  }
+}
+
+function settingName(key: string | null): string {
+  return key === null ? "setting" : `setting ${key}`;
+}
