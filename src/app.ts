@@ -8,7 +8,7 @@ import { authenticate } from "./auth/authenticate.ts";
 import type { Env } from "./core/env.ts";
 import { FaultError, type Fault } from "./core/fault.ts";
 import { logError } from "./core/log.ts";
-import { parseSecrets, type Secrets } from "./core/secrets.ts";
+import { secretsOf } from "./core/secrets.ts";
 import { readCatalogue } from "./db/catalogue.ts";
 import { infer } from "./infer.ts";
 import { settleBeat } from "./metering/settle.ts";
@@ -18,23 +18,6 @@ import { faultResponse } from "./wire/openai-fault.ts";
 import { printModel, printModels } from "./wire/openai-models.ts";
 
 type App = { Bindings: Env };
-
-/** Parsed once per isolate: the text only changes with a deployment. */
-let parsed: { readonly text: string; readonly secrets: Secrets } | undefined;
-
-/** Throws a FaultError `misconfigured`: a deployment without usable secrets serves nobody. */
-function secretsOf(env: Env): Secrets {
-  if (parsed !== undefined && parsed.text === env.SLUICE_SECRETS) return parsed.secrets;
-  try {
-    parsed = { text: env.SLUICE_SECRETS, secrets: parseSecrets(env.SLUICE_SECRETS) };
-  } catch (error) {
-    throw new FaultError({
-      kind: "misconfigured",
-      what: error instanceof Error ? error.message : "SLUICE_SECRETS",
-    });
-  }
-  return parsed.secrets;
-}
 
 /** What has no request of its own still has an id to be asked about. */
 function newId(): string {

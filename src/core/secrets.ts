@@ -2,14 +2,15 @@
  * The deployment's secrets, and every key derived from them. One 32-byte secret per id is enough: HKDF gives each
  * purpose its own key, so that a node's call key says nothing about a ticket's, and neither about an API key's.
  * Each artefact names the secret it was made under, so a secret is replaced by adding a second one, making it current,
- * and dropping the first when nothing made under it is alive. Imported keys are memoised per isolate: they depend on
+ * and dropping the first when nothing made under it is alive. Keys and names are made once per isolate: they depend on
  * the secrets alone.
  */
-import { concat, fromBase64Url, toBase64Url, utf8, type Bytes } from "@sluice/protocol/bytes";
+import { fromBase64Url, toBase64Url, utf8, type Bytes } from "@sluice/protocol/bytes";
 import { importCallKey } from "@sluice/protocol/call";
 import { SecretId } from "@sluice/protocol/ids";
 import { importTicketKey } from "@sluice/protocol/ticket";
 import { z } from "zod";
+import { FaultError } from "./fault.ts";
 
 const SecretsText = z.object({ current: SecretId, keys: z.record(SecretId, z.string()) });
 
@@ -41,6 +42,23 @@ export function parseSecrets(text: string | undefined): Secrets {
   return { current: parsed.data.current, byId };
 }
 
+/** Parsed once per isolate: the text only changes with a deployment. */
+let parsed: { readonly text: string; readonly secrets: Secrets } | undefined;
+
+/** Throws a FaultError `misconfigured`: a deployment without usable secrets serves nobody. */
+export function secretsOf({ SLUICE_SECRETS: text }: { readonly SLUICE_SECRETS: string }): Secrets {
+  if (parsed !== undefined && parsed.text === text) return parsed.secrets;
+  try {
+    parsed = { text, secrets: parseSecrets(text) };
+  } catch (error) {
+    throw new FaultError({
+      kind: "misconfigured",
+      what: error instanceof Error ? error.message : "SLUICE_SECRETS",
+    });
+  }
+  return parsed.secrets;
+}
+
 export type Purpose =
   /** The checksum in an API key. */
   | "api-key"
@@ -49,7 +67,11 @@ export type Purpose =
   /** Tickets; the subject is the node. */
   | "ticket"
   /** Isolation tags and lanes. */
-  | "isolation-tag";
+  | "isolation-tag"
+  /** Names of kept answers. */
+  | "answer-name"
+  /** Sealing of kept answers; mixed with the account's salt. */
+  | "answer-seal";
 
 /** 32 bytes for one purpose and subject; undefined where the deployment does not hold that secret (any more). */
 export async function derive(
@@ -70,28 +92,42 @@ export async function derive(
   return new Uint8Array(bits);
 }
 
-/** Keys ready for use, by secret text, purpose and subject. Bounded: a deployment has few secrets and few nodes. */
+/** What is made once per isolate from one set of secrets. Bounded: a deployment has few secrets and few nodes. */
 const KEYS_MAX = 4_096;
-const keys = new Map<string, Promise<CryptoKey | undefined>>();
+const NAMES_MAX = 4_096;
+type Made = {
+  readonly keys: Map<string, Promise<CryptoKey | undefined>>;
+  readonly names: Map<string, IsolationNames>;
+};
+const made = new WeakMap<Secrets, Made>();
 
+function madeFrom(secrets: Secrets): Made {
+  const known = made.get(secrets);
+  if (known !== undefined) return known;
+  const fresh: Made = { keys: new Map(), names: new Map() };
+  made.set(secrets, fresh);
+  return fresh;
+}
+
+/** Keys ready for use, by secret id, purpose and subject. */
 function memoised(
   secrets: Secrets,
   secretId: string,
   purpose: Purpose,
   subject: string,
 ): Promise<CryptoKey | undefined> {
-  const secret = secrets.byId.get(secretId);
-  if (secret === undefined) return Promise.resolve(undefined);
-  const name = `${toBase64Url(secret)} ${purpose} ${subject}`;
+  if (!secrets.byId.has(secretId)) return Promise.resolve(undefined);
+  const { keys } = madeFrom(secrets);
+  const name = `${secretId} ${purpose} ${subject}`;
   const known = keys.get(name);
   if (known !== undefined) return known;
   if (keys.size >= KEYS_MAX) keys.clear();
-  const made = derive(secrets, secretId, purpose, subject).then((bytes) => {
+  const key = derive(secrets, secretId, purpose, subject).then((bytes) => {
     if (bytes === undefined) return undefined;
     return purpose === "ticket" ? importTicketKey(bytes) : importCallKey(bytes);
   });
-  keys.set(name, made);
-  return made;
+  keys.set(name, key);
+  return key;
 }
 
 /** The HMAC key for calls to a node. */
@@ -109,6 +145,17 @@ export function apiKeyKey(secrets: Secrets, secretId: string): Promise<CryptoKey
   return memoised(secrets, secretId, "api-key", "");
 }
 
+export type IsolationNames = { readonly tag: string; readonly lane: string };
+
+/** The HMAC key behind the names of kept answers, under the current secret. */
+export async function answerNameKey(
+  secrets: Secrets,
+): Promise<{ readonly secretId: string; readonly hmac: CryptoKey }> {
+  const hmac = await memoised(secrets, secrets.current, "answer-name", "");
+  if (hmac === undefined) throw new Error("the current secret is not there");
+  return { secretId: secrets.current, hmac };
+}
+
 /**
  * The names under which a node sees an account: `lane` for fairness, `tag` for the reuse of prefixes. Made under the
  * current secret, whose id they begin with: a rotation empties the prefix caches, which costs time and leaks nothing.
@@ -117,18 +164,20 @@ export async function isolationNames(
   secrets: Secrets,
   account: string,
   userId: string | undefined,
-): Promise<{ readonly tag: string; readonly lane: string }> {
+): Promise<IsolationNames> {
+  // The length keeps ("a", "b\nc") and ("a\nb", "c") apart; no user_id is not the same as an empty one.
+  const whose = userId === undefined ? account : `${account}\n${account.length}\n${userId}`;
+  const { names } = madeFrom(secrets);
+  const known = names.get(whose);
+  if (known !== undefined) return known;
   const key = await memoised(secrets, secrets.current, "isolation-tag", "");
   if (key === undefined) throw new Error("the current secret is not there");
   const name = async (text: string): Promise<string> => {
-    const mac = new Uint8Array(await crypto.subtle.sign("HMAC", key, concat(utf8(text))));
+    const mac = new Uint8Array(await crypto.subtle.sign("HMAC", key, utf8(text)));
     return `${secrets.current}-${toBase64Url(mac.subarray(0, 15))}`;
   };
-  const lane = await name(`lane\n${account}`);
-  // The length keeps ("a", "b\nc") and ("a\nb", "c") apart; no user_id is not the same as an empty one.
-  const tag =
-    userId === undefined
-      ? await name(`tag\n${account}`)
-      : await name(`tag\n${account}\n${account.length}\n${userId}`);
-  return { tag, lane };
+  const made = { tag: await name(`tag\n${whose}`), lane: await name(`lane\n${account}`) };
+  if (names.size >= NAMES_MAX) names.clear();
+  names.set(whose, made);
+  return made;
 }

@@ -78,7 +78,7 @@ export async function attempt(travel: Travel, spec: AttemptSpec): Promise<Tried<
     else {
       const beginning = await begin(answered.body, {
         heard: pulse.heard,
-        pulling: (ends) => travel.ctx.waitUntil(ends),
+        pulling: call.stream ? (ends) => travel.ctx.waitUntil(ends) : undefined,
       });
       if (beginning.kind === "begun") {
         const drop = (): void => {

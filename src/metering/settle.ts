@@ -19,7 +19,7 @@ import { z } from "zod";
 import { accountObject, type Env } from "../core/env.ts";
 import { log, logError } from "../core/log.ts";
 import type { NodeRecord } from "../core/node.ts";
-import { parseSecrets, ticketKey, type Secrets } from "../core/secrets.ts";
+import { secretsOf, ticketKey, type Secrets } from "../core/secrets.ts";
 
 type Settled = Pick<BeatReply, "acks" | "renewed" | "rejected">;
 type Rejected = BeatReply["rejected"][number];
@@ -37,7 +37,7 @@ export async function settleBeat(
   publicKey: CryptoKey,
   beat: Pick<Beat, "receipts" | "renew">,
 ): Promise<Settled> {
-  const secrets = parseSecrets(env.SLUICE_SECRETS);
+  const secrets = secretsOf(env);
   const checked = await Promise.all([
     ...beat.receipts.map((signed) => checkReceipt(secrets, node, publicKey, signed)),
     ...beat.renew.map((renewal) => checkRenewal(secrets, node, renewal)),

@@ -27,7 +27,11 @@ const encoder = new TextEncoder();
 /** Reads comments until the first event with data. Rejects when the fetch behind `body` is aborted or breaks. */
 export async function begin(
   body: ReadableStream<Uint8Array>,
-  hooks: { readonly heard: () => void; readonly pulling: (ends: Promise<unknown>) => void },
+  hooks: {
+    readonly heard: () => void;
+    /** Undefined for an answer that is no stream. */
+    readonly pulling: ((ends: Promise<unknown>) => void) | undefined;
+  },
 ): Promise<Beginning> {
   const batches = readBatches(body, hooks.pulling);
   let progress = NO_PROGRESS;

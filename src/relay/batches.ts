@@ -6,8 +6,10 @@
  *   so that a's side of the tee fills without us;  a is read by one BYOB read, which takes all that has piled up.
  *
  * The length bound gives backpressure back to answers that outgrow it: once it is reached the second branch fails,
- * quietly, and reading goes on at the reader's own pace. While data arrives at once (a burst) a short rest between
- * reads lets more pile up; paced streams never rest. Measured against its rivals in bench/.
+ * quietly, and reading goes on at the reader's own pace. While reads follow each other faster than anyone reads a text (a
+ * burst) a short rest before each lets more pile up; streams at a model's own pace never rest. What counts is the time
+ * between reads and not how long a read waited: with many bursts at once each read waits for the others' turns.
+ * Measured in bench/.
  */
 import { concat } from "@sluice/protocol/bytes";
 import { wholeEventsLength } from "./progress.ts";
@@ -17,8 +19,9 @@ const AHEAD_BYTES_MAX = 1024 * 1024;
 const READ_BYTES = 64 * 1024;
 /** One event is never larger: a non-stream answer is one event, a context's worth of text. */
 const EVENT_BYTES_MAX = 32 * 1024 * 1024;
+/** Reads that follow each other this soon are of a burst: 250 events a second and more. */
+const BURST_GAP_MS = 4;
 const REST_MS = 2;
-const BURST_WAIT_MS = 1;
 
 export class Overlong extends Error {
   override readonly name = "Overlong";
@@ -30,29 +33,42 @@ export type Batches = {
   cancel(): Promise<void>;
 };
 
-/** Owns `body` from here on. `pulling` is told of the promise that lives as long as the second branch. */
-export function readBatches(
+/** Lets the platform read `body` ahead of the reader of what is returned. */
+function pulledAhead(
   body: ReadableStream<Uint8Array>,
   pulling: (ends: Promise<unknown>) => void,
-): Batches {
+): ReadableStream<Uint8Array> {
   const [ours, ahead] = body.tee();
   const sink = new FixedLengthStream(AHEAD_BYTES_MAX);
   // Both ends fail when the answer is shorter or longer than the bound, which is the plan.
   const piped = ahead.pipeTo(sink.writable).catch(() => undefined);
   const drained = new Response(sink.readable).arrayBuffer().catch(() => undefined);
   pulling(Promise.all([piped, drained]));
+  return ours;
+}
+
+/**
+ * Owns `body` from here on. `pulling` is told of the promise that lives as long as the second branch; without it nothing
+ * is read ahead: an answer that is one event has nothing to gather.
+ */
+export function readBatches(
+  body: ReadableStream<Uint8Array>,
+  pulling: ((ends: Promise<unknown>) => void) | undefined,
+): Batches {
+  const ours = pulling === undefined ? body : pulledAhead(body, pulling);
   const reader = ours.getReader({ mode: "byob" });
   let tail: Uint8Array = new Uint8Array();
   let buffer = new ArrayBuffer(READ_BYTES);
-  let waitedMs = Number.POSITIVE_INFINITY;
+  let gapMs = Number.POSITIVE_INFINITY;
+  let readAtMs = Number.NEGATIVE_INFINITY;
 
   async function next(): Promise<Uint8Array | undefined> {
     for (;;) {
-      // A read that did not have to wait found data piled up already: a burst, where a rest gathers more.
-      if (waitedMs < BURST_WAIT_MS) await scheduler.wait(REST_MS);
-      const askedAtMs = Date.now();
+      if (gapMs < BURST_GAP_MS) await scheduler.wait(REST_MS);
       const { value, done } = await reader.read(new Uint8Array(buffer));
-      waitedMs = Date.now() - askedAtMs;
+      const nowMs = Date.now();
+      gapMs = nowMs - readAtMs;
+      readAtMs = nowMs;
       if (value === undefined || done) return undefined;
       buffer = value.buffer;
       const bytes = tail.length === 0 ? value : concat(tail, value);
