@@ -5,22 +5,28 @@
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { Void } from "./edge/books.ts";
+import { runProfile } from "./edge/profile.ts";
 import { runEdge } from "./edge/run.ts";
 import { printTable } from "./edge/table.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
-const USAGE = "usage: npm run bench -- edge [--json] [--quick]";
+const USAGE = "usage: npm run bench -- edge [--json] [--quick] | profile";
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: { json: { type: "boolean" }, quick: { type: "boolean" } },
   });
-  if (positionals.length !== 1 || positionals[0] !== "edge") {
+  const [which, ...rest] = positionals;
+  if (rest.length > 0 || (which !== "edge" && which !== "profile")) {
     console.error(USAGE);
     return 2;
   }
   try {
+    if (which === "profile") {
+      await runProfile(ROOT, (what) => console.log(what));
+      return 0;
+    }
     const result = await runEdge({
       root: ROOT,
       quick: values.quick ?? false,

@@ -30,6 +30,8 @@ export type SluiceSettings = {
   readonly root: string;
   readonly upstream: Helper<ToUpstream, FromUpstream>;
   readonly nodePort: number;
+  /** Opens workerd's inspector. */
+  readonly inspectorPort?: number;
   /** bench/worker/far-home.ts with these variables, instead of the Worker as it is. */
   readonly farHome?: { readonly delayMs: number; readonly stub: boolean };
 };
@@ -42,7 +44,8 @@ export type Sluice = Target & {
   readonly addGpuNode: () => Promise<{ readonly model: string; readonly pid: number }>;
 };
 
-export async function startSluice({ root, upstream, nodePort, farHome }: SluiceSettings): Promise<Sluice> {
+export async function startSluice(settings: SluiceSettings): Promise<Sluice> {
+  const { root, upstream, nodePort, farHome, inspectorPort } = settings;
   const folder = new StateFolder(await mkdtemp(join(tmpdir(), "sluice-bench-")));
   const { secrets, adminToken } = folder.secrets();
   const port = await freePort();
@@ -55,6 +58,7 @@ export async function startSluice({ root, upstream, nodePort, farHome }: SluiceS
     port,
     dataDir,
     logFile: workerLog,
+    ...(inspectorPort === undefined ? {} : { inspectorPort }),
     ...(farHome === undefined ? {} : { main: "./bench/worker/far-home.ts" }),
     vars: {
       SLUICE_SECRETS: secrets,
