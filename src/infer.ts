@@ -1,5 +1,5 @@
 /**
- * The way of a request, top to bottom: key, parse, admit, route, attempt, relay, and the word that settles what did not
+ * The way of a request, top to bottom: key, parse, admit, recall, route, attempt, relay, and the word that settles what did not
  * end naturally. (Receipts settle the rest: they come by beat, see nodes/ and metering/.)
  *
  * Two promises shape this file and its folder. A status goes out with the first content, or one second after the call
@@ -22,7 +22,9 @@ import { readCatalogue } from "./db/catalogue.ts";
 import { walk } from "./dispatch/walk.ts";
 import { attempt } from "./infer/attempt.ts";
 import type { Leg } from "./infer/leg.ts";
-import { respond, type Going } from "./infer/respond.ts";
+import { freeHitAsk, hitAsk, recall, search, type Admitted, type Search } from "./infer/recall.ts";
+import { remember } from "./infer/remember.ts";
+import { respond, respondRecalled, type Going } from "./infer/respond.ts";
 import { depart, finish, mark, tell, type Job, type Travel } from "./infer/travel.ts";
 import { liveNodes } from "./nodes/snapshot.ts";
 import { choose } from "./routing/choose.ts";
@@ -30,8 +32,6 @@ import { inFlight } from "./routing/in-flight.ts";
 import { readBody } from "./wire/body.ts";
 import { firstPromptCeiling } from "./wire/call.ts";
 import { parseOpenAiChat } from "./wire/openai-chat.ts";
-
-type Admitted = Extract<AdmitVerdict, { ok: true }>;
 
 /**
  * Answers one chat completion. Rejects with a FaultError where the status is still ours to choose; `requestId` is the
@@ -67,17 +67,24 @@ async function answer(travel: Travel, request: Request): Promise<Response> {
   trace.model = wanted.model.id;
   mark(travel, "parse");
 
-  // Admit: a committed hold, or a refusal.
+  // Admit: a committed hold, or a refusal. Where the answer may be cached, it is looked for beside that.
   const job: Job = { who, call, wanted };
-  const admitted = await admit(travel, job);
+  const searched = await search(travel, job, catalogue, request.headers);
+  const admitted = await admit(travel, job, searched);
   mark(travel, "admit");
+
+  // Recall: opened only with what the admission brought.
+  const recalled = searched && (await recall(travel, searched, job, admitted));
+  if (recalled !== undefined) return respondRecalled(travel, { call, admitted }, recalled);
 
   // Route, attempt, relay; and again, from where it broke off, when a node dies under a stream.
   const go = (leg: Leg): Going => route(travel, { ...job, admitted, catalogue }, leg);
-  return respond(travel, { ...job, admitted, go });
+  const way = searched === undefined ? { go } : await remember(travel, searched, { job, admitted }, go);
+  return respond(travel, { ...job, admitted, keep: undefined, ...way });
 }
 
-async function admit(travel: Travel, { who, call, wanted }: Job): Promise<Admitted> {
+async function admit(travel: Travel, job: Job, searched: Search | undefined): Promise<Admitted> {
+  const { who, call, wanted } = job;
   const ask: AdmitAsk = {
     v: NEWEST,
     account: who.account,
@@ -90,16 +97,26 @@ async function admit(travel: Travel, { who, call, wanted }: Job): Promise<Admitt
     outputDefault: wanted.model.outputTokensDefault,
     price: wanted.model.price,
   };
-  const verdict = await accountObject(travel.env, who.account)
+  const atHand = searched && hitAsk(searched);
+  let verdict = await askAdmission(travel.env, atHand === undefined ? ask : { ...ask, hit: atHand });
+  if (!verdict.ok && verdict.refusal.kind === "insufficient_balance") {
+    // What costs nothing is there on an empty balance too.
+    const free = searched && (await freeHitAsk(searched, job));
+    if (free !== undefined) verdict = await askAdmission(travel.env, { ...ask, hit: free });
+  }
+  if (verdict.ok) return verdict;
+  const fault = admissionFault(verdict.refusal, call.modelAs);
+  if (fault.kind === "unauthenticated") rememberRefusal(who, fault, travel.enteredAtMs);
+  throw new FaultError(fault);
+}
+
+function askAdmission(env: Env, ask: AdmitAsk): Promise<AdmitVerdict> {
+  return accountObject(env, ask.account)
     .admit(ask)
     .catch((cause: unknown) => {
       // Whether the hold was committed is not known: it lapses by itself where it was.
       throw new FaultError({ kind: "storage_unavailable" }, { cause });
     });
-  if (verdict.ok) return verdict;
-  const fault = admissionFault(verdict.refusal, call.modelAs);
-  if (fault.kind === "unauthenticated") rememberRefusal(who, fault, travel.enteredAtMs);
-  throw new FaultError(fault);
 }
 
 type AdmittedJob = Job & { readonly admitted: Admitted; readonly catalogue: Catalogue };

@@ -9,7 +9,7 @@
  *     : sluice to=3 ids=22,9                          every later one how far the answer has come
  *     data: {...}
  *
- *     : sluice to=34 ended=stop                       the last one how it ended
+ *     : sluice to=34 reasoning=20 ended=stop          the last one how it ended, and how much of it was thinking
  *     data: [DONE]
  *
  * A non-stream answer is one such event whose data line is the whole JSON body; the edge forwards the bytes after
@@ -28,6 +28,8 @@ export type Note = {
   readonly from?: number;
   /** Positions handed over once this event has left. */
   readonly to?: number;
+  /** With the end of a stream: how many of its positions were thoughts. */
+  readonly reasoning?: number;
   /** Token ids of the positions this event adds. */
   readonly ids?: readonly number[];
   readonly ended?: Ending;
@@ -42,6 +44,7 @@ export function printNote(note: Note): string {
   if (note.cached !== undefined) line += ` cached=${note.cached}`;
   if (note.from !== undefined) line += ` from=${note.from}`;
   if (note.to !== undefined) line += ` to=${note.to}`;
+  if (note.reasoning !== undefined) line += ` reasoning=${note.reasoning}`;
   if (note.ids !== undefined && note.ids.length > 0) line += ` ids=${note.ids.join(",")}`;
   if (note.ended !== undefined) line += ` ended=${note.ended}`;
   return `${line}\n`;
@@ -61,7 +64,7 @@ export function parseNote(line: string): Note | undefined {
   }
   const note: { -readonly [Field in keyof Note]: Note[Field] } = {};
   if (fields.get("accepted") === "1") note.accepted = true;
-  for (const name of ["queued", "prompt", "cached", "from", "to"] as const) {
+  for (const name of ["queued", "prompt", "cached", "from", "to", "reasoning"] as const) {
     const value = count(fields.get(name));
     if (value !== undefined) note[name] = value;
   }

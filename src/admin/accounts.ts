@@ -9,8 +9,9 @@ import type { AccountStatus } from "../core/account.ts";
 import { accountObject, type Env } from "../core/env.ts";
 import { parseUsd, printUsd } from "../core/money.ts";
 import { accountsPage, listAccount, renameAccount } from "../db/accounts.ts";
+import { modelById } from "../db/models.ts";
 import { Complaint, wrong } from "./complaint.ts";
-import { accountOf, hasHome, HOMES, Limit, Name, readInput, readPage, Regions } from "./input.ts";
+import { accountOf, Cache, hasHome, HOMES, Limit, Name, readInput, readPage, Regions } from "./input.ts";
 
 const ACCOUNT_NAME_CHARS = 12;
 /** A million dollars at a time: more is a slip of the keyboard. */
@@ -23,6 +24,7 @@ const CreateAccount = z.strictObject({
   regions: Regions.exactOptional(),
   requestsPerMinute: Limit.exactOptional(),
   concurrency: Limit.exactOptional(),
+  cache: Cache.exactOptional(),
 });
 
 const ChangeAccount = z
@@ -32,6 +34,7 @@ const ChangeAccount = z
     regions: Regions.exactOptional(),
     requestsPerMinute: Limit.exactOptional(),
     concurrency: Limit.exactOptional(),
+    cache: Cache.exactOptional(),
   })
   .refine((change) => Object.keys(change).length > 0, { error: "nothing to change was given" });
 
@@ -48,6 +51,9 @@ const Credit = z
     path: ["amountUsd"],
     error: 'give either amountUsd, as text like "12.34", or amountNanoUsd, as an integer',
   });
+
+/** Without a model: everything. */
+const Purge = z.strictObject({ model: z.string().min(1).max(128).exactOptional() });
 
 export const accountRoutes = new Hono<{ Bindings: Env }>();
 
@@ -93,6 +99,17 @@ accountRoutes.post("/:account/credits", async (c) => {
   const credit = { creditId, amountNanoUsd: nano, note };
   const { balanceNanoUsd } = await accountObject(c.env, account).credit(credit);
   return c.json({ account, creditId, balanceNanoUsd, balanceUsd: printUsd(balanceNanoUsd) });
+});
+
+/** From the next call on no cached answer opens; they are not deleted, they are forgotten. */
+accountRoutes.post("/:account/cache/purge", async (c) => {
+  const account = accountOf(c);
+  const { model = null } = await readInput(c, Purge);
+  await statusOf(c.env, account);
+  if (model !== null && (await modelById(c.env, model)) === undefined)
+    throw wrong("model", `"${model}" is no model here; name the model and not an alias`);
+  await accountObject(c.env, account).forgetAnswers(model);
+  return c.json({ account, model, purged: true });
 });
 
 /** The account as its object sees it, or a 404. */

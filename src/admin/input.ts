@@ -4,8 +4,10 @@
  */
 import { fromUtf8 } from "@sluice/protocol/bytes";
 import { AccountId, homeOf, Region } from "@sluice/protocol/ids";
+import { CacheMode } from "@sluice/protocol/account";
 import type { Context } from "hono";
 import { z } from "zod";
+import { TTL_MAX_S, TTL_MIN_S } from "../cache/policy.ts";
 import type { Env } from "../core/env.ts";
 import { FaultError } from "../core/fault.ts";
 import { readCursor, type PageAsk } from "../db/page.ts";
@@ -24,6 +26,14 @@ export const Name = z.string().trim().min(1).max(100);
 export const Limit = z.int().min(1).max(1_000_000).nullable();
 /** Null: any region. */
 export const Regions = z.array(Region).min(1).max(REGIONS_MAX).nullable();
+
+/** Of cached answers; null: the default. */
+export const Cache = z
+  .strictObject({
+    mode: CacheMode.exactOptional(),
+    ttlS: z.int().min(TTL_MIN_S).max(TTL_MAX_S).exactOptional(),
+  })
+  .nullable();
 
 export async function readInput<Schema extends z.ZodType>(
   c: AdminContext,

@@ -12,7 +12,7 @@ import { keysPage, listKey, markRevoked, type KeyRow } from "../db/accounts.ts";
 import { aliasByName, modelById } from "../db/models.ts";
 import { statusOf } from "./accounts.ts";
 import { Complaint, wrong } from "./complaint.ts";
-import { accountOf, Limit, Name, pathId, readInput, readPage } from "./input.ts";
+import { accountOf, Cache, Limit, Name, pathId, readInput, readPage } from "./input.ts";
 
 const KEY_NAME_CHARS = 10;
 const KEY_MODELS_MAX = 64;
@@ -25,6 +25,7 @@ const CreateKey = z.strictObject({
   models: z.array(z.string().min(1).max(128)).min(1).max(KEY_MODELS_MAX).nullable().exactOptional(),
   requestsPerMinute: Limit.exactOptional(),
   concurrency: Limit.exactOptional(),
+  cache: Cache.exactOptional(),
 });
 
 export function keyRoutes(secretsOf: (env: Env) => Secrets): Hono<{ Bindings: Env }> {

@@ -4,6 +4,7 @@
  * look-ups in farther layers.
  */
 import type { AnswerName } from "./name.ts";
+import { MEMORY_ANSWERS_MAX, MEMORY_BYTES_MAX } from "./policy.ts";
 import type { SealedAnswer } from "./seal.ts";
 
 export type Kept = {
@@ -84,6 +85,9 @@ export class AnswerMemory {
     if (oldest !== undefined) this.drop({ account: fullest, text: oldest });
   }
 }
+
+/** This isolate's. */
+export const answerMemory = new AnswerMemory(MEMORY_BYTES_MAX, MEMORY_ANSWERS_MAX);
 
 function sizeOf({ sealed }: Kept): number {
   return sealed.bytes.length;

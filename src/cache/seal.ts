@@ -40,17 +40,17 @@ export type SealKey = { readonly key: CryptoKey; readonly saltId: string };
 /** By secret id, account and salt. Bounded; losing it costs a derivation. */
 const keys = new Map<string, SealKey>();
 
-/** `secret` is the deployment's key for this purpose; `secretId` names it. */
+/** `secret` gives the deployment's key for this purpose; `secretId` names it. */
 export async function sealKey(
   secretId: string,
-  secret: Bytes,
+  secret: () => Promise<Bytes>,
   account: string,
   salt: string,
 ): Promise<SealKey> {
   const name = `${secretId} ${account} ${salt}`;
   const known = keys.get(name);
   if (known !== undefined) return known;
-  const base = await crypto.subtle.importKey("raw", secret, "HKDF", false, ["deriveKey"]);
+  const base = await crypto.subtle.importKey("raw", await secret(), "HKDF", false, ["deriveKey"]);
   const key = await crypto.subtle.deriveKey(
     { name: "HKDF", hash: "SHA-256", salt: utf8(salt), info: utf8(`sluice/1 answer\n${account}`) },
     base,

@@ -14,6 +14,8 @@ import { openOutlet, type Outlet } from "../relay/outlet.ts";
 import { faultEvent } from "../wire/openai-fault.ts";
 import type { Answering } from "./attempt.ts";
 import { firstLeg, nextLeg, type Leg } from "./leg.ts";
+import type { Recalled } from "./recall.ts";
+import type { Keeper } from "./remember.ts";
 import { departure, finish, mark, tell, type Job, type Travel } from "./travel.ts";
 
 /** From the call's arrival to its status, at most. */
@@ -26,11 +28,13 @@ const STREAM_SILENCE = encoder.encode(KEEP_ALIVE);
 const JSON_SILENCE = encoder.encode(" ");
 
 /** A walk under way: to the first content of some node, to a fault, or to the client's leaving. */
-export type Going = Promise<Walked<Answering> | "client_gone">;
+export type Going = Promise<Walked<Answering> | Recalled | "client_gone">;
 
 export type Reply = Job & {
   readonly admitted: Extract<AdmitVerdict, { ok: true }>;
   readonly go: (leg: Leg) => Going;
+  /** Watches the answer, where it may be cached. */
+  readonly keep: Keeper | undefined;
 };
 
 /** The client's response: at the first content, with the true status of a failure, or after a second in any case. */
@@ -41,6 +45,7 @@ export async function respond(travel: Travel, reply: Reply): Promise<Response> {
   const first = await Promise.race([walking, scheduler.wait(leftMs).then(() => "late" as const)]);
   mark(travel, "status");
   if (first === "client_gone") throw new FaultError({ kind: "client_gone" });
+  if (first !== "late" && "recalled" in first) return respondRecalled(travel, reply, first);
   const headers = responseHeaders(travel, reply, first === "late" ? undefined : first.node);
   if (first !== "late" && !reply.call.stream) {
     const text = await settleWhole(travel, first, reply);
@@ -59,6 +64,22 @@ export async function respond(travel: Travel, reply: Reply): Promise<Response> {
   return new Response(outlet.readable, { headers });
 }
 
+/** A cached answer is whole, whichever way it is told. */
+export function respondRecalled(
+  travel: Travel,
+  reply: Pick<Reply, "call" | "admitted">,
+  { recalled, layer, ageS }: Recalled,
+): Response {
+  const headers = responseHeaders(travel, reply, undefined);
+  headers.set("x-sluice-cache", "hit");
+  headers.set("x-sluice-cache-layer", layer);
+  headers.set("age", String(ageS));
+  travel.trace.ended = "recalled";
+  travel.trace.cache = layer;
+  finish(travel);
+  return new Response(recalled, { headers });
+}
+
 /** Everything after the status. Never rejects: it runs when nobody waits for it any more. */
 async function relay(
   travel: Travel,
@@ -69,7 +90,11 @@ async function relay(
   try {
     const walked = await walking;
     if (walked === "client_gone") travel.trace.ended = "client_gone";
-    else if (reply.call.stream) await relayStream(travel, reply, outlet, { leg, walked });
+    else if ("recalled" in walked) {
+      travel.trace.ended = "recalled";
+      travel.trace.cache = walked.layer;
+      await outlet.write(encoder.encode(walked.recalled));
+    } else if (reply.call.stream) await relayStream(travel, reply, outlet, { leg, walked });
     else {
       const text = await settleWhole(travel, walked, reply);
       // The status has gone: a broken transfer is the only honest failure left.
@@ -103,13 +128,18 @@ async function relayStream(
 ): Promise<void> {
   const { heard } = travel.pulse;
   const delivered = startDelivered();
+  const sent = (events: string): void => {
+    delivered.add(events);
+    reply.keep?.saw(events);
+  };
   let { leg, walked } = first;
   for (;;) {
     const { node, ordinal, promptCeiling } = walked;
-    const passed = await pass(walked.answer, outlet, { before: leg.seen, heard, sent: delivered.add });
+    const passed = await pass(walked.answer, outlet, { before: leg.seen, heard, sent });
     walked.answer.leave();
     if (passed.end === "natural") {
       travel.trace.ended = passed.progress.ended ?? "";
+      if (leg === first.leg) reply.keep?.done(node, passed.progress);
       return;
     }
     // Frees the connection, and stops a node that is still at it.
@@ -140,7 +170,7 @@ async function relayStream(
       throw new FaultError({ kind: "overloaded", retryAfterMs: RETRY_AFTER_MS });
     }
     const going = await reply.go(following);
-    if (going === "client_gone") {
+    if (going === "client_gone" || "recalled" in going) {
       travel.trace.ended = "client_gone";
       return;
     }
@@ -159,7 +189,11 @@ async function settleWhole(
   answering.leave();
   const text = wholeAnswer(answering);
   travel.trace.ended = answering.progress.ended ?? "node_lost";
-  if (text !== undefined) return text;
+  if (text !== undefined) {
+    reply.keep?.saw(text);
+    reply.keep?.done(node, answering.progress);
+    return text;
+  }
   await tell(
     travel,
     reply.who.account,
@@ -176,7 +210,11 @@ async function fail(outlet: Outlet, fault: Fault, stream: boolean): Promise<void
   await outlet.close();
 }
 
-function responseHeaders(travel: Travel, reply: Reply, node: LiveNode | undefined): Headers {
+function responseHeaders(
+  travel: Travel,
+  reply: Pick<Reply, "call" | "admitted"> & Partial<Pick<Reply, "keep">>,
+  node: LiveNode | undefined,
+): Headers {
   const headers = new Headers({
     "content-type": reply.call.stream ? "text/event-stream; charset=utf-8" : "application/json",
     "cache-control": "no-store",
@@ -185,6 +223,7 @@ function responseHeaders(travel: Travel, reply: Reply, node: LiveNode | undefine
   if (node !== undefined) {
     headers.set("x-sluice-node", node.id);
     headers.set("x-sluice-region", node.region);
+    if (reply.keep !== undefined) headers.set("x-sluice-cache", "miss");
   }
   const limit = reply.admitted.requestsPerMinute;
   if (limit !== null) {

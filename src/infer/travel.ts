@@ -26,6 +26,8 @@ export type Travel = {
   readonly client: AbortController;
   readonly pulse: Pulse;
   readonly trace: Trace;
+  /** Run once, at the request's very end, however it came. */
+  readonly atEnd: (() => void)[];
 };
 
 /** What the log line says; filled in as the request travels. */
@@ -34,6 +36,8 @@ export type Trace = {
   model?: string;
   nodes: string[];
   ended: string;
+  /** Where a cached answer came from. */
+  cache?: string;
   ms: { [step: string]: number };
 };
 
@@ -54,6 +58,7 @@ export function depart(request: Request, env: Env, ctx: ExecutionContext, secret
     client,
     pulse: startPulse(),
     trace: { nodes: [], ended: "", ms: {} },
+    atEnd: [],
   };
 }
 
@@ -96,7 +101,8 @@ export function mark(travel: Travel, step: string): void {
 /** Once per request, at its very end: stops the timer and writes the one line that says what happened. */
 export function finish(travel: Travel): void {
   travel.pulse.stop();
+  for (const end of travel.atEnd) end();
   mark(travel, "end");
-  const { account, model, nodes, ended, ms } = travel.trace;
-  log("request", { id: travel.requestId, account, model, nodes, ended, ms });
+  const { account, model, nodes, ended, cache, ms } = travel.trace;
+  log("request", { id: travel.requestId, account, model, nodes, ended, cache, ms });
 }

@@ -81,6 +81,14 @@ export async function liveNodes(
   };
 }
 
+/** What this isolate remembers of these regions' nodes, asking nobody; empty where it knows nothing young enough. */
+export function rememberedNodes(regions: readonly string[], nowMs: number): readonly LiveNode[] {
+  return regions.flatMap((region) => {
+    const known = memory.get(region);
+    return known === undefined || nowMs - known.takenAtMs > SNAPSHOT_SERVES_MS ? [] : known.nodes;
+  });
+}
+
 async function renewWhereDue(env: Pick<Env, "REGIONS">, region: string, nowMs: number): Promise<void> {
   if (memory.size >= REGIONS_MAX && !memory.has(region)) memory.clear();
   const known = memory.get(region) ?? { ...NOTHING };

@@ -57,7 +57,7 @@ export class Printer {
     let text = this.#opening(totals);
     text += this.#event({ ...this.#billing(totals), to, ids }, printFinish(face, reason));
     if (face.includeUsage) text += this.#event({ to }, printUsageChunk(face, totals));
-    return text + this.#event({ to, ended: reason }, DONE);
+    return text + this.#event({ to, reasoning: totals.reasoning, ended: reason }, DONE);
   }
 
   /** Keeps the text of an answer that is sent whole. */

@@ -18,7 +18,7 @@ const HEAD = {
 };
 
 const keyOf = (account = "acc_a", salt = SALT, secret = SECRET, id = "k1") =>
-  sealKey(id, secret, account, salt);
+  sealKey(id, async () => secret, account, salt);
 
 async function sealed(): Promise<SealedAnswer> {
   return seal(await keyOf(), NAME, { ...HEAD, text: "the answer" }, NONCE);
