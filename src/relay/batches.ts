@@ -6,10 +6,8 @@
  *   so that a's side of the tee fills without us;  a is read by one BYOB read, which takes all that has piled up.
  *
  * The length bound gives backpressure back to answers that outgrow it: once it is reached the second branch fails,
- * quietly, and reading goes on at the reader's own pace. While reads follow each other faster than anyone reads a text (a
- * burst) a short rest before each lets more pile up; streams at a model's own pace never rest. What counts is the time
- * between reads and not how long a read waited: with many bursts at once each read waits for the others' turns.
- * Measured in bench/.
+ * quietly, and reading goes on at the reader's own pace. While data comes faster than anyone reads a text (a burst) a
+ * short rest between reads lets more pile up; streams at a model's own pace never rest. Measured in bench/.
  */
 import { concat } from "@sluice/protocol/bytes";
 import { wholeEventsLength } from "./progress.ts";
@@ -19,8 +17,11 @@ const AHEAD_BYTES_MAX = 1024 * 1024;
 const READ_BYTES = 64 * 1024;
 /** One event is never larger: a non-stream answer is one event, a context's worth of text. */
 const EVENT_BYTES_MAX = 32 * 1024 * 1024;
-/** Reads that follow each other this soon are of a burst: 250 events a second and more. */
-const BURST_GAP_MS = 4;
+/**
+ * A read that waited less than this is of a burst: 250 events a second and more. A whole millisecond would not do: with
+ * many bursts at once a read of what is there already waits that long for the others' turns.
+ */
+const BURST_WAIT_MS = 4;
 const REST_MS = 2;
 
 export class Overlong extends Error {
@@ -59,16 +60,14 @@ export function readBatches(
   const reader = ours.getReader({ mode: "byob" });
   let tail: Uint8Array = new Uint8Array();
   let buffer = new ArrayBuffer(READ_BYTES);
-  let gapMs = Number.POSITIVE_INFINITY;
-  let readAtMs = Number.NEGATIVE_INFINITY;
+  let waitedMs = Number.POSITIVE_INFINITY;
 
   async function next(): Promise<Uint8Array | undefined> {
     for (;;) {
-      if (gapMs < BURST_GAP_MS) await scheduler.wait(REST_MS);
+      if (waitedMs < BURST_WAIT_MS) await scheduler.wait(REST_MS);
+      const askedAtMs = Date.now();
       const { value, done } = await reader.read(new Uint8Array(buffer));
-      const nowMs = Date.now();
-      gapMs = nowMs - readAtMs;
-      readAtMs = nowMs;
+      waitedMs = Date.now() - askedAtMs;
       if (value === undefined || done) return undefined;
       buffer = value.buffer;
       const bytes = tail.length === 0 ? value : concat(tail, value);
