@@ -70,6 +70,13 @@ export class AnswerMemory {
     if (shelf.answers.size === 0) this.#shelves.delete(name.account);
   }
 
+  /** As a new isolate has it. */
+  clear(): void {
+    this.#shelves.clear();
+    this.#bytes = 0;
+    this.#answers = 0;
+  }
+
   /** Drops one answer of the account that holds most, the newcomer's own counted with it. */
   #giveWay(newcomer: AnswerName, bytes: number): void {
     let fullest: string | undefined;
