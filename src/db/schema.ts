@@ -44,6 +44,9 @@ export const prices = sqliteTable("prices", {
   inputMicroUsdPerM: integer().notNull(),
   cachedMicroUsdPerM: integer().notNull(),
   outputMicroUsdPerM: integer().notNull(),
+  /** Of an answer out of the cache. */
+  hitInputMicroUsdPerM: integer().notNull().default(0),
+  hitOutputMicroUsdPerM: integer().notNull().default(0),
   effectiveFromMs: integer().notNull(),
 });
 

@@ -48,6 +48,10 @@ const KV = {
 /** Every key of the Cache API that was written, so that it can be emptied. */
 const coloKeys = new Set<string>();
 
+function urlOf(key: RequestInfo | URL): string {
+  return key instanceof Request ? key.url : key.toString();
+}
+
 function answerOf(stream: boolean): string {
   const common = { id: "chatcmpl-node", created: 1, model: MODEL, system_fingerprint: "fp" };
   const usage = { prompt_tokens: 9, completion_tokens: 3, total_tokens: 12 };
@@ -75,15 +79,17 @@ let beat = async (): Promise<void> => undefined;
 
 /** Opens the platform: a model, a node that beats, the counters. Once per file. */
 export async function openPlatform(): Promise<void> {
-  const { match, put } = caches.default;
+  const match = caches.default.match.bind(caches.default);
+  const put = caches.default.put.bind(caches.default);
   vi.spyOn(caches.default, "match").mockImplementation((key, options) => {
-    if (String(key).startsWith(CACHE_ORIGIN)) counted.match++;
-    return weathered(weather.colo, () => match.call(caches.default, key, options));
+    if (urlOf(key).startsWith(CACHE_ORIGIN)) counted.match++;
+    return weathered(weather.colo, () => match(key, options));
   });
   vi.spyOn(caches.default, "put").mockImplementation((key, response) => {
-    if (String(key).startsWith(CACHE_ORIGIN)) counted.coloPut++;
-    coloKeys.add(String(key));
-    return weathered(weather.colo, () => put.call(caches.default, key, response));
+    const url = urlOf(key);
+    if (url.startsWith(CACHE_ORIGIN)) counted.coloPut++;
+    coloKeys.add(url);
+    return weathered(weather.colo, () => put(key, response));
   });
   vi.spyOn(globalThis, "fetch").mockImplementation(async (_, init) => {
     counted.node++;
