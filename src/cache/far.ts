@@ -27,14 +27,14 @@ const KV_CACHE_TTL_S = 300;
 /** Recent writes remembered, to keep to one a second and key. */
 const WRITES_MAX = 4_096;
 
-type Stores = Pick<Env, "KV">;
+export type FarStores = Pick<Env, "KV">;
 
 /** Never throws, never takes longer than LOOK_UP_MS_MAX. */
-export async function lookFar(env: Stores, name: AnswerName): Promise<FarFound | undefined> {
+export async function lookFar(env: FarStores, name: AnswerName): Promise<FarFound | undefined> {
   return within(look(env, name), LOOK_UP_MS_MAX);
 }
 
-async function look(env: Stores, name: AnswerName): Promise<FarFound | undefined> {
+async function look(env: FarStores, name: AnswerName): Promise<FarFound | undefined> {
   return (await quietly("colo", () => fromColo(name))) ?? (await quietly("kv", () => fromKv(env, name)));
 }
 
@@ -46,7 +46,7 @@ async function fromColo(name: AnswerName): Promise<FarFound | undefined> {
   return sealed === undefined ? undefined : { sealed, layer: "colo", inKv };
 }
 
-async function fromKv(env: Stores, name: AnswerName): Promise<FarFound | undefined> {
+async function fromKv(env: FarStores, name: AnswerName): Promise<FarFound | undefined> {
   const value = await env.KV.get(KV_PREFIX + name.text, { type: "arrayBuffer", cacheTtl: KV_CACHE_TTL_S });
   const sealed = value === null ? undefined : readBytes(value);
   return sealed === undefined ? undefined : { sealed, layer: "kv", inKv: true };
@@ -68,7 +68,7 @@ export async function writeColo(name: AnswerName, sealed: SealedAnswer, inKv: bo
 }
 
 /** Never throws; says whether KV has it now. */
-export async function writeKv(env: Stores, name: AnswerName, sealed: SealedAnswer): Promise<boolean> {
+export async function writeKv(env: FarStores, name: AnswerName, sealed: SealedAnswer): Promise<boolean> {
   const expirationTtl = secondsLeft(sealed);
   if (expirationTtl < TTL_MIN_S || sealed.bytes.length > ANSWER_BYTES_MAX) return false;
   if (!mayWrite(`kv ${name.text}`, Date.now())) return false;

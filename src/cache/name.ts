@@ -13,9 +13,11 @@ export type AnswerName = {
   readonly account: string;
 };
 
+export type NameKey = { readonly secretId: string; readonly hmac: CryptoKey };
+
 /** `what` begins with what kind of thing is kept; `weights` and the canonical request follow. */
 export async function nameAnswer(
-  key: { readonly secretId: string; readonly hmac: CryptoKey },
+  key: NameKey,
   account: string,
   tag: string,
   what: readonly string[],
