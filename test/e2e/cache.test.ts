@@ -210,3 +210,21 @@ test("a hundred identical questions at once are one call to a node", async () =>
   expect(found.filter((row) => row.attempts.some(({ node }) => node !== null))).toHaveLength(1);
   await stack.settled(tenant, 5_000);
 });
+
+test("if the first of several identical requests is given up, another takes its place", async () => {
+  const tenant = await stack.tenant();
+  const body = question({ stream: true }, { tokens: 10, everyMs: 200 });
+  const leaving = new AbortController();
+  const first = await stack.post(tenant, body, { signal: leaving.signal });
+  expect(first.status).toBe(200);
+  const others = Array.from({ length: 5 }, () => ask(tenant, body));
+  await eventually("the others to be admitted", 5_000, async () =>
+    (await stack.status(tenant)).holdsOpen === 6 ? true : undefined,
+  );
+  leaving.abort();
+  const answers = await Promise.all(others);
+  for (const { text } of answers) expect(text).toMatch(/data: \[DONE\]\n\n$/);
+  const found = await rows(tenant, 6);
+  const endings = found.map(({ ended }) => ended).toSorted();
+  expect(endings).toEqual(["client_gone", ...Array<string>(4).fill("recalled"), "stop"]);
+});
