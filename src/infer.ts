@@ -60,7 +60,9 @@ async function answer(travel: Travel, request: Request): Promise<Response> {
   trace.account = who.account;
 
   // Parse.
-  const call = parseOpenAiChat(await readBody(request, CLIENT_BODY_BYTES_MAX));
+  const body = await readBody(request, CLIENT_BODY_BYTES_MAX);
+  const arrivedAtMs = Date.now();
+  const call = parseOpenAiChat(body);
   const catalogue = await readCatalogue(env, travel.enteredAtMs);
   const wanted = resolveModel(catalogue, call.modelAs);
   if (wanted === undefined) throw new FaultError({ kind: "model_not_found", model: call.modelAs });
@@ -68,7 +70,7 @@ async function answer(travel: Travel, request: Request): Promise<Response> {
   mark(travel, "parse");
 
   // Admit: a committed hold, or a refusal. Where the answer may be cached, it is looked for beside that.
-  const job: Job = { who, call, wanted };
+  const job: Job = { who, call, wanted, arrivedAtMs };
   const searched = await search(travel, job, catalogue, request.headers);
   const admitted = await admit(travel, job, searched);
   mark(travel, "admit");
@@ -130,9 +132,9 @@ async function route(travel: Travel, job: AdmittedJob, leg: Leg): Going {
     liveNodes(env, admitted.regions ?? catalogue.regions, Date.now()),
     isolationNames(secrets, who.account, call.userId),
   ]);
-  const untried = fleet.nodes.filter((node) => !leg.tried.has(node.id));
+  const sound = fleet.nodes.filter((node) => !leg.failed.has(node.id));
   const wish = { model: wanted.model.id, promptTokens: promptCeiling, regions: admitted.regions, weights };
-  const ranking = choose(wish, untried, inFlight, Math.random);
+  const ranking = choose(wish, sound, inFlight, Math.random);
   mark(travel, "route");
   return walk(
     ranking.map((choice) => choice.node),

@@ -45,6 +45,10 @@ export async function serveCall(
     workshop.measures.noteRefusal(refusal.kind);
     sendPrinted(response, printRefusal(refusal));
   };
+  const mac = incoming.headers[MAC_HEADER];
+  // Megabytes of somebody who holds none of our keys are not even read.
+  if (typeof mac !== "string" || !edge.callKeys.has(mac.slice(0, mac.indexOf(":"))))
+    return refuse({ kind: "bad_mac" });
   const body = await readBody(incoming, BODY_BYTES_MAX);
   if (!body.ok) {
     if (body.why === "too_large") refuse({ kind: "body_too_large", bytesMax: CLIENT_BODY_BYTES_MAX });
@@ -58,8 +62,7 @@ export async function serveCall(
     promisedMs: () => edge.promisedMs,
     admitting: edge.admitting,
   };
-  const mac = incoming.headers[MAC_HEADER];
-  const call = await checkCall(check, path, typeof mac === "string" ? mac : undefined, body.bytes);
+  const call = await checkCall(check, path, mac, body.bytes);
   if (!call.ok) return refuse(call.refusal);
   try {
     const refusal = await accept(tools, call.head, call.clientBody, outlet);
@@ -84,6 +87,8 @@ async function accept(
     return { kind: "body_too_large", bytesMax: CLIENT_BODY_BYTES_MAX };
   if (life.refusal !== undefined) return life.refusal;
   if (head.model !== workshop.engine?.info.model) return { kind: "unknown_model", model: head.model };
+  const continued = head.resume?.weights;
+  if (continued !== undefined && continued !== workshop.engine.info.weights) return { kind: "other_weights" };
   const parsed = parseChat(clientBody);
   if (!parsed.ok) return parsed.refusal;
   const prepared = await workshop.prepare(parsed.chat, { ...head, resume: head.resume, notes: true });

@@ -49,6 +49,8 @@ export const Resume = z
     /** Prompt tokens and cached prompt tokens of the first attempt that produced a position: what will be billed. */
     prompt: z.int().min(0),
     cached: z.int().min(0),
+    /** The weights under which these ids were made; a node with others refuses. Absent: the sender does not know. */
+    weights: z.string().max(128).optional(),
   })
   .refine((resume) => resume.tokens.length === resume.from, {
     path: ["tokens"],

@@ -3,7 +3,8 @@
  * the edge has to know about an event stands in a comment line of that very event, where clients ignore it:
  *
  *     : sluice accepted=1 prompt=12 queued=3          tokenised and queued: an event of its own, commits nothing
- *     : sluice prompt=12 cached=8 from=0 to=1 ids=301 the first event with data says what will be billed for the prompt
+ *     : sluice prompt=12 cached=8 from=0 to=1 ids=301 the first event with data says what will be billed for the
+ *                                                     prompt, and (weights=) whose token ids these are
  *     data: {"id":"chatcmpl-...", ...}
  *
  *     : sluice to=3 ids=22,9                          every later one how far the answer has come
@@ -33,6 +34,8 @@ export type Note = {
   /** Token ids of the positions this event adds. */
   readonly ids?: readonly number[];
   readonly ended?: Ending;
+  /** In the first event with data: what its token ids mean anything under. */
+  readonly weights?: string;
 };
 
 /** The comment line for a note, newline included. */
@@ -46,6 +49,7 @@ export function printNote(note: Note): string {
   if (note.to !== undefined) line += ` to=${note.to}`;
   if (note.reasoning !== undefined) line += ` reasoning=${note.reasoning}`;
   if (note.ids !== undefined && note.ids.length > 0) line += ` ids=${note.ids.join(",")}`;
+  if (note.weights !== undefined) line += ` weights=${note.weights}`;
   if (note.ended !== undefined) line += ` ended=${note.ended}`;
   return `${line}\n`;
 }
@@ -70,6 +74,8 @@ export function parseNote(line: string): Note | undefined {
   }
   const ids = fields.get("ids");
   if (ids !== undefined && /^\d{1,9}(,\d{1,9})*$/.test(ids)) note.ids = ids.split(",").map(Number);
+  const weights = fields.get("weights");
+  if (weights !== undefined && /^[\w:.-]{1,128}$/.test(weights)) note.weights = weights;
   const ended = Ending.safeParse(fields.get("ended"));
   if (ended.success) note.ended = ended.data;
   return note;

@@ -40,6 +40,8 @@ export const Refusal = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("unknown_version"), speaks: VersionRange }),
   /** The head cannot be read: the edge's mistake, never the client's. */
   z.object({ kind: z.literal("bad_call") }),
+  /** The answer to be continued was begun under other weights. */
+  z.object({ kind: z.literal("other_weights") }),
 ]);
 export type Refusal = z.infer<typeof Refusal>;
 
@@ -62,4 +64,5 @@ export const REFUSAL_STATUS: { readonly [Kind in Refusal["kind"]]: number } = {
   replayed: 409,
   unknown_version: 426,
   bad_call: 400,
+  other_weights: 409,
 };

@@ -4,7 +4,7 @@
  */
 import { regionObject, type Env } from "../core/env.ts";
 import { logError } from "../core/log.ts";
-import { activeRegions } from "../db/ledger.ts";
+import { regionsKnown } from "../db/registry.ts";
 import type { Promises } from "./strike.ts";
 
 /** A name that no region has: it never answers, so where the regions are not known nothing is proved. */
@@ -34,7 +34,8 @@ export async function askPromises(
 
 async function readRegions(env: Pick<Env, "DB">): Promise<readonly string[]> {
   try {
-    return await activeRegions(env);
+    // Every region there ever was: a region whose last node was removed still answers for what that node took.
+    return await regionsKnown(env);
   } catch (error) {
     logError("regions_unknown", error);
     return [UNKNOWN_REGION];

@@ -8,11 +8,11 @@
  * Rows go in as one JSON parameter per statement: a hundred events of twenty columns are more parameters than D1 takes.
  */
 import type { AccountEvent, UsageEvent } from "@sluice/protocol/account";
-import { getTableColumns, inArray, isNull, sql } from "drizzle-orm";
+import { getTableColumns, inArray, sql } from "drizzle-orm";
 import type { SQLiteTable } from "drizzle-orm/sqlite-core";
 import type { Env } from "../core/env.ts";
 import { database } from "./database.ts";
-import { applied, ledgerEntries, nodes, usageEvents } from "./schema.ts";
+import { applied, ledgerEntries, usageEvents } from "./schema.ts";
 
 type Db = Pick<Env, "DB">;
 
@@ -21,7 +21,6 @@ export type LedgerRow = typeof ledgerEntries.$inferSelect;
 
 /** More accounts than one batch of the queue can name. */
 const ACCOUNTS_MAX = 100;
-const REGIONS_MAX = 256;
 
 /** How far D1 has each account's log; absent where it has nothing. */
 export async function readApplied(env: Db, accounts: readonly string[]): Promise<Map<string, number>> {
@@ -112,14 +111,4 @@ export async function balanceFromLedger(env: Db, account: string): Promise<numbe
     .from(ledgerEntries)
     .where(sql`${ledgerEntries.account} = ${account}`);
   return row?.sum ?? 0;
-}
-
-/** Every region that has a node now. */
-export async function activeRegions(env: Db): Promise<readonly string[]> {
-  const rows = await database(env)
-    .selectDistinct({ region: nodes.region })
-    .from(nodes)
-    .where(isNull(nodes.removedAtMs))
-    .limit(REGIONS_MAX);
-  return rows.map(({ region }) => region);
 }

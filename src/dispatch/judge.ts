@@ -31,6 +31,7 @@ export function judge(refusal: Refusal): Judgement {
     case "replayed":
     case "unknown_version":
     case "bad_call":
+    case "other_weights":
       return { kind: "next", retryAfterMs: RETRY_AFTER_MS };
     case "prompt_too_long":
       return {

@@ -3,7 +3,7 @@
  * nothing of events: the answer's body is handed on as it is. Hosts come from the registry alone, redirects are not
  * followed, and no header of the client's goes along.
  */
-import type { Bytes } from "@sluice/protocol/bytes";
+import { concat, fromUtf8, type Bytes } from "@sluice/protocol/bytes";
 import {
   CALL_CONTENT_TYPE,
   DIALECT_PATHS,
@@ -79,13 +79,27 @@ function commonSecretId(secrets: Secrets, node: LiveNode): string {
 }
 
 async function read(response: Response): Promise<NodeAnswer> {
-  if (response.status === 200 && response.body !== null) return { kind: "answering", body: response.body };
-  const length = Number(response.headers.get("content-length") ?? "NaN");
-  if (response.status >= 400 && length <= REFUSAL_BYTES_MAX) {
-    const refusal = RefusalBody.safeParse(await response.json());
+  const { body } = response;
+  if (response.status === 200 && body !== null) return { kind: "answering", body };
+  if (response.status >= 400 && body !== null) {
+    const refusal = RefusalBody.safeParse(await readJson(body));
     if (refusal.success) return { kind: "refused", refusal: refusal.data.refusal };
-  } else {
-    await response.body?.cancel();
   }
   return { kind: "lost" };
+}
+
+/** The JSON in a short body, however it is framed on its way; undefined where it is none, or too long to be ours. */
+async function readJson(body: ReadableStream<Uint8Array>): Promise<unknown> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for await (const part of body) {
+    length += part.length;
+    if (length > REFUSAL_BYTES_MAX) return undefined;
+    parts.push(part);
+  }
+  try {
+    return JSON.parse(fromUtf8(concat(...parts)));
+  } catch {
+    return undefined;
+  }
 }

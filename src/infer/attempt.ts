@@ -93,6 +93,9 @@ export async function attempt(travel: Travel, spec: AttemptSpec): Promise<Tried<
     if (client.signal.aborted) tried = { kind: "client_gone" };
     else tried = { kind: "failed", why: silent.signal.aborted ? "timeout" : "node_lost" };
   }
+  if (tried.kind === "failed") travel.failed.add(node.id);
+  // An attempt that is over needs its connection no more, whatever the node still means to say on it.
+  silent.abort();
   pulse.unwatch();
   leave();
   return tried;

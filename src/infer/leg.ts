@@ -14,8 +14,8 @@ export type Leg = {
   readonly seen: Progress;
   readonly resume: Resume | undefined;
   readonly weights: string | undefined;
-  /** Nodes that have failed this request: no node is asked twice. */
-  readonly tried: ReadonlySet<string>;
+  /** Nodes that have failed this request: they are not asked again. */
+  readonly failed: ReadonlySet<string>;
   readonly promptCeiling: number;
   /** No call of this leg is issued later: the object's bound on beginnings; a stream that runs may go on whenever. */
   readonly issueByMs: number;
@@ -27,7 +27,7 @@ export function firstLeg(admitted: { readonly promptCeiling: number; readonly is
     seen: NO_PROGRESS,
     resume: undefined,
     weights: undefined,
-    tried: new Set(),
+    failed: new Set(),
     promptCeiling: admitted.promptCeiling,
     issueByMs: admitted.issueByMs,
   };
@@ -39,26 +39,25 @@ export function firstLeg(admitted: { readonly promptCeiling: number; readonly is
  */
 export function nextLeg(
   leg: Leg,
-  model: string,
   broken: Broken & { readonly promptCeiling: number },
   client: {
     readonly seen: Progress;
     readonly tokens: readonly number[] | undefined;
-    readonly tried: readonly string[];
+    readonly failed: ReadonlySet<string>;
   },
 ): Leg | undefined {
   const { seen, tokens } = client;
-  const weights = leg.weights ?? broken.node.models.find((served) => served.id === model)?.weights;
+  // The answering node's own word: a snapshot may be older than a change of its weights.
+  const weights = leg.weights ?? seen.weights;
   if (tokens === undefined || weights === undefined) return undefined;
   const begun = seen.to > 0;
+  const { prompt, cached } = seen;
   return {
     after: { ordinal: broken.ordinal, why: broken.why, node: broken.node },
     seen: { ...seen, ended: undefined },
-    resume: begun
-      ? { from: seen.to, tokens: [...tokens], prompt: seen.prompt, cached: seen.cached }
-      : undefined,
+    resume: begun ? { from: seen.to, tokens: [...tokens], prompt, cached, weights } : undefined,
     weights: begun ? weights : undefined,
-    tried: new Set(client.tried),
+    failed: new Set(client.failed),
     promptCeiling: broken.promptCeiling,
     issueByMs: Number.POSITIVE_INFINITY,
   };

@@ -18,7 +18,7 @@ import type { Recalled } from "./recall.ts";
 import type { Keeper } from "./remember.ts";
 import { departure, finish, mark, tell, type Job, type Travel } from "./travel.ts";
 
-/** From the call's arrival to its status, at most. */
+/** From the arrival of the whole call to its status, at most. */
 const STATUS_MS = 1_000;
 /** What a client is told to wait after a stream that broke off. */
 const RETRY_AFTER_MS = 1_000;
@@ -41,7 +41,7 @@ export type Reply = Job & {
 export async function respond(travel: Travel, reply: Reply): Promise<Response> {
   const leg = firstLeg(reply.admitted);
   const walking = reply.go(leg);
-  const leftMs = Math.max(0, travel.enteredAtMs + STATUS_MS - Date.now());
+  const leftMs = Math.max(0, reply.arrivedAtMs + STATUS_MS - Date.now());
   const first = await Promise.race([walking, scheduler.wait(leftMs).then(() => "late" as const)]);
   mark(travel, "status");
   if (first === "client_gone") throw new FaultError({ kind: "client_gone" });
@@ -155,14 +155,14 @@ async function relayStream(
       return;
     }
     const why = passed.end === "cut" ? "node_lost" : "node_failed";
+    travel.failed.add(node.id);
     const following = nextLeg(
       leg,
-      reply.wanted.model.id,
       { ordinal, why, node, promptCeiling },
       {
         seen: passed.progress,
         tokens: delivered.tokens(passed.progress.to),
-        tried: travel.trace.nodes,
+        failed: travel.failed,
       },
     );
     if (following === undefined) {

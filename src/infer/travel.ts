@@ -26,6 +26,8 @@ export type Travel = {
   readonly client: AbortController;
   readonly pulse: Pulse;
   readonly trace: Trace;
+  /** Nodes that failed this request: no later leg asks them again. One that only refused may be asked again. */
+  readonly failed: Set<string>;
   /** Run once, at the request's very end, however it came. */
   readonly atEnd: (() => void)[];
 };
@@ -42,7 +44,13 @@ export type Trace = {
 };
 
 /** Who asks what of which model: known once the request is parsed. */
-export type Job = { readonly who: Principal; readonly call: Call; readonly wanted: Resolved };
+export type Job = {
+  readonly who: Principal;
+  readonly call: Call;
+  readonly wanted: Resolved;
+  /** When the whole call was here: a slow upload is no delay of ours, and a status after it can still be true. */
+  readonly arrivedAtMs: number;
+};
 
 /** Begins a request's travel, and the timer that `finish` stops. */
 export function depart(request: Request, env: Env, ctx: ExecutionContext, secrets: Secrets): Travel {
@@ -57,6 +65,7 @@ export function depart(request: Request, env: Env, ctx: ExecutionContext, secret
     enteredAtMs,
     client,
     pulse: startPulse(),
+    failed: new Set(),
     trace: { nodes: [], ended: "", ms: {} },
     atEnd: [],
   };

@@ -78,7 +78,9 @@ export async function takeBeat(
 
   const heard = await hear(env, node, beat, receivedAtMs);
   const current = heard.kind === "heard" || heard.kind === "away";
-  const settled = await settleSafely(env, settle, node, current ? beat : { ...beat, renew: [] });
+  // What a removed node still runs is still to be billed: its renewals keep those holds, whatever else it says is void.
+  const renews = current || heard.kind === "removed";
+  const settled = await settleSafely(env, settle, node, renews ? beat : { ...beat, renew: [] });
   const callKeys =
     current && mayCarrySecrets(request, env) ? await callKeysDue(secretsOf(env), beat) : undefined;
   const reply: BeatReply = {

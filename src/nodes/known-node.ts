@@ -19,6 +19,9 @@ type Stores = Pick<Env, "DB" | "KV">;
 const MEMO_FRESH_MS = 30_000;
 /** Nodes remembered per isolate; beyond it memory starts anew. */
 const MEMO_MAX = 1_000;
+/** An id that nobody has is not looked up again for this long: strangers' beats must not become queries to D1. */
+const UNKNOWN_FRESH_MS = 2_000;
+const UNKNOWN_MAX = 10_000;
 
 export type KnownNode = {
   readonly record: NodeRecord;
@@ -32,6 +35,7 @@ const Copy = z.object({
 });
 type Copy = z.infer<typeof Copy>;
 
+const unknown = new Map<string, number>();
 const memo = new Map<string, { readonly node: KnownNode; readonly readAtMs: number }>();
 
 function kvName(node: string): string {
@@ -42,6 +46,7 @@ function kvName(node: string): string {
 export async function findNode(env: Stores, node: string, nowMs: number): Promise<KnownNode | undefined> {
   const known = memo.get(node);
   if (known !== undefined && nowMs - known.readAtMs < MEMO_FRESH_MS) return known.node;
+  if (nowMs < (unknown.get(node) ?? -Infinity)) return undefined;
   return readNode(env, node, nowMs);
 }
 
@@ -60,8 +65,11 @@ export async function readNode(env: Stores, node: string, nowMs: number): Promis
   }
   if (found === undefined) {
     memo.delete(node);
+    if (unknown.size >= UNKNOWN_MAX) unknown.clear();
+    unknown.set(node, nowMs + UNKNOWN_FRESH_MS);
     return undefined;
   }
+  unknown.delete(node);
   const publicKey = await importPublicKey(found.record.publicKey);
   if (memo.size >= MEMO_MAX) memo.clear();
   const known = { ...found, publicKey };

@@ -3,7 +3,7 @@
  * young enough, else from the regions' objects.
  *
  * Ages: up to SNAPSHOT_FRESH_MS nobody is asked. After that one request of the isolate asks and waits for the answer,
- * at most ASK_WAIT_MS; the others are served from memory meanwhile. When an object is away its last snapshot serves,
+ * at most ASK_WAIT_MS (an answer that is later serves the next); the others are served from memory meanwhile. When an object is away its last snapshot serves,
  * and `ageMs` says how old it is: a node that died in the meantime costs a failed attempt, a refusal costs the client.
  *
  * The surprising choice: no promise is shared. workerd ties I/O to the request that began it; a request that waited for
@@ -11,6 +11,7 @@
  * out by itself, and an isolate that knows nothing yet lets each of its first requests ask: that is a microsecond of
  * the object's time each, and it ends with the first answer.
  */
+import { waitUntil } from "cloudflare:workers";
 import { regionObject, type Env } from "../core/env.ts";
 import { logError } from "../core/log.ts";
 import type { LiveNode } from "../core/node.ts";
@@ -98,23 +99,26 @@ async function renewWhereDue(env: Pick<Env, "REGIONS">, region: string, nowMs: n
   if (ageMs <= SERVE_WHILE_ASKED_MS && nowMs < known.leasedUntilMs) return;
   const waitMs = known.takenAtMs === -Infinity ? FIRST_ASK_WAIT_MS : ASK_WAIT_MS;
   known.leasedUntilMs = nowMs + waitMs;
-  const nodes = await ask(env, region, waitMs);
-  // Answers may overtake each other; the younger question's answer stays.
-  if (nodes === undefined) known.awayUntilMs = nowMs + AWAY_RETRY_MS;
-  else if (known.takenAtMs <= nowMs) memory.set(region, { ...NOTHING, nodes, takenAtMs: nowMs });
+  // However late it comes, the answer is kept: a region may be farther away than anyone waits.
+  const renewed = renew(env, region, known, nowMs);
+  waitUntil(renewed);
+  const answered = await within(
+    renewed.then(() => true),
+    waitMs,
+  );
+  if (answered === undefined) known.awayUntilMs = nowMs + AWAY_RETRY_MS;
 }
 
-/** The object's answer, or undefined where it did not come in time. */
-async function ask(
-  env: Pick<Env, "REGIONS">,
-  region: string,
-  waitMs: number,
-): Promise<readonly LiveNode[] | undefined> {
+/** Never throws. Writes what it learns into memory, where that is not younger already. */
+async function renew(env: Pick<Env, "REGIONS">, region: string, known: Memory, nowMs: number): Promise<void> {
   try {
-    return await within(plain(env, region), waitMs);
+    const nodes = await plain(env, region);
+    const takenAtMs = memory.get(region)?.takenAtMs ?? -Infinity;
+    // Answers may overtake each other; the younger question's answer stays.
+    if (takenAtMs <= nowMs) memory.set(region, { ...NOTHING, nodes, takenAtMs: nowMs });
   } catch (error) {
     logError("region_unreachable", error, { region });
-    return undefined;
+    known.awayUntilMs = nowMs + AWAY_RETRY_MS;
   }
 }
 

@@ -33,7 +33,7 @@ export async function begin(
     readonly pulling: ((ends: Promise<unknown>) => void) | undefined;
   },
 ): Promise<Beginning> {
-  const batches = readBatches(body, hooks.pulling);
+  const batches = readBatches(body, hooks);
   let progress = NO_PROGRESS;
   for (let batch = await batches.next(); batch !== undefined; batch = await batches.next()) {
     hooks.heard();
@@ -78,6 +78,8 @@ export async function pass(begun: Begun, outlet: Outlet, passing: Passing): Prom
     } catch {
       return { progress: sent, end: "client_gone" };
     }
+    // From here on the node is listened to again.
+    passing.heard();
     passing.sent(forClient);
     sent = after;
     if (sent.ended !== undefined) return { progress: sent, end: failed ? "node_failed" : "natural" };

@@ -54,11 +54,17 @@ function pulledAhead(
  */
 export function readBatches(
   body: ReadableStream<Uint8Array>,
-  pulling: ((ends: Promise<unknown>) => void) | undefined,
+  hooks: {
+    readonly pulling: ((ends: Promise<unknown>) => void) | undefined;
+    /** Bytes have come, whether or not they end an event. */
+    readonly heard: () => void;
+  },
 ): Batches {
-  const ours = pulling === undefined ? body : pulledAhead(body, pulling);
+  const ours = hooks.pulling === undefined ? body : pulledAhead(body, hooks.pulling);
   const reader = ours.getReader({ mode: "byob" });
-  let tail: Uint8Array = new Uint8Array();
+  /** The beginning of an event whose end has not come: in pieces, so that a long one is copied once. */
+  let tail: Uint8Array[] = [];
+  let tailLength = 0;
   let buffer = new ArrayBuffer(READ_BYTES);
   let waitedMs = Number.POSITIVE_INFINITY;
 
@@ -69,13 +75,20 @@ export function readBatches(
       const { value, done } = await reader.read(new Uint8Array(buffer));
       waitedMs = Date.now() - askedAtMs;
       if (value === undefined || done) return undefined;
+      hooks.heard();
       buffer = value.buffer;
-      const bytes = tail.length === 0 ? value : concat(tail, value);
-      const whole = wholeEventsLength(bytes);
-      if (bytes.length - whole > EVENT_BYTES_MAX) throw new Overlong("a node sent an event without end");
+      const whole = wholeEventsLength(value, tail.at(-1));
       // Copies: the read buffer is used again by the next read.
-      tail = bytes.slice(whole);
-      if (whole > 0) return bytes.slice(0, whole);
+      const rest = value.slice(whole);
+      if (whole > 0) {
+        const events = tailLength === 0 ? value.slice(0, whole) : concat(...tail, value.subarray(0, whole));
+        tail = rest.length === 0 ? [] : [rest];
+        tailLength = rest.length;
+        return events;
+      }
+      tail.push(rest);
+      tailLength += rest.length;
+      if (tailLength > EVENT_BYTES_MAX) throw new Overlong("a node sent an event without end");
     }
   }
 

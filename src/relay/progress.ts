@@ -11,18 +11,23 @@ export type Progress = {
   readonly prompt: number;
   readonly cached: number;
   readonly ended: Ending | undefined;
+  /** The weights the answering node says it answers with. */
+  readonly weights: string | undefined;
 };
 
-export const NO_PROGRESS: Progress = { to: 0, prompt: 0, cached: 0, ended: undefined };
+export const NO_PROGRESS: Progress = { to: 0, prompt: 0, cached: 0, ended: undefined, weights: undefined };
 
 const LINE_FEED = 10;
 
-/** The length of the longest prefix that ends with a whole event (a blank line); 0 where there is none. */
-export function wholeEventsLength(bytes: Uint8Array): number {
+/**
+ * The length of the longest prefix that ends with a whole event (a blank line); 0 where there is none. `before` are the
+ * bytes that came just before these: a blank line may lie across the two.
+ */
+export function wholeEventsLength(bytes: Uint8Array, before?: Uint8Array): number {
   for (let at = bytes.lastIndexOf(LINE_FEED); at > 0; at = bytes.lastIndexOf(LINE_FEED, at - 1)) {
     if (bytes[at - 1] === LINE_FEED) return at + 1;
   }
-  return 0;
+  return bytes[0] === LINE_FEED && before?.at(-1) === LINE_FEED ? 1 : 0;
 }
 
 /** True where the events have data in them, and not comments alone. */
@@ -53,6 +58,7 @@ export function advance(before: Progress, events: string): Progress {
     prompt: known ? before.prompt : (first?.prompt ?? 0),
     cached: known ? before.cached : (first?.cached ?? 0),
     ended: last?.ended ?? before.ended,
+    weights: before.weights ?? first?.weights,
   };
 }
 

@@ -31,7 +31,9 @@ export function startPulse(): Pulse {
 
   const tick = (): void => {
     const nowMs = Date.now();
-    if (nodeLost !== undefined && nowMs - heardAtMs > NODE_SILENCE_MS) {
+    // While the client takes its time nobody reads the node: its silence says nothing then.
+    const waitsForClient = fed?.outlet.waitingSinceMs() !== undefined;
+    if (nodeLost !== undefined && !waitsForClient && nowMs - heardAtMs > NODE_SILENCE_MS) {
       nodeLost();
       nodeLost = undefined;
     }

@@ -20,6 +20,7 @@ export type Plan = {
   readonly stream: boolean;
   /** Whether it thinks from its first token on; decides what the first chunk looks like. */
   readonly thinking: boolean;
+  readonly weights: string;
   /** Whether events carry the edge's notes. */
   readonly notes: boolean;
 };

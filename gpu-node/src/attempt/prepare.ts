@@ -86,6 +86,7 @@ export async function prepare(engine: Engine, chat: Chat, frame: Frame): Promise
       },
       stream: frame.stream,
       thinking,
+      weights: info.weights,
       notes: frame.notes,
     },
   };

@@ -71,12 +71,13 @@ export class Printer {
 
   /** A whole answer's JSON, and the one event it is for an edge. */
   whole(reason: FinishReason, totals: Totals): string {
-    const { face, thinking, notes } = this.#plan;
+    const { face, thinking, notes, weights } = this.#plan;
     const reasoning = thinking || this.#reasoning !== "" ? this.#reasoning : undefined;
     const json = printWhole(face, { reasoning, content: this.#content }, reason, totals);
     if (!notes) return json;
     const { prompt, cached, from } = totals;
-    return this.#event({ prompt, cached, from, to: this.#to, ids: this.#ids, ended: reason }, json);
+    const note = { prompt, cached, from, to: this.#to, ids: this.#ids, ended: reason, weights };
+    return this.#event(note, json);
   }
 
   /** What says that an attempt failed, and after which nothing comes: to an edge a note, to others an error. */
@@ -93,9 +94,14 @@ export class Printer {
   }
 
   /** What the first event with data says. */
-  #billing({ prompt, cached, from }: Totals): { prompt?: number; cached?: number; from?: number } {
+  #billing({ prompt, cached, from }: Totals): {
+    prompt?: number;
+    cached?: number;
+    from?: number;
+    weights?: string;
+  } {
     if (!this.#first) return {};
     this.#first = false;
-    return { prompt, cached, from };
+    return { prompt, cached, from, weights: this.#plan.weights };
   }
 }

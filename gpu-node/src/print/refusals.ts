@@ -66,6 +66,7 @@ function wordsOf(refusal: Refusal): Words {
     case "replayed":
     case "unknown_version":
     case "bad_call":
+    case "other_weights":
       return { ...invalid, message: "The request was refused." };
   }
 }

@@ -126,3 +126,25 @@ describe("many requests at once", () => {
     await stuck;
   });
 });
+
+test("an answer that comes later than anyone waits is kept for the next request", async ({ expect }) => {
+  const region = await regionWith(NODE);
+  const nowMs = Date.now();
+  await liveNodes(env, [region], nowMs);
+  const slow = {
+    REGIONS: {
+      idFromName: (name: string) => env.REGIONS.idFromName(name),
+      get: (id: DurableObjectId) => ({
+        snapshot: async () => {
+          await scheduler.wait(400);
+          return env.REGIONS.get(id).snapshot();
+        },
+      }),
+    } as unknown as typeof env.REGIONS,
+  };
+  const impatient = await liveNodes(slow, [region], nowMs + 2_000);
+  expect(impatient.regions[0]?.ageMs).toBe(2_000);
+  await scheduler.wait(400);
+  const next = await liveNodes(slow, [region], nowMs + 2_600);
+  expect(next).toMatchObject({ nodes: [{ id: NODE }], regions: [{ ageMs: 600 }] });
+});

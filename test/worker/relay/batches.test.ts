@@ -42,7 +42,7 @@ const done = `${printNote({ to: 3, ended: "stop" })}data: [DONE]\n\n`;
 
 test("an event that arrives in pieces is handed on once it is whole", async () => {
   const node = upstream();
-  const batches = readBatches(node.body, ignore);
+  const batches = readBatches(node.body, { pulling: ignore, heard: ignore });
   node.send(first.slice(0, 20));
   const batch = batches.next();
   node.send(first.slice(20) + second.slice(0, 5));
@@ -54,7 +54,7 @@ test("an event that arrives in pieces is handed on once it is whole", async () =
 
 test("what follows the last whole event of a broken connection is never handed on", async () => {
   const node = upstream();
-  const batches = readBatches(node.body, ignore);
+  const batches = readBatches(node.body, { pulling: ignore, heard: ignore });
   node.send(first + second.slice(0, 9));
   expect(decoder.decode(await batches.next())).toBe(first);
   const rest = batches.next().catch(() => "broken");
@@ -64,7 +64,7 @@ test("what follows the last whole event of a broken connection is never handed o
 
 test("an answer longer than what is read ahead arrives whole", async () => {
   const node = upstream();
-  const batches = readBatches(node.body, ignore);
+  const batches = readBatches(node.body, { pulling: ignore, heard: ignore });
   const event = `data: ${"x".repeat(200_000)}\n\n`;
   const events = 12;
   for (let i = 0; i < events; i++) node.send(event);
