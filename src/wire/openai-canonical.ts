@@ -56,7 +56,7 @@ export function canonicalChat(body: Uint8Array, meant: Meant): string | undefine
   const max = scalar(raws.get("max_completion_tokens")) ?? scalar(raws.get("max_tokens"));
   if (max !== undefined) entries.push(["max_tokens", JSON.stringify(max)]);
   entries.push(["thinking", thinking(raws.get("thinking"), scalar(raws.get("reasoning_effort")), meant)]);
-  return JSON.stringify(sorted(entries));
+  return joined(entries);
 }
 
 /** The field's one spelling; undefined where it says nothing, `none` where it has none. */
@@ -76,19 +76,16 @@ function topLevel(key: string, raw: string): string | undefined {
 }
 
 function messages(raw: string): string {
-  const canonical: (readonly Entry[])[] = [];
+  let canonical = "";
   for (const element of elementsOf(raw) ?? []) {
     const members = membersOf(element);
     if (members === undefined) return "none";
-    canonical.push(
-      sorted(
-        members.flatMap(({ key, raw: value }): Entry[] =>
-          value === "null" && NULL_IS_ABSENT_IN_MESSAGE.has(key) ? [] : [[key, respelled(value)]],
-        ),
-      ),
+    const said = members.flatMap(({ key, raw: value }): Entry[] =>
+      value === "null" && NULL_IS_ABSENT_IN_MESSAGE.has(key) ? [] : [[key, respelled(value)]],
     );
+    canonical += measured(joined(said));
   }
-  return JSON.stringify(canonical);
+  return canonical;
 }
 
 /** A string in its one spelling; anything else as it is written. The sign keeps the two apart. */
@@ -135,6 +132,14 @@ function thinking(raw: string | undefined, effort: unknown, meant: Meant): strin
   return more ? `${thinks}=${raw}` : String(thinks);
 }
 
-function sorted(entries: readonly Entry[]): readonly Entry[] {
-  return entries.toSorted(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+/** In one order, each part behind its length: no two lists of entries become the same text. */
+function joined(entries: readonly Entry[]): string {
+  return entries
+    .toSorted(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
+    .map(([key, text]) => measured(key) + measured(text))
+    .join("");
+}
+
+function measured(text: string): string {
+  return `${text.length}:${text}`;
 }
