@@ -159,7 +159,10 @@ async function newPrice(
   const isSame =
     inForce?.inputMicroUsdPerM === given.inputMicroUsdPerM &&
     inForce.cachedMicroUsdPerM === given.cachedMicroUsdPerM &&
-    inForce.outputMicroUsdPerM === given.outputMicroUsdPerM;
+    inForce.outputMicroUsdPerM === given.outputMicroUsdPerM &&
+    // Nothing said of hits is free, as it is when it is said.
+    (inForce.hitInputMicroUsdPerM ?? 0) === (given.hitInputMicroUsdPerM ?? 0) &&
+    (inForce.hitOutputMicroUsdPerM ?? 0) === (given.hitOutputMicroUsdPerM ?? 0);
   if (isSame && given.effectiveFromMs === undefined) return undefined;
   const id = `price_${ulid(nowMs, crypto.getRandomValues(new Uint8Array(ULID_DICE_BYTES)))}`;
   return { ...given, effectiveFromMs, id };

@@ -6,6 +6,7 @@ import {
   chat,
   client,
   keptInKv,
+  MODEL,
   newDataCentre,
   newIsolate,
   openPlatform,
@@ -184,4 +185,27 @@ test("an empty purse still gets what is free, from a farther layer too", async (
   await ask("POST", `/accounts/${by.account}/credits`, { creditId: "spent", amountNanoUsd });
   expect(await chat(by, { seed: 1 })).toMatchObject({ status: 402 });
   expect(await chat(by)).toMatchObject({ status: 200, cache: "hit" });
+});
+
+test("a price for hits in the price book is charged, whichever layer the answer comes from", async ({
+  expect,
+}) => {
+  const price = {
+    inputMicroUsdPerM: 1_000_000,
+    cachedMicroUsdPerM: 1_000_000,
+    outputMicroUsdPerM: 1_000_000,
+  };
+  const hits = { hitInputMicroUsdPerM: 1_000_000, hitOutputMicroUsdPerM: 2_000_000 };
+  await ask("PUT", `/models/${MODEL}`, { price: { ...price, ...hits } });
+  const by = await client();
+  const balance = async (): Promise<number> =>
+    (await ask("GET", `/accounts/${by.account}`)).body.account.balanceNanoUsd as number;
+  await chat(by);
+  const before = await balance();
+  expect((await chat(by)).layer).toBe("memory");
+  // Nine tokens of prompt and three of output.
+  expect(before - (await balance())).toBe(9_000 + 6_000);
+  newIsolate();
+  expect((await chat(by)).layer).toBe("colo");
+  expect(before - (await balance())).toBe(2 * (9_000 + 6_000));
 });
