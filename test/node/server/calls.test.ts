@@ -56,7 +56,9 @@ describe("an answer", () => {
     const events = text.split("\n\n").filter((event) => event.includes("data: "));
     expect(events).toHaveLength(1);
     const [note = "", data = ""] = events[0]?.split("\n") ?? [];
-    expect(note).toMatch(/^: sluice prompt=\d+ cached=0 from=0 to=4 ids=1000,1001,1002,257 weights=[\w:.-]+ ended=stop$/);
+    expect(note).toMatch(
+      /^: sluice prompt=\d+ cached=0 from=0 to=4 ids=1000,1001,1002,257 weights=[\w:.-]+ ended=stop$/,
+    );
     expect(JSON.parse(data.slice("data: ".length))).toMatchObject({
       object: "chat.completion",
       choices: [{ message: { role: "assistant", content: "0 1 2 " }, finish_reason: "stop" }],
