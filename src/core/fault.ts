@@ -35,8 +35,8 @@ export type Fault =
       /** True where running requests hold money that may come back. */
       readonly heldByOthers: boolean;
     }
-  /** No node has room, or none is alive. */
-  | { readonly kind: "overloaded"; readonly retryAfterMs: number }
+  /** No node has room, or none is alive; `interrupted`: the one that was answering was lost, and no other could go on. */
+  | { readonly kind: "overloaded"; readonly retryAfterMs: number; readonly interrupted?: true }
   /** Nodes were asked and failed. */
   | { readonly kind: "upstream_failed" }
   | { readonly kind: "upstream_timeout" }

@@ -23,6 +23,8 @@ const STATUS_MS = 1_000;
 /** What a client is told to wait after a stream that broke off. */
 const RETRY_AFTER_MS = 1_000;
 
+const INTERRUPTED: Fault = { kind: "overloaded", retryAfterMs: RETRY_AFTER_MS, interrupted: true };
+
 const encoder = new TextEncoder();
 const STREAM_SILENCE = encoder.encode(KEEP_ALIVE);
 const JSON_SILENCE = encoder.encode(" ");
@@ -116,7 +118,7 @@ function lateFault(error: unknown): Fault {
   if (!(error instanceof FaultError)) return { kind: "internal" };
   const { fault } = error;
   const nodesFailed = fault.kind === "upstream_failed" || fault.kind === "upstream_timeout";
-  return nodesFailed ? { kind: "overloaded", retryAfterMs: RETRY_AFTER_MS } : fault;
+  return nodesFailed ? INTERRUPTED : fault;
 }
 
 /** Throws the fault of a stream that no node can continue, its word said. */
@@ -167,9 +169,14 @@ async function relayStream(
     );
     if (following === undefined) {
       await end(why);
-      throw new FaultError({ kind: "overloaded", retryAfterMs: RETRY_AFTER_MS });
+      throw new FaultError(INTERRUPTED);
     }
-    const going = await reply.go(following);
+    const going = await reply.go(following).catch((error: unknown) => {
+      // Nobody had room for the rest of it: to the client that is one thing with the loss of the node.
+      throw error instanceof FaultError && error.fault.kind === "overloaded"
+        ? new FaultError(INTERRUPTED)
+        : error;
+    });
     if (going === "client_gone" || "recalled" in going) {
       travel.trace.ended = "client_gone";
       return;

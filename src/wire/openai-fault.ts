@@ -89,7 +89,9 @@ export function openAiFault(fault: Fault): WireFault {
     case "overloaded":
       return {
         ...yes(503, "overloaded_error", "overloaded", fault.retryAfterMs),
-        message: "No node has room for this request at the moment. Try again shortly.",
+        message: fault.interrupted
+          ? "The node that was answering was lost, and no other could go on. What came before this is billed; try again."
+          : "No node has room for this request at the moment. Try again shortly.",
       };
     case "upstream_failed":
       return {

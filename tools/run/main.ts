@@ -11,7 +11,7 @@ const USAGE = `npm start -- [options]
 
   --nodes N          how many gpu-nodes (1, or one per region)
   --regions a,b      the regions they stand in, in turn (local)
-  --model REF        a GGUF file, or hf:user/repo[:quant] (the bundled sluice-tiny)
+  --model REF        a GGUF file, or hf:owner/repo:Q4_K_M, or hf:owner/repo/file.gguf (the bundled sluice-tiny)
   --engine NAME      llama, or script: canned answers without weights (llama)
   --fresh            forget accounts, keys, usage and nodes of earlier starts
   --data DIR         where to keep them (.sluice)
@@ -20,8 +20,11 @@ const USAGE = `npm start -- [options]
 PORT=N moves the edge (8787).`;
 
 const PARENT_POLL_MS = 500;
+const PORT_MAX = 65_535;
 /** wrangler and miniflare lay their files out differently: each keeps its own. */
 const HOT_RELOAD_DATA = ".sluice/hot-reload";
+/** One Ctrl-C comes twice, from the terminal and from npm: within this time it is the same one. */
+const SAME_SIGNAL_MS = 1_000;
 /** Two Ctrl-C's mean it: the second one does not wait for anybody. */
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
@@ -42,7 +45,7 @@ function readCommandLine(): Parameters<typeof startPlatform>[0] | undefined {
   const regions = values.regions?.split(",").filter(Boolean);
   const nodeCount = values.nodes === undefined ? undefined : wholeNumber("--nodes", values.nodes);
   return {
-    port: wholeNumber("PORT", process.env["PORT"] ?? "8787"),
+    port: portNumber(process.env["PORT"] ?? "8787"),
     fresh: values.fresh ?? false,
     ...(values["hot-reload"] ? { hotReload: true, dataDir: HOT_RELOAD_DATA } : {}),
     ...(regions === undefined ? {} : { regions }),
@@ -56,6 +59,12 @@ function readCommandLine(): Parameters<typeof startPlatform>[0] | undefined {
 function wholeNumber(name: string, text: string): number {
   if (!/^\d{1,5}$/.test(text)) throw new PlatformError(`${name} wants a whole number, not "${text}"`);
   return Number(text);
+}
+
+function portNumber(text: string): number {
+  const port = wholeNumber("PORT", text);
+  if (port < 1 || port > PORT_MAX) throw new PlatformError(`PORT wants 1 to ${PORT_MAX}, not ${port}`);
+  return port;
 }
 
 /** An npm that was killed can pass no signal on. Whoever starts this file directly may well leave it running. */
@@ -78,8 +87,13 @@ async function main(): Promise<void> {
   }
   let platform: Platform | undefined;
   const stopping = new AbortController();
+  let toldAtMs = 0;
   const stop = (): void => {
-    if (stopping.signal.aborted) process.exit(130);
+    if (stopping.signal.aborted) {
+      if (performance.now() - toldAtMs > SAME_SIGNAL_MS) process.exit(130);
+      return;
+    }
+    toldAtMs = performance.now();
     stopping.abort();
     progress.say("stopping");
     // Without a platform yet, startPlatform itself sees the abort and takes down what it has built.

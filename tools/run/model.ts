@@ -22,7 +22,7 @@ export function engineArguments(
     throw new PlatformError(
       model === undefined
         ? `the bundled model is not there (${BUNDLED_FILE})`
-        : `there is no file ${file}; --model wants a GGUF file, or hf:user/repo[:quant]`,
+        : `there is no file ${file}; --model wants a GGUF file, or hf:owner/repo:Q4_K_M, or hf:owner/repo/file.gguf`,
     );
   }
   return ["--engine", "llama", "--model", file];

@@ -12,6 +12,8 @@ import { descendantsOf, endAll, isAlive, signal, until } from "./processes.ts";
 /** A restart waits this long; twice as long after each death that came before the node had run for a while. */
 const BACKOFF_FIRST_MS = 250;
 const BACKOFF_MAX_MS = 15_000;
+/** How much of a node's last words is kept, to tell why it could not start. */
+const SAID_CHARS_MAX = 16 * 1024;
 /** A node that lived this long died of something new. */
 const SETTLED_MS = 30_000;
 /** Between SIGTERM and SIGKILL: a node drains, and writes its last receipts. */
@@ -31,6 +33,8 @@ export type NodeSettings = {
   /** Engine, model and whatever else the node's command line takes. */
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
+  /** Told of a node that cannot start, and will not by trying again: its own words why. */
+  readonly onFatal?: (name: string, why: string) => void;
   /** Told of every death that nobody asked for, and when it comes back. */
   readonly onDeath: (name: string, how: string, backInMs: number) => void;
 };
@@ -96,12 +100,19 @@ export class NodeProcess {
       },
     );
     const log = createWriteStream(logFile, { flags: "a", mode: 0o600 });
+    let said = "";
+    for (const stream of [child.stdout, child.stderr])
+      stream.on("data", (bytes: Buffer) => (said = (said + bytes.toString()).slice(-SAID_CHARS_MAX)));
     child.stdout.pipe(log);
     child.stderr.pipe(log);
     const startedAtMs = performance.now();
     child.once("exit", (code, killedBy) => {
-      if (this.#child === child)
-        this.#afterDeath(killedBy ?? `exit status ${code}`, performance.now() - startedAtMs);
+      if (this.#child !== child || !this.#wanted) return;
+      const fatal = code === null || code === 0 ? undefined : fatalIn(said);
+      if (fatal === undefined)
+        return this.#afterDeath(killedBy ?? `exit status ${code}`, performance.now() - startedAtMs);
+      this.#wanted = false;
+      this.#settings.onFatal?.(this.name, fatal);
     });
     this.#child = child;
   }
@@ -135,4 +146,18 @@ export class NodeProcess {
     this.#settings.onDeath(this.name, how, waitMs);
     this.#comingBack = setTimeout(() => this.start(), waitMs);
   }
+}
+
+/** The message of the line with which a node gave up; undefined where it did not say. */
+function fatalIn(said: string): string | undefined {
+  for (const line of said.split("\n").reverse()) {
+    if (!line.includes('"fatal"')) continue;
+    try {
+      const { event, message } = JSON.parse(line) as { event?: unknown; message?: unknown };
+      if (event === "fatal" && typeof message === "string") return message;
+    } catch {
+      // Half a line: the one before may be whole.
+    }
+  }
+  return undefined;
 }

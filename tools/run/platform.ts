@@ -6,7 +6,8 @@
  * Nothing is configured here that wrangler.toml or the admin API knows: nodes enrol with join tokens, the dev account
  * gets its key and its credit, the model its price, the way an operator would do it.
  */
-import { resolve } from "node:path";
+import { existsSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { AdminClient, type KnownNode } from "./admin-client.ts";
 import { engineArguments } from "./model.ts";
 import type { EdgeProcess } from "./edge-process.ts";
@@ -70,6 +71,7 @@ export class Platform {
   readonly #folder: StateFolder;
   readonly #worker: EdgeProcess;
   #stopped: Promise<void> | undefined;
+  #fatal: string | undefined;
   /** The last resort, where this process ends without having stopped the platform. */
   readonly #onExit = (): void => {
     for (const { pid } of this.nodes) if (pid !== undefined) signal(pid, "SIGKILL");
@@ -150,6 +152,7 @@ export class Platform {
     const ready = await until(
       async () => {
         this.#settings.signal?.throwIfAborted();
+        if (this.#fatal !== undefined) throw new PlatformError(this.#fatal);
         const known = (await this.admin.nodes()).filter((node) => wanted.has(node.url));
         this.nodeIds = new Map(known.map((node) => [node.url, node.id]));
         const waiting = wanted.size - known.filter((node) => isReady(node)).length;
@@ -203,7 +206,9 @@ export class Platform {
     const url = `http://127.0.0.1:${place.port}`;
     // The region is a part of the name: a node that is moved is another node, with another identity.
     const dataDir = this.#folder.file("nodes", `${place.name}-${place.region}-${place.port}`);
-    const enrolled = (await this.admin.nodes()).some((node) => node.url === url);
+    // A node whose folder is gone has lost its identity, whatever the registry says: it is invited again.
+    const knowsItself = existsSync(join(dataDir, "identity.json"));
+    const enrolled = knowsItself && (await this.admin.nodes()).some((node) => node.url === url);
     const joinToken = enrolled
       ? undefined
       : await this.admin.makeJoinToken({ name: place.name, region: place.region, url });
@@ -216,6 +221,11 @@ export class Platform {
       joinToken,
       args: [...args, ...(this.#settings.nodeArgs ?? [])],
       env: this.#settings.nodeEnv ?? {},
+      onFatal: (name, why) => {
+        this.#fatal = `${name} cannot start: ${why}`;
+        // While the platform comes up the start itself fails, with these words.
+        if (this.model !== "") this.#settings.warn?.(this.#fatal);
+      },
       onDeath: (name, how, backInMs) => {
         this.#settings.warn?.(
           `${name} died (${how}); starting it again in ${backInMs} ms. Its log: logs/${name}.log`,

@@ -57,7 +57,7 @@ export function printReady(platform: Platform): void {
   console.log(`
   curl -N ${platform.baseUrl}/v1/chat/completions \\
     -H "authorization: Bearer ${platform.apiKey}" -H "content-type: application/json" \\
-    -d '{"model":"${platform.model}","stream":true,"messages":[{"role":"user","content":"Hello!"}]}'
+    -d '{"model":"deepseek-reasoner","stream":true,"temperature":0,"messages":[{"role":"user","content":"What is 17 + 25?"}]}'
 
   ${dim("Ctrl-C stops everything. Accounts, keys and usage are kept in")} ${platform.dataDir}
 `);

@@ -11,9 +11,19 @@
  *   logs/          of this start
  */
 import { randomBytes } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import { PlatformError } from "./problem.ts";
 
 const SecretsFile = z.object({ secrets: z.string(), adminToken: z.string() });
 export type SecretsFile = z.infer<typeof SecretsFile>;
@@ -53,7 +63,15 @@ export class StateFolder {
   }
 
   /** Forgets everything, the folder's own name excepted. */
+  /** Throws a PlatformError where the folder holds things and no sign that a platform made them. */
   forget(): void {
+    const ours = existsSync(this.file("state.json")) || existsSync(this.file("secrets.json"));
+    const made = new Set(["logs", "worker", "run.json"]);
+    const others = readdirSync(this.path).filter((name) => !made.has(name));
+    if (!ours && others.length > 0)
+      throw new PlatformError(
+        `${this.path} was not made by Sluice (it has ${others[0]}); --fresh deletes only what Sluice made`,
+      );
     for (const name of ["secrets.json", "state.json", "dev.json", "worker", "nodes", "logs"])
       rmSync(this.file(name), { recursive: true, force: true });
     mkdirSync(this.file("logs"), { recursive: true, mode: 0o700 });
