@@ -10,7 +10,7 @@ import type { LiveNode } from "../core/node.ts";
 import type { Walked } from "../dispatch/walk.ts";
 import { pass, wholeAnswer } from "../relay/answer.ts";
 import { startDelivered } from "../relay/delivered.ts";
-import { openOutlet, type Outlet } from "../relay/outlet.ts";
+import { openOutlet, writeWhole, type Outlet } from "../relay/outlet.ts";
 import { faultEvent } from "../wire/openai-fault.ts";
 import type { Answering } from "./attempt.ts";
 import { firstLeg, nextLeg, type Leg } from "./leg.ts";
@@ -95,14 +95,16 @@ async function relay(
     else if ("recalled" in walked) {
       travel.trace.ended = "recalled";
       travel.trace.cache = walked.layer;
-      await outlet.write(encoder.encode(walked.recalled));
+      await hand(travel, outlet, walked.recalled);
     } else if (reply.call.stream) await relayStream(travel, reply, outlet, { leg, walked });
     else {
       const text = await settleWhole(travel, walked, reply);
       // The status has gone: a broken transfer is the only honest failure left.
       if (text === undefined) await outlet.cut();
-      else await outlet.write(encoder.encode(text));
+      else await hand(travel, outlet, text);
     }
+    // The answer is whole: nothing may be written behind it any more.
+    travel.pulse.stop();
     await outlet.close();
   } catch (error) {
     const fault = lateFault(error);
@@ -111,6 +113,11 @@ async function relay(
     await fail(outlet, fault, reply.call.stream);
   }
   finish(travel);
+}
+
+/** Gives a client the whole text of an answer; that it left meanwhile is only noted: the answer itself was made. */
+async function hand(travel: Travel, outlet: Outlet, text: string): Promise<void> {
+  if (!(await writeWhole(outlet, encoder.encode(text)))) travel.trace.ended = "client_gone";
 }
 
 /** After the status there is one thing left to tell of nodes that failed: that the same call may succeed later. */

@@ -42,3 +42,18 @@ export function openOutlet(): Outlet {
     waitingSinceMs: () => waitingSinceMs,
   };
 }
+
+/** So much is given to a client at a time: whoever takes one such piece in 30 s is slow, but is not gone. */
+const SLICE_BYTES = 16 * 1024;
+
+/** Writes a long text so that its reader's progress shows. False where the reader left before its end. */
+export async function writeWhole(outlet: Outlet, bytes: Uint8Array): Promise<boolean> {
+  for (let at = 0; at < bytes.length; at += SLICE_BYTES) {
+    try {
+      await outlet.write(bytes.subarray(at, at + SLICE_BYTES));
+    } catch {
+      return false;
+    }
+  }
+  return true;
+}
