@@ -9,7 +9,7 @@ import { parseArgs } from "node:util";
 import { z } from "zod";
 import { Directive } from "./engines/script/directive.ts";
 
-const FLAGS = {
+export const FLAGS = {
   engine: { type: "string" },
   model: { type: "string" },
   as: { type: "string" },

@@ -14,6 +14,7 @@ import { importPrivateKey, saveStored } from "./identity/identity.ts";
 import { openDatabase } from "./journal/schema.ts";
 import { errorFields, log } from "./log.ts";
 import { GpuNode, type NodeParts } from "./node.ts";
+import { USAGE } from "./usage.ts";
 import { Workshop } from "./workshop.ts";
 
 const JOURNAL_FILE = "journal.db";
@@ -47,6 +48,10 @@ async function enterService(config: Config): Promise<NodeParts["edge"]> {
 }
 
 async function main(): Promise<void> {
+  if (process.argv.includes("--help") || process.argv.includes("-h")) {
+    process.stdout.write(USAGE);
+    return;
+  }
   const parsed = parseConfig(process.argv.slice(2), process.env);
   if (!parsed.ok) {
     process.stderr.write(`gpu-node: ${parsed.message}\n`);

@@ -1,0 +1,28 @@
+/**
+ * What `gpu-node --help` says. Kept beside config.ts by a test: every flag is named here, and nothing else is.
+ */
+
+export const USAGE = `gpu-node --edge URL [options]          a node of an edge: enrols with a join token, then serves signed calls
+gpu-node --insecure-standalone [...]   a plain OpenAI server for this machine alone (loopback only, no keys, no bill)
+
+  --edge URL             where the edge is; https unless on loopback
+  --join TOKEN           the one-time token of \`sluice nodes invite\`; better as SLUICE_JOIN, argv is public
+  --data DIR             identity and journal; keep it on a disk that survives (.sluice/node)
+  --host, --port         where to listen (127.0.0.1, 8080)
+
+  --model REF            a GGUF file, hf:owner/repo:Q4_K_M or hf:owner/repo/file.gguf (the bundled sluice-tiny)
+  --as ID                the model's id, as calls name it (made from the file's name)
+  --engine NAME          llama, or script: answers that tests dictate (llama)
+  --script-options JSON  what the scripted engine is told
+  --slots N              requests at once
+  --context N            tokens of context per request
+  --threads N            of the CPU (one less than there are cores)
+  --gpu NAME             auto, cuda, vulkan, metal or cpu (auto)
+
+  --queue-max N          requests that may wait for a slot (32)
+  --queue-wait-ms N      how long (30000)
+  --attempt-ms N         the longest a request may run (1800000)
+  --drain-ms N           after SIGTERM, how long what runs may go on (30000)
+
+Every option has a variable: --queue-max is SLUICE_QUEUE_MAX. GET /health, /metrics (Prometheus) and /v1/models need no key.
+`;
