@@ -153,6 +153,8 @@ async function ask() {
         model,
         stream: true,
         stream_options: { include_usage: true },
+        // A little chance, so that asking again asks the model again and not the answer cache.
+        temperature: 0.2,
         messages: [{ role: "user", content: $("prompt").value }],
       }),
       signal: running.signal,
@@ -167,7 +169,12 @@ async function ask() {
     }
     if (tally.finished === "length") showError("The answer stopped at its length limit.");
   } catch (error) {
-    if (error.name !== "AbortError") showError(error.message);
+    if (error.name === "AbortError") showError("Stopped. What had come by then is billed.");
+    else {
+      showError(error.message);
+      // An answer that never began has nothing to show.
+      if (tally.firstAt === undefined) $("answer").hidden = true;
+    }
   } finally {
     clearInterval(clock);
     showFacts(model, tally);
@@ -178,7 +185,11 @@ async function ask() {
 
 $("ask").addEventListener("submit", (event) => {
   event.preventDefault();
-  if (running === undefined && !$("model").disabled) void ask();
+  void (async () => {
+    // A key that was typed a moment ago may not have been tried yet.
+    if ($("model").disabled) await listModels();
+    if (running === undefined && !$("model").disabled) await ask();
+  })();
 });
 $("stop").addEventListener("click", () => running?.abort());
 $("prompt").addEventListener("keydown", (event) => {
