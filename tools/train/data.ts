@@ -1,7 +1,7 @@
 /**
  * Stage 1: makes the corpus and the tokenizer. `node tools/train/data.ts --out DIR [--tokens N] [--seed N]`
  *
- * Writes `DIR/tokens-L.u16` (rows of L token ids), `DIR/loss-L.u8` (1 where the model is asked to predict) for two
+ * Writes `DIR/tokens-L.u16` (rows of L token ids), `DIR/loss-L.u8` (how much each counts in the loss) for two
  * row lengths L, and `tools/train/tokenizer.json`. Only what the model itself must write carries loss: the last turn of a conversation.
  */
 import { mkdirSync, openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
@@ -45,10 +45,14 @@ function learnTokenizer(): Tokenizer {
   return new Tokenizer(merges);
 }
 
+/** Where a whole answer hangs on one token, that token counts for more; it is too rare to be learnt otherwise. */
+const OPENING = { tokens: 4, weight: 3 } as const;
+const COUNT_END = { tokens: 2, weight: 10 } as const;
+
 interface Document {
   readonly ids: readonly number[];
-  /** Where the model's own part begins. */
-  readonly from: number;
+  /** How much each token counts in the loss; 0 for what the model need not write. */
+  readonly weights: Uint8Array;
 }
 
 /** Rows of one length, filled with whole conversations; the few places left at a row's end are padding. */
@@ -82,7 +86,7 @@ class Rows {
       const [doc] = fits < 0 ? [] : this.#waiting.splice(fits, 1);
       if (!doc) break;
       tokens.set(doc.ids, used);
-      loss.fill(1, used + doc.from, used + doc.ids.length);
+      loss.set(doc.weights, used);
       used += doc.ids.length;
     }
     writeSync(this.#tokens, new Uint8Array(tokens.buffer));
@@ -100,7 +104,10 @@ function writeRows(tokenizer: Tokenizer, tokenCount: number, dice: Dice): Rows[]
     const c = trainingSample(dice);
     const head = tokenizer.encode(prompt(c));
     const ids = [...head, ...tokenizer.encode(completion(c))];
-    kinds.find((kind) => ids.length <= kind.length)?.add({ ids, from: head.length });
+    const weights = new Uint8Array(ids.length).fill(1, head.length);
+    weights.fill(OPENING.weight, head.length, head.length + OPENING.tokens);
+    if (c.skill === "count") weights.fill(COUNT_END.weight, ids.length - COUNT_END.tokens);
+    kinds.find((kind) => ids.length <= kind.length)?.add({ ids, weights });
   }
   return kinds;
 }

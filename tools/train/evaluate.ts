@@ -1,7 +1,8 @@
 /**
- * Stage 4: accuracy per skill on held-out questions. `node tools/train/evaluate.ts [--model FILE] [--each N] [--show]`
+ * Stage 4: accuracy per skill on held-out questions. `node tools/train/evaluate.ts [--model FILE] [--each N] [--show] [--history N]`
  *
- * Every question's numbers were kept out of training in any phrasing. An answer counts only if it is the expected
+ * `--history N` puts earlier turns of about N tokens before every question, to see how far beyond its training
+ * length the model holds. Every question's numbers were kept out of training in any phrasing. An answer counts only if it is the expected
  * text to the last character: a right number in a broken sentence is a miss. Talk and questions outside the model's
  * knowledge use hand-written phrasings that are in no list of the corpus.
  */
@@ -9,12 +10,12 @@ import { parseArgs } from "node:util";
 import { at } from "./at.ts";
 import { MODEL_PATH, readTokenizer } from "./bundled.ts";
 import { Dice } from "./corpus/dice.ts";
-import { heldOutSample } from "./corpus/mix.ts";
+import { heldOutSample, trainingSample } from "./corpus/mix.ts";
 import { SKILLS } from "./corpus/sample.ts";
 import { UNKNOWN } from "./corpus/outside.ts";
 import { INTENTS } from "./corpus/talk.ts";
 import { openGreedy } from "./engine.ts";
-import { END_THINK, render } from "./template.ts";
+import { END_THINK, render, type Turn } from "./template.ts";
 import { UNSEEN_ASKS } from "./unseen.ts";
 
 const { values } = parseArgs({
@@ -22,15 +23,33 @@ const { values } = parseArgs({
     model: { type: "string", default: MODEL_PATH },
     each: { type: "string", default: "200" },
     seed: { type: "string", default: "4711" },
+    history: { type: "string", default: "0" },
     show: { type: "boolean", default: false },
   },
 });
+
+const tokenizer = readTokenizer();
 
 interface Case {
   readonly row: string;
   readonly thinking: boolean;
   readonly prompt: string;
   readonly expected: string;
+}
+
+const historyTokens = Number(values.history);
+
+/** Earlier turns of about `historyTokens` tokens, drawn from the training mix. */
+function longHistory(dice: Dice): Turn[] {
+  const turns: Turn[] = [];
+  let length = 0;
+  while (length < historyTokens) {
+    const { user, answer, skill } = trainingSample(dice);
+    if (skill === "count") continue;
+    turns.push({ user, answer });
+    length += tokenizer.encode(user + answer).length + 4;
+  }
+  return turns;
 }
 
 function arithmeticCases(each: number, seed: number): Case[] {
@@ -42,7 +61,7 @@ function arithmeticCases(each: number, seed: number): Case[] {
       while (cases.length < each) {
         const language = cases.length % 2 === 0 ? "en" : "zh";
         const c = heldOutSample(skill, { dice, language, thinking });
-        const prompt = render(c.system, c.history, c.user, thinking);
+        const prompt = render(c.system, [...longHistory(dice), ...c.history], c.user, thinking);
         if (seen.has(prompt)) continue;
         seen.add(prompt);
         cases.push({ row: skill, thinking, prompt, expected: c.answer });
@@ -66,9 +85,11 @@ function talkCases(): Case[] {
 const answerOf = (text: string, thinking: boolean): string =>
   thinking ? text.slice(text.indexOf(END_THINK) + END_THINK.length) : text;
 
-const tokenizer = readTokenizer();
-const cases = [...arithmeticCases(Number(values.each), Number(values.seed)), ...talkCases()];
-const engine = await openGreedy(values.model);
+const cases = [
+  ...arithmeticCases(Number(values.each), Number(values.seed)),
+  ...(historyTokens === 0 ? talkCases() : []),
+];
+const engine = await openGreedy(values.model, historyTokens + 1024);
 const started = performance.now();
 const outputs = await engine.run(
   cases.map((c) => tokenizer.encode(c.prompt)),

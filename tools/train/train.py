@@ -42,7 +42,7 @@ def batches(data, rank, tokens_per_process, seed):
             kind, groups = plan[i]
             pick = numpy.sort(groups[rank])
             tokens, loss, _ = kinds[kind]
-            yield torch.from_numpy(tokens[pick].astype(numpy.int64)), torch.from_numpy(loss[pick].astype(bool))
+            yield torch.from_numpy(tokens[pick].astype(numpy.int64)), torch.from_numpy(loss[pick].astype(numpy.float32))
         epoch += 1
 
 
@@ -76,8 +76,10 @@ def run(rank, args, shared, updates, barrier, clock):
         if progress >= 1 or (args.steps and step >= args.steps):
             break
         hidden = model.hidden(ids[:, :-1])
-        target = wanted[:, 1:]
-        loss = F.cross_entropy(model.head(hidden[target]), ids[:, 1:][target])
+        weights = wanted[:, 1:]
+        target = weights > 0
+        losses = F.cross_entropy(model.head(hidden[target]), ids[:, 1:][target], reduction="none")
+        loss = (losses * weights[target]).sum() / weights.sum()
         model.zero_grad(set_to_none=True)
         loss.backward()
         flat = torch.cat([p.grad.flatten() for p in parameters] + [e.load for e in model.experts()] + [loss.detach().view(1)])

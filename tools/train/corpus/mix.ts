@@ -12,16 +12,16 @@ import { INTENTS, SYSTEM_PROMPTS } from "./talk.ts";
 import type { Language } from "./steps.ts";
 
 const SHARE: readonly (readonly [number, Skill])[] = [
-  [11, "add"],
-  [15, "subtract"],
-  [13, "multiply"],
-  [12, "divide"],
-  [13, "expression"],
-  [8, "story"],
-  [6, "follow-up"],
-  [9, "count"],
+  [8, "add"],
+  [16, "subtract"],
+  [10, "multiply"],
+  [15, "divide"],
+  [17, "expression"],
+  [7, "story"],
+  [7, "follow-up"],
+  [15, "count"],
   [8, "talk"],
-  [5, "unknown"],
+  [6, "unknown"],
 ];
 
 export interface Conversation extends Sample {

@@ -111,7 +111,8 @@ export function operands(op: BinaryOperator, dice: Dice): [number, number] {
   const x = dice.weighted(sizes);
   const a = dice.digits(x);
   const b = dice.digits(dice.chance(0.5) ? x : dice.weighted(sizes));
-  if (op === "-" && a < b && !dice.chance(0.3)) return [b, a];
+  // A result below zero only where the numbers are short: seeing which is larger is a step without steps.
+  if (op === "-" && a < b && (b > 999 || !dice.chance(0.4))) return [b, a];
   return [a, b];
 }
 
@@ -224,9 +225,9 @@ function count(ask: Ask): Sample {
     [4, dice.int(2, 90)],
   ]);
   const numbers = dice.weighted([
-    [6, dice.int(3, 12)],
-    [4, dice.int(10, 40)],
-    [3, dice.int(40, 100)],
+    [8, dice.int(2, 8)],
+    [3, dice.int(8, 30)],
+    [2, dice.int(30, 100)],
   ]);
   const b = Math.min(a + numbers - 1, 100);
   const thought = language === "en" ? `Count from ${a} to ${b}.` : `从${a}数到${b}。`;
