@@ -150,7 +150,7 @@ export class NodeProcess {
 
 /** The message of the line with which a node gave up; undefined where it did not say. */
 function fatalIn(said: string): string | undefined {
-  for (const line of said.split("\n").reverse()) {
+  for (const line of said.split("\n").toReversed()) {
     if (!line.includes('"fatal"')) continue;
     try {
       const { event, message } = JSON.parse(line) as { event?: unknown; message?: unknown };
