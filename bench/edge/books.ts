@@ -4,11 +4,10 @@
  *
  * Reads D1's file beside the running platform. Asking the platform itself would be part of what is measured.
  */
-import { globSync } from "node:fs";
-import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import { setTimeout as delay } from "node:timers/promises";
 import { z } from "zod";
+import { openD1File } from "../../tools/run/d1-file.ts";
 
 const SETTLE_MS = 60_000;
 const POLL_MS = 20;
@@ -34,10 +33,7 @@ export class Books {
 
   /** `dataDir` is the worker's; `account` the one that all load is under. */
   constructor(dataDir: string, account: string) {
-    const files = globSync(join(dataDir, "d1/**/*.sqlite")).filter((file) => !file.includes("metadata"));
-    const found = files.map((file) => new DatabaseSync(file, { readOnly: true })).find(isLedger);
-    if (found === undefined) throw new Error("D1's file was not found");
-    this.#db = found;
+    this.#db = openD1File(dataDir);
     this.#account = account;
   }
 
@@ -84,8 +80,4 @@ export class Books {
   close(): void {
     this.#db.close();
   }
-}
-
-function isLedger(db: DatabaseSync): boolean {
-  return db.prepare("select 1 from sqlite_master where name = 'usage_events'").get() !== undefined;
 }

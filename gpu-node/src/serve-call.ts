@@ -91,7 +91,8 @@ async function accept(
   if (continued !== undefined && continued !== workshop.engine.info.weights) return { kind: "other_weights" };
   const parsed = parseChat(clientBody);
   if (!parsed.ok) return parsed.refusal;
-  const prepared = await workshop.prepare(parsed.chat, { ...head, resume: head.resume, notes: true });
+  const name = `${head.request}/${head.ordinal}`;
+  const prepared = await workshop.prepare(parsed.chat, { ...head, resume: head.resume, notes: true, name });
   if (!prepared.ok) return prepared.refusal;
   // Tokenising took a moment: the reader may have left, and a drain may have begun.
   if (life.refusal !== undefined) return life.refusal;
@@ -102,7 +103,7 @@ async function accept(
     const begun = beginningOf(tools.edge, head, prepared.plan, workshop.engine.info.weights);
     const id = await tools.edge.journal.begin(begun);
     if (id === undefined) return { kind: "replayed" };
-    tools.edge.admitting.settle(`${head.request}/${head.ordinal}`);
+    tools.edge.admitting.settle(name);
     place.leave();
     await run(tools, { id, begun, plan: prepared.plan }, outlet);
     return undefined;

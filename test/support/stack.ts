@@ -31,6 +31,14 @@ export type Tenant = {
   readonly keyId: string;
 };
 
+export type Status = {
+  readonly balanceNanoUsd: number;
+  readonly heldNanoUsd: number;
+  readonly holdsOpen: number;
+  readonly holdsPending: number;
+  readonly lastSeq: number;
+};
+
 const POLL_MS = 50;
 
 /** Waits until `look` finds something; fails with what was waited for. */
@@ -136,12 +144,8 @@ export class Stack {
     });
   }
 
-  async status(
-    tenant: Tenant,
-  ): Promise<{ balanceNanoUsd: number; heldNanoUsd: number; holdsOpen: number; holdsPending: number }> {
-    const { account } = await this.admin<{
-      account: { balanceNanoUsd: number; heldNanoUsd: number; holdsOpen: number; holdsPending: number };
-    }>("GET", `/accounts/${tenant.account}`);
+  async status(tenant: Tenant): Promise<Status> {
+    const { account } = await this.admin<{ account: Status }>("GET", `/accounts/${tenant.account}`);
     return account;
   }
 

@@ -43,9 +43,11 @@ export type PlatformSettings = {
   readonly hotReload?: boolean;
   /** Where everything is kept; `.sluice` in the repository where not given. */
   readonly dataDir?: string;
-  /** More arguments and environment for every node. */
-  readonly nodeArgs?: readonly string[];
+  /** More arguments for every node, or for the one of this name, and more environment for all. */
+  readonly nodeArgs?: readonly string[] | ((name: string) => readonly string[]);
   readonly nodeEnv?: Readonly<Record<string, string>>;
+  /** Another entry than wrangler.toml's: one that a bench or chaos wraps around it. */
+  readonly main?: string;
   /** More variables for the Worker: SLUICE_CLOCKS, say. */
   readonly vars?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
@@ -89,6 +91,7 @@ export class Platform {
     const Edge = settings.hotReload ? WranglerDev : WorkerProcess;
     this.#worker = new Edge({
       root: ROOT,
+      ...(settings.main === undefined ? {} : { main: settings.main }),
       port,
       dataDir: folder.file("worker"),
       logFile: folder.file("logs", "worker.log"),
@@ -204,6 +207,8 @@ export class Platform {
 
   async #prepareNode(place: NodePlace, args: readonly string[]): Promise<NodeProcess> {
     const url = `http://127.0.0.1:${place.port}`;
+    const { nodeArgs = [] } = this.#settings;
+    const moreArgs = typeof nodeArgs === "function" ? nodeArgs(place.name) : nodeArgs;
     // The region is a part of the name: a node that is moved is another node, with another identity.
     const dataDir = this.#folder.file("nodes", `${place.name}-${place.region}-${place.port}`);
     // A node whose folder is gone has lost its identity, whatever the registry says: it is invited again.
@@ -219,7 +224,7 @@ export class Platform {
       logFile: this.#folder.file("logs", `${place.name}.log`),
       edgeUrl: this.baseUrl,
       joinToken,
-      args: [...args, ...(this.#settings.nodeArgs ?? [])],
+      args: [...args, ...moreArgs],
       env: this.#settings.nodeEnv ?? {},
       onFatal: (name, why) => {
         this.#fatal = `${name} cannot start: ${why}`;

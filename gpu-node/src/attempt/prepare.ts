@@ -22,7 +22,12 @@ export type Frame = Pick<
   | "promptCeiling"
   | "outputCeiling"
   | "stream"
-> & { readonly resume: CallHead["resume"]; readonly notes: boolean };
+> & {
+  readonly resume: CallHead["resume"];
+  readonly notes: boolean;
+  /** The request and the attempt, where there is an edge that counts them. */
+  readonly name?: string;
+};
 
 export type Prepared =
   | { readonly ok: true; readonly plan: Plan }
@@ -73,6 +78,7 @@ export async function prepare(engine: Engine, chat: Chat, frame: Frame): Promise
         outputTokensMax: room.outputTokensMax,
         sampling: chat.sampling,
         tag: frame.tag,
+        ...(frame.name === undefined ? {} : { name: frame.name }),
       },
       rules,
       before,

@@ -55,6 +55,8 @@ export type Task = {
   readonly outputTokensMax: number;
   readonly sampling: Sampling;
   readonly tag: string;
+  /** What records call it: the request and its attempt. */
+  readonly name?: string;
 };
 
 export type Token = {

@@ -135,10 +135,12 @@ describe("a scripted answer", () => {
     const positionsFile = join(folder, "positions.jsonl");
     const engine = createScriptEngine({ name: "n1", positionsFile });
     await run(engine, await taskFor(engine, '{"script":{"tokens":2}}', { delivered: [1_000] }));
+    await run(engine, { ...(await taskFor(engine, '{"script":{"tokens":0}}')), name: "req_1/0" });
     const lines = (await readFile(positionsFile, "utf8")).trim().split("\n");
     expect(lines.map((line) => JSON.parse(line))).toEqual([
       { engine: "n1", task: 1, position: 1, id: 1_001 },
       { engine: "n1", task: 1, position: 2, id: engine.info.endTokens[0] },
+      { engine: "n1", task: "req_1/0", position: 0, id: engine.info.endTokens[0] },
     ]);
   });
 

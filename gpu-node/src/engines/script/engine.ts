@@ -2,7 +2,8 @@
  * The `script` engine: no weights, no dice, no second process; it does what the prompt tells it (directive.ts), to the
  * millisecond, and fails when told. For tests and for measuring everything around an engine. Its slots reuse prefixes
  * by the llama engine's rule, so `cached` behaves the same. With `positionsFile` every position it emits is appended
- * before it is handed over, as {"engine","task","position","id"}: what really was generated, for later audits.
+ * before it is handed over, as {"engine","task","position","id"}: what really was generated, for later audits. A task is
+ * recorded by its name, or by a number where it has none.
  */
 import { openSync, writeSync } from "node:fs";
 import {
@@ -153,7 +154,7 @@ class ScriptEngine implements Engine {
       mine ? strikesAt(positions, from) : undefined;
     const [dieAt, hangAt, killAt] = [at(directive.dieAt), at(directive.hangAt), at(directive.killAt)];
     const everyMs = directive.everyMs ?? 0;
-    const taskId = (this.#lastTask += 1);
+    const taskName = task.name ?? (this.#lastTask += 1);
     const startedAt = performance.now();
     for (let position = from; position < ceiling; position++) {
       // By the clock, not from token to token: a late timer must not make the whole answer late.
@@ -166,7 +167,7 @@ class ScriptEngine implements Engine {
       signal.throwIfAborted();
       // Behind its end, a resumed answer ends again.
       const id = answer(position) ?? MARK.end;
-      this.#record(taskId, position, id);
+      this.#record(taskName, position, id);
       yield { kind: "tokens", tokens: [decodeToken(id)] };
       signal.throwIfAborted();
       if (id === MARK.end) {
@@ -192,7 +193,7 @@ class ScriptEngine implements Engine {
     return { slot, reuse: choice.reuse };
   }
 
-  #record(task: number, position: number, id: number): void {
+  #record(task: string | number, position: number, id: number): void {
     if (this.#positions === undefined) return;
     writeSync(
       this.#positions,
