@@ -19,7 +19,7 @@ const ROOTS = [
   "migrations",
   ".ci",
 ];
-const SKIPPED = new Set(["node_modules", ".sluice", ".wrangler", "__pycache__"]);
+const SKIPPED = new Set([".git", "node_modules", ".sluice", ".wrangler", "__pycache__"]);
 const TEXT = new Set([
   ".ts",
   ".py",
@@ -66,7 +66,12 @@ export function readHouse(): readonly SourceFile[] {
   const root = readdirSync(".", { withFileTypes: true });
   for (const entry of root) {
     if (entry.isDirectory() && ROOTS.includes(entry.name)) walk(entry.name, found);
-    else if (entry.isFile() && TEXT.has(extname(entry.name)) && entry.name !== "package-lock.json")
+    else if (
+      entry.isFile() &&
+      TEXT.has(extname(entry.name)) &&
+      !SKIPPED.has(entry.name) &&
+      entry.name !== "package-lock.json"
+    )
       found.push({ path: entry.name, text: readFileSync(entry.name, "utf8") });
   }
   return found.sort((a, b) => (a.path < b.path ? -1 : 1));
