@@ -52,7 +52,9 @@ export class Books {
 
   /** How many requests D1 has, by the number of the last event it took: cheap enough to ask all the time. */
   rows(): number {
-    const row = this.#db.prepare("select through from applied where account = ?").get(this.#account);
+    const row = this.#db
+      .prepare("select max(seq) as through from ledger_entries where account = ?")
+      .get(this.#account);
     return Math.max(0, Number(row?.["through"] ?? 0) - CREDITS);
   }
 

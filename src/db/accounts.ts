@@ -13,7 +13,7 @@ type Db = Pick<Env, "DB">;
 export type AccountRow = typeof accounts.$inferSelect;
 export type KeyRow = typeof keys.$inferSelect;
 
-export async function listAccount(env: Db, row: AccountRow): Promise<void> {
+export async function listAccount(env: Db, row: typeof accounts.$inferInsert): Promise<void> {
   await database(env)
     .insert(accounts)
     .values(row)

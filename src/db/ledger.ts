@@ -1,18 +1,20 @@
 /**
  * The history of usage and money in D1, as the projection writes it: in batches, one transaction each. (usage.ts reads.)
  *
- * Invariants: an account's events are applied in order and each once. A batch is one transaction, and every statement
- * in it holds only while `applied` still says what the batch begins after; so a duplicate, a batch out of order, or two
- * consumers at once change nothing. A request's revisions are never overwritten; the highest one holds.
+ * Invariants: an account's events are applied in order and each once. The greatest `seq` of its ledger is how far they
+ * are; every batch writes one. A batch is one transaction, and every statement in it holds only while the ledger still
+ * ends where the batch begins; so a duplicate, a batch out of order, or two consumers at once change nothing. A
+ * request's revisions are never overwritten; the highest one holds.
  *
  * Rows go in as one JSON parameter per statement: a hundred events of twenty columns are more parameters than D1 takes.
  */
 import type { AccountEvent, UsageEvent } from "@sluice/protocol/account";
-import { getTableColumns, inArray, sql } from "drizzle-orm";
+import { getTableColumns, sql } from "drizzle-orm";
 import type { SQLiteTable } from "drizzle-orm/sqlite-core";
 import type { Env } from "../core/env.ts";
 import { database } from "./database.ts";
-import { applied, ledgerEntries, usageEvents } from "./schema.ts";
+import { regionOf, rollupUpsert } from "./rollups.ts";
+import { ledgerEntries, usageEvents } from "./schema.ts";
 
 type Db = Pick<Env, "DB">;
 
@@ -24,11 +26,14 @@ const ACCOUNTS_MAX = 100;
 
 /** How far D1 has each account's log; absent where it has nothing. */
 export async function readApplied(env: Db, accounts: readonly string[]): Promise<Map<string, number>> {
-  const rows = await database(env)
-    .select()
-    .from(applied)
-    .where(inArray(applied.account, accounts.slice(0, ACCOUNTS_MAX)));
-  return new Map(rows.map(({ account, through }) => [account, through]));
+  // A seek each: a grouped max would read the whole ledger.
+  const { results } = await env.DB.prepare(
+    `SELECT value AS account, (SELECT max(seq) FROM ledger_entries WHERE account = value) AS through
+     FROM json_each(?1)`,
+  )
+    .bind(JSON.stringify(accounts.slice(0, ACCOUNTS_MAX)))
+    .all<{ account: string; through: number | null }>();
+  return new Map(results.flatMap(({ account, through }) => (through === null ? [] : [[account, through]])));
 }
 
 /**
@@ -41,27 +46,25 @@ export async function applyEvents(
   through: number,
   events: readonly AccountEvent[],
 ): Promise<number> {
-  const last = events.at(-1)?.seq ?? through;
+  if (events.length === 0) return through;
   const usage = events.filter((event) => event.kind === "usage").map((event) => usageRow(account, event));
-  const entries = ledgerRows(account, events);
+  const newest = new Map(usage.map((row) => [row.request, row]));
+  const write = (statement: string, rows: readonly object[]): D1PreparedStatement =>
+    env.DB.prepare(statement).bind(JSON.stringify(rows), account, through);
   const statements = [
-    ...(usage.length > 0 ? [env.DB.prepare(USAGE_INSERT).bind(JSON.stringify(usage), account, through)] : []),
-    ...(entries.length > 0
-      ? [env.DB.prepare(LEDGER_INSERT).bind(JSON.stringify(entries), account, through)]
-      : []),
-    env.DB.prepare(APPLIED_ADVANCE).bind(account, last, through),
-    env.DB.prepare("SELECT through FROM applied WHERE account = ?1").bind(account),
+    ...(usage.length > 0 ? [write(ROLLUP_UPSERT, [...newest.values()]), write(USAGE_INSERT, usage)] : []),
+    // Last: it moves what all of them go by.
+    write(LEDGER_INSERT, ledgerRows(account, events)),
+    env.DB.prepare(THROUGH).bind(account),
   ];
-  const results = await env.DB.batch<{ through: number }>(statements);
+  const results = await env.DB.batch<{ through: number | null }>(statements);
   return results.at(-1)?.results[0]?.through ?? 0;
 }
 
+const THROUGH = "SELECT max(seq) AS through FROM ledger_entries WHERE account = ?1";
 /** Only while the log stands where this batch begins. */
-const GUARD = "coalesce((SELECT through FROM applied WHERE account = ?2), 0) = ?3";
-const APPLIED_ADVANCE = `
-  INSERT INTO applied (account, through)
-  SELECT ?1, ?2 WHERE coalesce((SELECT through FROM applied WHERE account = ?1), 0) = ?3
-  ON CONFLICT (account) DO UPDATE SET through = excluded.through WHERE through = ?3`;
+const GUARD = "coalesce((SELECT max(seq) FROM ledger_entries WHERE account = ?2), 0) = ?3";
+const ROLLUP_UPSERT = rollupUpsert(GUARD);
 const USAGE_INSERT = insertFromJson("usage_events", usageEvents);
 const LEDGER_INSERT = insertFromJson("ledger_entries", ledgerEntries);
 
@@ -76,10 +79,10 @@ function insertFromJson(name: string, table: SQLiteTable): string {
 
 function usageRow(account: string, event: UsageEvent): UsageRow {
   const { kind: _, attempts, ...columns } = event;
-  return { account, ...columns, attempts: JSON.stringify(attempts) };
+  return { account, ...columns, region: regionOf(event), attempts: JSON.stringify(attempts) };
 }
 
-/** One entry per credit, and one for all the usage of the batch that moved money. */
+/** One entry per credit, and one for all the usage of the batch, also where it moved no money. */
 function ledgerRows(account: string, events: readonly AccountEvent[]): LedgerRow[] {
   const rows: LedgerRow[] = [];
   let charged = 0;
@@ -87,7 +90,6 @@ function ledgerRows(account: string, events: readonly AccountEvent[]): LedgerRow
   let count = 0;
   for (const event of events) {
     if (event.kind === "usage") {
-      if (event.chargedNanoUsd === 0) continue;
       charged += event.chargedNanoUsd;
       last = event;
       count++;

@@ -1,11 +1,6 @@
 /** From the account's log to D1 and back: nothing lost, nothing twice, whatever the queue does. */
-import type { AccountEvent, EventBatch, UsageEvent } from "@sluice/protocol/account";
-import {
-  createExecutionContext,
-  createMessageBatch,
-  getQueueResult,
-  runDurableObjectAlarm,
-} from "cloudflare:test";
+import type { AccountEvent, EventBatch } from "@sluice/protocol/account";
+import { runDurableObjectAlarm } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import fc from "fast-check";
 import { afterEach, describe, test, vi } from "vitest";
@@ -13,8 +8,9 @@ import { parseClocks } from "../../../src/account/clocks.ts";
 import type { Env } from "../../../src/core/env.ts";
 import { balanceFromLedger, readApplied } from "../../../src/db/ledger.ts";
 import { usageOf } from "../../../src/db/usage.ts";
-import { consumeEvents, DEAD_LETTERS } from "../../../src/metering/project.ts";
-import { COST, eventsOf, HOLD, newRequest, openAccount, receipt, type Account } from "../account/support.ts";
+import { DEAD_LETTERS } from "../../../src/metering/project.ts";
+import { batchOf, credit, deliver, usage } from "./support.ts";
+import { COST, eventsOf, HOLD, openAccount, receipt, type Account } from "../account/support.ts";
 
 const CLOCKS = parseClocks({});
 /** The real queue holds a message for a second, and D1 is quick. */
@@ -24,61 +20,6 @@ afterEach(() => {
   vi.useRealTimers();
   vi.restoreAllMocks();
 });
-
-type Answer = { readonly acked: readonly string[]; readonly retried: readonly string[] };
-
-let messages = 0;
-
-/** Delivers these batches as one batch of the queue. */
-async function deliver(
-  batches: readonly EventBatch[],
-  queue = "sluice-events",
-  where = env,
-): Promise<Answer> {
-  const batch = createMessageBatch(
-    queue,
-    batches.map((body) => ({ id: `m${messages++}`, timestamp: new Date(), attempts: 1, body })),
-  );
-  const ctx = createExecutionContext();
-  await consumeEvents(batch, where);
-  const { explicitAcks, retryMessages } = await getQueueResult(batch, ctx);
-  return { acked: explicitAcks, retried: retryMessages.map(({ msgId }) => msgId) };
-}
-
-function usage(seq: number, chargedNanoUsd: number, change: Partial<UsageEvent> = {}): UsageEvent {
-  return {
-    kind: "usage",
-    seq,
-    request: newRequest(),
-    revision: 0,
-    key: "key_0000000000",
-    model: "tiny",
-    stream: true,
-    certainty: "exact",
-    ended: "stop",
-    promptTokens: 5,
-    cachedTokens: 2,
-    completionTokens: 7,
-    reasoningTokens: 1,
-    costNanoUsd: chargedNanoUsd,
-    chargedNanoUsd,
-    writeOffNanoUsd: 0,
-    priceId: "p1",
-    weights: "w1",
-    attempts: [{ ordinal: 0, node: "node_0000000000", region: "eu-1", ended: "stop", to: 7 }],
-    admittedAtMs: 1,
-    closedAtMs: 2,
-    ...change,
-  };
-}
-
-function credit(seq: number, amountNanoUsd: number): AccountEvent {
-  return { kind: "credit", seq, creditId: `c${seq}`, amountNanoUsd, note: "hello", atMs: 3 };
-}
-
-function batchOf(account: string, events: readonly AccountEvent[]): EventBatch {
-  return { v: 1, account, events: [...events] };
-}
 
 async function rowsOf(
   account: string,

@@ -1,0 +1,85 @@
+/**
+ * Rollups: what an account used, by hour of admission, key, model and region; read by `/v1/usage`, written by the
+ * transaction that brings the rows they come from (ledger.ts).
+ *
+ * Invariant: a rollup is the sum over the newest revision of each request, and nothing else. A correction therefore
+ * takes back what the revision before it had added, in the hour, model and region it had added it to, and adds itself.
+ */
+import type { UsageEvent } from "@sluice/protocol/account";
+import { and, asc, eq, gte, lt, type SQL } from "drizzle-orm";
+import type { Env } from "../core/env.ts";
+import { database } from "./database.ts";
+import { rollups } from "./schema.ts";
+
+type Db = Pick<Env, "DB">;
+
+export type RollupRow = typeof rollups.$inferSelect;
+
+export const HOUR_MS = 3_600_000;
+
+const SUMS = [
+  "prompt_tokens",
+  "cached_tokens",
+  "completion_tokens",
+  "reasoning_tokens",
+  "cost_nano_usd",
+  "write_off_nano_usd",
+] as const;
+
+const BUCKET = `account, admitted_at_ms / ${HOUR_MS} * ${HOUR_MS}, key, model, region`;
+
+function camel(column: string): string {
+  return column.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+}
+
+/**
+ * ?1: the newest revision of each request of a batch, as JSON. Comes before the rows themselves, because what it takes
+ * back is what they replace. `guard` is the batch's own condition, over ?2 (account) and ?3.
+ */
+export function rollupUpsert(guard: string): string {
+  const columns = ["request", "revision", "key", "model", "region", "admitted_at_ms", ...SUMS];
+  const fresh = columns.map((column) => `json_extract(value, '$.${camel(column)}') AS ${column}`);
+  const picked = ["key", "model", "region", "admitted_at_ms", ...SUMS].join(", ");
+  return `
+    INSERT INTO rollups
+    WITH fresh AS (SELECT ?2 AS account, ${fresh.join(", ")} FROM json_each(?1)),
+    replaced AS (
+      SELECT old.* FROM fresh JOIN usage_events old ON old.account = ?2 AND old.request = fresh.request
+      WHERE fresh.revision > 0 AND old.revision =
+        (SELECT max(e.revision) FROM usage_events e WHERE e.account = ?2 AND e.request = fresh.request)),
+    changes AS (
+      SELECT 1 AS sign, account, ${picked} FROM fresh
+      UNION ALL SELECT -1, account, ${picked} FROM replaced)
+    SELECT ${BUCKET}, sum(sign), ${SUMS.map((column) => `sum(sign * ${column})`).join(", ")}
+    FROM changes WHERE ${guard} GROUP BY 1, 2, 3, 4, 5
+    ON CONFLICT DO UPDATE SET ${["requests", ...SUMS].map((sum) => `${sum} = ${sum} + excluded.${sum}`).join(", ")}`;
+}
+
+/** Where a request ran, for the rollups: in the region of the last attempt that made something, or was tried. */
+export function regionOf({ attempts }: Pick<UsageEvent, "attempts">): string {
+  const made = attempts.findLast(({ region, to }) => region !== null && to > 0);
+  return (made ?? attempts.findLast(({ region }) => region !== null))?.region ?? "";
+}
+
+export type RollupAsk = { readonly fromMs: number; readonly toMs: number; readonly key?: string | undefined };
+
+/** Hours that begin in [fromMs, toMs), oldest first; at most `limit` rows. */
+export async function rollupsOf(
+  env: Db,
+  account: string,
+  { fromMs, toMs, key }: RollupAsk,
+  limit: number,
+): Promise<RollupRow[]> {
+  const where: SQL[] = [
+    eq(rollups.account, account),
+    gte(rollups.hourMs, fromMs - (fromMs % HOUR_MS)),
+    lt(rollups.hourMs, toMs),
+  ];
+  if (key !== undefined) where.push(eq(rollups.key, key));
+  return database(env)
+    .select()
+    .from(rollups)
+    .where(and(...where))
+    .orderBy(asc(rollups.hourMs), asc(rollups.key), asc(rollups.model), asc(rollups.region))
+    .limit(limit);
+}
