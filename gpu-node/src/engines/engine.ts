@@ -43,8 +43,24 @@ export type Sampling = {
   /** 0 is greedy. */
   readonly temperature: number;
   readonly topP: number;
+  /** 0 or absent: all of them. */
+  readonly topK?: number;
+  /** Tokens less likely than this share of the likeliest are left out. */
+  readonly minP?: number;
+  /** Taken off a token's logit: once where the answer has it already, and for each time it has it. */
+  readonly presencePenalty?: number;
+  readonly frequencyPenalty?: number;
+  /** Added to logits; -Infinity forbids a token. */
+  readonly logitBias?: readonly (readonly [id: number, bias: number])[];
   /** Undefined: fresh dice. With a seed, the choice at a position depends on (seed, position) and the logits alone. */
   readonly seed?: number;
+};
+
+/** What the answer is bound to: a grammar in llama.cpp's notation (GBNF), where tokens may be named as `<[id]>`. */
+export type Grammar = {
+  readonly gbnf: string;
+  /** It binds what comes behind the first token of this id; undefined: everything. */
+  readonly after?: number;
 };
 
 export type Task = {
@@ -57,12 +73,26 @@ export type Task = {
   readonly tag: string;
   /** What records call it: the request and its attempt. */
   readonly name?: string;
+  readonly grammar?: Grammar;
+  /** Log probabilities are wanted: of the token itself, and of so many of the likeliest. */
+  readonly logprobs?: number;
+  /** The answer begins inside thinking, which is closed by force after so many positions of the answer. */
+  readonly thinkingTokensMax?: number;
+};
+
+/** Natural logarithms of what the model itself gives: before temperature, penalties, bias and grammar. */
+export type Logprobs = {
+  readonly own: number;
+  /** The likeliest first. */
+  readonly top: readonly (readonly [token: Token, logprob: number])[];
 };
 
 export type Token = {
   readonly id: number;
   /** The bytes this token adds to the text; empty for control tokens. One character may span several tokens. */
   readonly bytes: Uint8Array;
+  /** Where the task wants them. */
+  readonly logprobs?: Logprobs;
 };
 
 export type EngineEvent =

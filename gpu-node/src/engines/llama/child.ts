@@ -7,6 +7,7 @@ import { readGgufFile } from "../../weights/gguf-header.ts";
 import { encodeSegments } from "./encode.ts";
 import { type Loaded, load } from "./load.ts";
 import { type EncodeMessage, type FromChild, type RunMessage, type TaskEvent, ToChild } from "./messages.ts";
+import { natives } from "./native.ts";
 import { pickTemplate } from "./pick-template.ts";
 import { LlamaRun, type Slot } from "./run.ts";
 import { spellingsPattern } from "./segments.ts";
@@ -97,6 +98,7 @@ function createEngine(
     outbox.push(event);
   };
   const runs = new Map<number, LlamaRun>();
+  const native = natives(model, context);
   // Behind the next turn's start, so that writing to the channel goes on beside the computing.
   const loop = new StepLoop(chunkTokens, { afterTurn: () => setImmediate(flush), fatal });
   const slots: Slot[] = Array.from({ length: limits.slots }, () => ({
@@ -109,7 +111,12 @@ function createEngine(
   const table = new SlotTable(slots, (task, slot) => {
     const run = new LlamaRun(task, slot, {
       contextTokens,
-      endTokens: limits.endTokens,
+      natives: native,
+      words: {
+        endTokens: limits.endTokens,
+        thinkClose: vocabulary.think?.close,
+        special: vocabulary.special,
+      },
       report,
       release: (freed) => {
         runs.delete(task.task);
@@ -129,6 +136,14 @@ function createEngine(
     spellings: spellingsPattern(vocabulary.spellings.keys()),
     bos: vocabulary.addBos ? vocabulary.bos : undefined,
   };
+  const isGrammar = ({ grammar }: RunMessage): boolean => {
+    try {
+      if (grammar !== undefined) native.newGrammar(grammar.gbnf);
+      return true;
+    } catch {
+      return false;
+    }
+  };
   const refuse = (task: number, reason: string): void => {
     report({ kind: "refused", task, reason });
     flush();
@@ -140,7 +155,8 @@ function createEngine(
         refuse(task.task, `The prompt has ${task.prompt.length} tokens; the context holds ${contextTokens}.`);
       } else if (![...task.prompt, ...task.delivered].every((id) => id < vocabulary.size)) {
         refuse(task.task, `A token id is outside the vocabulary of ${vocabulary.size}.`);
-      } else if (!table.ask(task)) refuse(task.task, "Too many tasks wait for a slot.");
+      } else if (!isGrammar(task)) refuse(task.task, "The grammar cannot be read.");
+      else if (!table.ask(task)) refuse(task.task, "Too many tasks wait for a slot.");
     },
     stop: (task) => {
       table.forget(task);

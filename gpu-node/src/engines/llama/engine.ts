@@ -16,7 +16,8 @@ import {
   type Token,
 } from "../engine.ts";
 import { EventQueue } from "./event-queue.ts";
-import type { FromChild, Gpu, ReadyMessage, TaskEvent } from "./messages.ts";
+import type { FromChild, Gpu, ReadyMessage, RunMessage, TaskEvent } from "./messages.ts";
+import type { SampledLogprobs } from "./sampler.ts";
 import { Supervisor } from "./supervisor.ts";
 import { defaultThreads } from "./threads.ts";
 import { type Vocabulary, readVocabulary } from "./vocabulary.ts";
@@ -140,20 +141,7 @@ class ChildEngine implements LlamaEngine {
     const abort = (): void => events.fail(signal.reason);
     signal.addEventListener("abort", abort, { once: true });
     this.#tasks.set(id, events);
-    const { temperature, topP, seed = Math.floor(Math.random() * SEED_SPAN) } = task.sampling;
-    const { outputTokensMax, tag } = task;
-    const [prompt, delivered] = [[...task.prompt], [...task.delivered]];
-    this.#supervisor.send({
-      kind: "run",
-      task: id,
-      prompt,
-      delivered,
-      outputTokensMax,
-      temperature,
-      topP,
-      seed,
-      tag,
-    });
+    this.#supervisor.send(runMessage(id, task));
     let ended = false;
     try {
       while (!ended) {
@@ -227,7 +215,10 @@ class ChildEngine implements LlamaEngine {
         queue.push({ kind: "evaluated", promptTokens: event.promptTokens });
         return;
       case "tokens":
-        queue.push({ kind: "tokens", tokens: event.ids.map((id) => this.#token(id)) });
+        queue.push({
+          kind: "tokens",
+          tokens: event.ids.map((id, at) => this.#withLogprobs(this.#token(id), event.logprobs?.[at])),
+        });
         return;
       case "end":
         queue.push({ kind: "end", why: event.why });
@@ -250,10 +241,39 @@ class ChildEngine implements LlamaEngine {
     return { id, bytes };
   }
 
+  #withLogprobs(token: Token, logprobs: SampledLogprobs | undefined): Token {
+    if (logprobs === undefined) return token;
+    const top = logprobs.top.map(([id, logprob]) => [this.#token(id), logprob] as const);
+    return { ...token, logprobs: { own: logprobs.own, top } };
+  }
+
   #nextId(): number {
     this.#lastId += 1;
     return this.#lastId;
   }
+}
+
+function runMessage(id: number, task: Task): RunMessage {
+  const { prompt, delivered, outputTokensMax, tag, sampling, grammar, logprobs, thinkingTokensMax } = task;
+  return {
+    kind: "run",
+    task: id,
+    prompt: [...prompt],
+    delivered: [...delivered],
+    outputTokensMax,
+    tag,
+    temperature: sampling.temperature,
+    topP: sampling.topP,
+    topK: sampling.topK ?? 0,
+    minP: sampling.minP ?? 0,
+    presencePenalty: sampling.presencePenalty ?? 0,
+    frequencyPenalty: sampling.frequencyPenalty ?? 0,
+    logitBias: (sampling.logitBias ?? []).map(([token, bias]) => [token, bias]),
+    seed: sampling.seed ?? Math.floor(Math.random() * SEED_SPAN),
+    ...(grammar === undefined ? {} : { grammar: { ...grammar } }),
+    ...(logprobs === undefined ? {} : { logprobs }),
+    ...(thinkingTokensMax === undefined ? {} : { thinkingTokensMax }),
+  };
 }
 
 function notReady(): EngineFault {

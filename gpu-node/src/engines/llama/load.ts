@@ -5,6 +5,7 @@
  * Contexts are not unified: memory is slots x contextTokens.
  */
 import { type Llama, type LlamaContext, type LlamaModel, getLlama, LlamaLogLevel } from "node-llama-cpp";
+import { avoidAmx } from "./cpu-backend.ts";
 import type { LoadMessage } from "./messages.ts";
 
 /** Without a wish, as much context as the model was trained for, up to this. */
@@ -23,6 +24,7 @@ export type Loaded = {
 };
 
 export async function load(message: LoadMessage, log: (line: string) => void): Promise<Loaded> {
+  await avoidAmx(message.gpu);
   const llama = await getLlama({
     build: "never",
     skipDownload: true,

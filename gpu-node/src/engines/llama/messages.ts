@@ -8,6 +8,11 @@ import { z } from "zod";
 
 const Count = z.int().min(0);
 const Ids = z.array(Count);
+/** Null forbids: JSON knows no -Infinity. */
+const Bias = z
+  .number()
+  .nullable()
+  .transform((bias) => bias ?? Number.NEGATIVE_INFINITY);
 
 export const Gpu = z.union([
   z.literal("auto"),
@@ -36,8 +41,16 @@ export const ToChild = z.discriminatedUnion("kind", [
     outputTokensMax: Count,
     temperature: z.number().min(0),
     topP: z.number().min(0).max(1),
+    topK: Count,
+    minP: z.number().min(0).max(1),
+    presencePenalty: z.number(),
+    frequencyPenalty: z.number(),
+    logitBias: z.array(z.tuple([Count, Bias])),
     seed: z.number(),
     tag: z.string(),
+    grammar: z.object({ gbnf: z.string(), after: Count.optional() }).optional(),
+    logprobs: Count.optional(),
+    thinkingTokensMax: Count.optional(),
   }),
   z.object({ kind: z.literal("stop"), task: Count }),
   z.object({
@@ -52,10 +65,16 @@ export type LoadMessage = Extract<ToChild, { kind: "load" }>;
 export type RunMessage = Extract<ToChild, { kind: "run" }>;
 export type EncodeMessage = Extract<ToChild, { kind: "encode" }>;
 
+/** Of one token; ids like everywhere here. */
+const Logprobs = z.object({
+  own: z.number(),
+  top: z.array(z.tuple([Count, z.number()]).readonly()).readonly(),
+});
+
 export const TaskEvent = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("started"), task: Count, cached: Count }),
   z.object({ kind: z.literal("evaluated"), task: Count, promptTokens: Count }),
-  z.object({ kind: z.literal("tokens"), task: Count, ids: Ids }),
+  z.object({ kind: z.literal("tokens"), task: Count, ids: Ids, logprobs: z.array(Logprobs).optional() }),
   z.object({ kind: z.literal("end"), task: Count, why: z.enum(["stop", "length"]) }),
   z.object({ kind: z.literal("refused"), task: Count, reason: z.string() }),
 ]);

@@ -3,13 +3,14 @@
  * turn. Owns the generator it decodes with; the slot itself belongs to slot-table.ts.
  * The context is never shifted: the task ends with `length` when the next token would not fit. llama.cpp's binding
  * would otherwise drop the beginning of the conversation without a word.
- * Greedy tokens are llama.cpp's own argmax; all others are chosen in sample.ts, because only that can be resumed.
+ * Which token follows is sampler.ts's business.
  * Even so a continuation is the first run's text only up to the last bits of a sum, which depend on the batch's shape:
  * where two tokens are as good as equal it may fall the other way (4 of 240 cuts with an undertrained bundled model).
  */
 import type { LlamaContextSequence, Token } from "node-llama-cpp";
 import type { RunMessage, TaskEvent } from "./messages.ts";
-import { CANDIDATES_MAX, chooseToken, diceAt } from "./sample.ts";
+import type { Natives } from "./native.ts";
+import { Sampler, type Sampled, type SamplerWords } from "./sampler.ts";
 import type { Run } from "./step-loop.ts";
 
 export type Slot = {
@@ -22,7 +23,8 @@ export type Slot = {
 
 export type RunHost = {
   readonly contextTokens: number;
-  readonly endTokens: ReadonlySet<number>;
+  readonly natives: Natives;
+  readonly words: SamplerWords;
   report(event: TaskEvent): void;
   release(slot: Slot): void;
 };
@@ -35,7 +37,9 @@ export class LlamaRun implements Run {
   readonly #tokens: readonly number[];
   #evaluated = 0;
   #emitted = 0;
-  #steps: Steps | undefined;
+  /** From the first token on. */
+  #sampler: Sampler | undefined;
+  #last: readonly number[] = [];
 
   constructor(task: RunMessage, slot: Slot, host: RunHost) {
     this.#task = task;
@@ -45,7 +49,7 @@ export class LlamaRun implements Run {
   }
 
   get prefillTokensLeft(): number {
-    return this.#steps === undefined && !this.#full() ? this.#tokens.length - this.#evaluated : 0;
+    return this.#sampler === undefined && !this.#full() ? this.#tokens.length - this.#evaluated : 0;
   }
 
   async join(): Promise<void> {
@@ -62,7 +66,7 @@ export class LlamaRun implements Run {
 
   async turn(prefillTokens: number): Promise<"more" | "done"> {
     if (this.#full()) return this.#end("length");
-    if (this.#steps !== undefined) return this.#accept(await this.#steps.next());
+    if (this.#sampler !== undefined) return this.#accept(await this.#step(this.#sampler));
     const left = this.#tokens.length - this.#evaluated;
     if (prefillTokens <= 0) return "more";
     if (left > prefillTokens) {
@@ -72,16 +76,16 @@ export class LlamaRun implements Run {
       this.#reportEvaluated();
       return "more";
     }
-    const last = this.#tokens.slice(this.#evaluated);
-    this.#steps = this.#task.temperature > 0 ? this.#chosen(last) : greedy(this.#slot.sequence, last);
-    const id = await this.#steps.next();
+    this.#last = this.#tokens.slice(this.#evaluated);
+    this.#sampler = new Sampler(this.#host.natives, this.#task, this.#host.words);
+    const sampled = await this.#step(this.#sampler);
     this.#evaluated = this.#tokens.length;
     this.#reportEvaluated();
-    return this.#accept(id);
+    return this.#accept(sampled);
   }
 
   async leave(): Promise<void> {
-    await this.#steps?.close();
+    this.#sampler?.dispose();
     this.#slot.tokens = [...this.#slot.sequence.contextTokens];
     this.#host.release(this.#slot);
   }
@@ -93,10 +97,22 @@ export class LlamaRun implements Run {
     );
   }
 
-  #accept(id: number): "more" | "done" {
+  #step(sampler: Sampler): Promise<Sampled> {
+    return this.#host.natives.decode(this.#slot.sequence, this.#last, (logitIndex) =>
+      sampler.sample(logitIndex),
+    );
+  }
+
+  #accept({ id, logprobs }: Sampled): "more" | "done" {
     this.#emitted += 1;
-    this.#host.report({ kind: "tokens", task: this.#task.task, ids: [id] });
-    if (this.#host.endTokens.has(id)) return this.#end("stop");
+    this.#last = [id];
+    this.#host.report({
+      kind: "tokens",
+      task: this.#task.task,
+      ids: [id],
+      ...(logprobs === undefined ? {} : { logprobs: [logprobs] }),
+    });
+    if (this.#host.words.endTokens.has(id)) return this.#end("stop");
     return this.#full() ? this.#end("length") : "more";
   }
 
@@ -109,54 +125,7 @@ export class LlamaRun implements Run {
     const promptTokens = Math.min(this.#evaluated, this.#task.prompt.length);
     this.#host.report({ kind: "evaluated", task: this.#task.task, promptTokens });
   }
-
-  #chosen(last: readonly number[]): Steps {
-    const { temperature, topP, seed, delivered } = this.#task;
-    const distribution = {
-      temperature: 1,
-      topK: CANDIDATES_MAX,
-      topP: 1,
-      minP: 0,
-      yieldEogToken: true,
-    } as const;
-    const results = this.#slot.sequence.evaluateWithMetadata(
-      asTokens(last),
-      { probabilities: true },
-      distribution,
-    );
-    let previous: number | undefined;
-    return {
-      next: async () => {
-        const result = await (previous === undefined ? results.next() : results.next(asToken(previous)));
-        if (result.done === true) throw new Error("The decoder ended without an end token.");
-        const dice = diceAt(seed, delivered.length + this.#emitted);
-        previous = chooseToken(result.value.probabilities, { temperature, topP }, dice);
-        if (previous === undefined) throw new Error("The model gave no token a probability.");
-        return previous;
-      },
-      close: async () => {
-        await results.return();
-      },
-    };
-  }
-}
-
-type Steps = { next(): Promise<number>; close(): Promise<void> };
-
-function greedy(sequence: LlamaContextSequence, last: readonly number[]): Steps {
-  const results = sequence.evaluate(asTokens(last), { temperature: 0, yieldEogToken: true });
-  return {
-    next: async () => {
-      const result = await results.next();
-      if (result.done === true) throw new Error("The decoder ended without an end token.");
-      return result.value;
-    },
-    close: async () => {
-      await results.return();
-    },
-  };
 }
 
 /** The binding brands its token ids; ours are plain numbers everywhere else. */
-const asToken = (id: number): Token => id as Token;
 const asTokens = (ids: readonly number[]): Token[] => ids as Token[];

@@ -2,31 +2,48 @@
  * Chooses a token from the model's probabilities. Pure, and a function of (seed, position, probabilities) alone, so a
  * request that another node continues gets the tokens the first would have given. llama.cpp's own sampler keeps state
  * between tokens and cannot promise that.
- * Temperature comes before top_p, as in vLLM and the OpenAI API (llama.cpp does it the other way round).
+ * The order is vLLM's and the OpenAI API's: temperature, top_k, top_p, min_p (llama.cpp takes temperature last).
  */
 export type Candidate = readonly [id: number, probability: number];
 
 /** Candidates asked of the engine. Behind the 256th there is no weight worth its time at temperatures up to 2. */
 export const CANDIDATES_MAX = 256;
 
+export type ChoiceRule = {
+  readonly temperature: number;
+  readonly topP: number;
+  /** 0: all. */
+  readonly topK?: number;
+  /** Of the likeliest one's probability. */
+  readonly minP?: number;
+};
+
 /** `candidates` at temperature 1, in any order; `dice` in [0, 1). */
 export function chooseToken(
   candidates: Iterable<Candidate>,
-  rule: { readonly temperature: number; readonly topP: number },
+  rule: ChoiceRule,
   dice: number,
 ): number | undefined {
   const sorted = [...candidates].filter(([, p]) => p > 0).sort((a, b) => b[1] - a[1] || a[0] - b[0]);
   const top = sorted[0];
   if (top === undefined || rule.temperature <= 0) return top?.[0];
-  const weights = sorted.map(([, p]) => Math.exp(Math.log(p / top[1]) / rule.temperature));
+  const count = rule.topK === undefined || rule.topK === 0 ? sorted.length : rule.topK;
+  const weights = sorted.slice(0, count).map(([, p]) => Math.exp(Math.log(p / top[1]) / rule.temperature));
   const total = sum(weights, weights.length);
-  const kept = nucleus(weights, total * rule.topP);
+  // The likeliest weighs 1, so min_p is compared as it is.
+  const kept = Math.min(nucleus(weights, total * rule.topP), atLeast(weights, rule.minP ?? 0));
   let left = dice * sum(weights, kept);
   for (let i = 0; i < kept; i++) {
     left -= weights[i] ?? 0;
     if (left < 0) return sorted[i]?.[0];
   }
   return sorted[kept - 1]?.[0];
+}
+
+/** How many of the heaviest weigh so much; at least one. */
+function atLeast(weights: readonly number[], weight: number): number {
+  const first = weights.findIndex((w) => w < weight);
+  return first < 0 ? weights.length : Math.max(1, first);
 }
 
 /** How many of the heaviest reach `weight` together; at least one. */

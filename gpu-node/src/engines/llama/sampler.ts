@@ -1,0 +1,194 @@
+/**
+ * How one task's next token is chosen. Owns the task's native samplers and its grammar's state.
+ *
+ * Everything is a function of the tokens so far, the seed and the position: penalties are counted and the grammar's state is
+ * rebuilt from the tokens an earlier node delivered, so a continued answer is the answer. Where a grammar binds, a token is
+ * chosen freely first and only one the grammar refuses is chosen again among those it accepts: asking the grammar about
+ * one token costs microseconds, about a whole vocabulary milliseconds. (llama.cpp's own server does the same.)
+ *
+ * Three native samplers, made when first needed: `shaped` knows bias and penalties, `bound` the grammar too, `raw` neither:
+ * log probabilities are the model's own.
+ */
+import type { RunMessage } from "./messages.ts";
+import type { Candidates, NativeGrammar, Natives, NativeSampler, SamplerConfig } from "./native.ts";
+import { CANDIDATES_MAX, chooseToken, diceAt } from "./sample.ts";
+
+export type SampledLogprobs = {
+  readonly own: number;
+  readonly top: readonly (readonly [id: number, logprob: number])[];
+};
+
+export type Sampled = { readonly id: number; readonly logprobs?: SampledLogprobs };
+
+/** What the sampler has to know of the vocabulary. */
+export type SamplerWords = {
+  readonly endTokens: ReadonlySet<number>;
+  readonly thinkClose: number | undefined;
+  /** Tokens that stand for no text, those that end an answer included. */
+  readonly special: ReadonlySet<number>;
+};
+
+const NONE: ReadonlySet<number> = new Set();
+
+/** Less than this cannot be told from nothing in 32 bits. */
+const LOGPROB_MIN = -100;
+
+export class Sampler {
+  readonly #natives: Natives;
+  readonly #task: RunMessage;
+  readonly #words: SamplerWords;
+  readonly #made: NativeSampler[] = [];
+  readonly #bias: Map<number, number>;
+  /** A grammar takes special tokens for their spelling; they come only where it names them. */
+  readonly #strange: ReadonlySet<number>;
+  readonly #counts = new Map<number, number>();
+  readonly #penalises: boolean;
+  #shaped: NativeSampler | undefined;
+  #bound: NativeSampler | undefined;
+  #raw: NativeSampler | undefined;
+  #grammar: NativeGrammar | undefined;
+  #waitsFor: number | undefined;
+  #thinking: boolean;
+  #position = 0;
+
+  constructor(natives: Natives, task: RunMessage, words: SamplerWords) {
+    this.#natives = natives;
+    this.#task = task;
+    this.#words = words;
+    this.#bias = new Map(task.logitBias);
+    this.#penalises = task.presencePenalty !== 0 || task.frequencyPenalty !== 0;
+    this.#thinking = task.thinkingTokensMax !== undefined;
+    this.#strange = task.grammar === undefined ? NONE : strangers(task.grammar.gbnf, words);
+    this.#waitsFor = task.grammar?.after;
+    if (task.grammar !== undefined && this.#waitsFor === undefined)
+      this.#grammar = natives.newGrammar(task.grammar.gbnf);
+    for (const id of task.delivered) this.#note(id);
+  }
+
+  /** Behind the logits at this index of the batch; they are there only while this runs. */
+  async sample(logitIndex: number): Promise<Sampled> {
+    const id = this.#forced() ?? (await this.#choose(logitIndex));
+    const logprobs =
+      this.#task.logprobs === undefined
+        ? undefined
+        : await this.#logprobs(logitIndex, id, this.#task.logprobs);
+    this.#note(id);
+    return logprobs === undefined ? { id } : { id, logprobs };
+  }
+
+  dispose(): void {
+    for (const sampler of this.#made) sampler.dispose();
+  }
+
+  /** Thinking that has had its share is closed. */
+  #forced(): number | undefined {
+    const max = this.#task.thinkingTokensMax;
+    if (!this.#thinking || max === undefined || this.#position < max) return undefined;
+    return this.#words.thinkClose;
+  }
+
+  async #choose(logitIndex: number): Promise<number> {
+    this.#shaped ??= this.#make(this.#shape());
+    // Without penalties the bias never changes.
+    if (this.#penalises) this.#shaped.applyConfig(this.#shape());
+    const free = await this.#pick(logitIndex, this.#shaped);
+    if (this.#grammar === undefined) return must(free);
+    if (free !== undefined && !this.#strange.has(free) && this.#natives.accepts(this.#grammar, free))
+      return free;
+    const shape = this.#shape(this.#strange);
+    this.#bound ??= this.#make(shape);
+    // The native sampler tells the grammar what it chose itself: it gets a copy.
+    const grammarEvaluationState = this.#natives.copyGrammar(this.#grammar);
+    this.#bound.applyConfig({ ...shape, grammarEvaluationState });
+    return must(await this.#pick(logitIndex, this.#bound));
+  }
+
+  async #pick(logitIndex: number, sampler: NativeSampler): Promise<number | undefined> {
+    const { temperature, topP, topK, minP, seed } = this.#task;
+    if (temperature <= 0) return this.#natives.sample(logitIndex, sampler);
+    const { flat } = await this.#natives.candidates(logitIndex, sampler);
+    return chooseToken(pairs(flat), { temperature, topP, topK, minP }, diceAt(seed, this.#position));
+  }
+
+  #shape(forbidden: ReadonlySet<number> = NONE): SamplerConfig {
+    let bias = this.#penalises ? this.#penalised() : this.#bias;
+    if (forbidden.size > 0) {
+      bias = new Map(bias);
+      for (const id of forbidden) bias.set(id, Number.NEGATIVE_INFINITY);
+    }
+    return {
+      ...(this.#task.temperature <= 0 ? { temperature: 0 } : { temperature: 1, topK: CANDIDATES_MAX }),
+      ...(bias.size === 0
+        ? {}
+        : {
+            tokenBiasKeys: Uint32Array.from(bias.keys()),
+            tokenBiasValues: Float32Array.from(bias.values()),
+          }),
+    };
+  }
+
+  #penalised(): Map<number, number> {
+    const { presencePenalty, frequencyPenalty } = this.#task;
+    const bias = new Map(this.#bias);
+    for (const [id, count] of this.#counts)
+      bias.set(id, (bias.get(id) ?? 0) - presencePenalty - count * frequencyPenalty);
+    return bias;
+  }
+
+  async #logprobs(logitIndex: number, id: number, count: number): Promise<SampledLogprobs> {
+    this.#raw ??= this.#make({ temperature: 1, topK: CANDIDATES_MAX });
+    this.#raw.applyConfig({ temperature: 1, topK: CANDIDATES_MAX });
+    const best = await this.#natives.candidates(logitIndex, this.#raw);
+    this.#raw.applyConfig({ temperature: 1 });
+    const all = await this.#natives.totalWeight(logitIndex, this.#raw);
+    const logprobs = logprobsOf(best, all);
+    const own = logprobs.find(([other]) => other === id)?.[1] ?? (await this.#unlikely(logitIndex, id, all));
+    return { own, top: logprobs.slice(0, count) };
+  }
+
+  /** Of a token behind the best: the whole vocabulary is sorted for it, which happens once in a long while. */
+  async #unlikely(logitIndex: number, id: number, all: number): Promise<number> {
+    const everything = await this.#natives.candidates(logitIndex, must(this.#raw));
+    return logprobsOf(everything, all).find(([other]) => other === id)?.[1] ?? LOGPROB_MIN;
+  }
+
+  #note(id: number): void {
+    this.#position += 1;
+    this.#counts.set(id, (this.#counts.get(id) ?? 0) + 1);
+    if (id === this.#words.thinkClose) this.#thinking = false;
+    if (this.#grammar !== undefined) {
+      if (!this.#words.endTokens.has(id)) this.#natives.accept(this.#grammar, id);
+    } else if (this.#waitsFor === id && this.#task.grammar !== undefined) {
+      this.#grammar = this.#natives.newGrammar(this.#task.grammar.gbnf);
+    }
+  }
+
+  #make(config: SamplerConfig): NativeSampler {
+    const sampler = this.#natives.newSampler();
+    sampler.applyConfig(config);
+    this.#made.push(sampler);
+    return sampler;
+  }
+}
+
+function strangers(gbnf: string, { special, endTokens }: SamplerWords): ReadonlySet<number> {
+  const named = new Set([...gbnf.matchAll(/<\[(\d+)\]>/g)].map(([, id]) => Number(id)));
+  return new Set([...special].filter((id) => !endTokens.has(id) && !named.has(id)));
+}
+
+function must<Value>(value: Value | undefined): Value {
+  if (value === undefined) throw new Error("The model gave no token a probability.");
+  return value;
+}
+
+function* pairs(flat: readonly number[]): Generator<readonly [number, number]> {
+  for (let at = 0; at + 1 < flat.length; at += 2) yield [flat[at] ?? 0, flat[at + 1] ?? 0];
+}
+
+/** `all`: the weight of the whole vocabulary, where the heaviest token weighs 1. */
+function logprobsOf({ flat, totalWeight }: Candidates, all: number): readonly (readonly [number, number])[] {
+  const share = all > 0 ? totalWeight / all : 1;
+  return [...pairs(flat)].map(
+    ([id, p]) => [id, Math.max(LOGPROB_MIN, Math.min(0, Math.log(p * share)))] as const,
+  );
+}
