@@ -325,6 +325,8 @@ export const UsageEvent = z.object({
   costNanoUsd: z.int().min(0),
   /** What this event took from the balance: the cost less what earlier revisions took. The ledger adds these up. */
   chargedNanoUsd: z.int(),
+  /** The part of it that was granted money; absent where none was. */
+  grantedNanoUsd: z.int().optional(),
   /** The part of the cost that a late receipt added after the wait was over: the operator's, not the customer's. */
   writeOffNanoUsd: z.int(),
   priceId: z.string(),
@@ -335,6 +337,10 @@ export const UsageEvent = z.object({
 });
 export type UsageEvent = z.infer<typeof UsageEvent>;
 
+/** Granted money is spent before topped-up money, and may end. */
+export const CreditKind = z.enum(["granted", "topped_up"]);
+export type CreditKind = z.infer<typeof CreditKind>;
+
 export const CreditEvent = z.object({
   kind: z.literal("credit"),
   seq: z.int().min(1),
@@ -342,6 +348,10 @@ export const CreditEvent = z.object({
   creditId: z.string().min(1).max(64),
   amountNanoUsd: z.int(),
   note: z.string().max(200),
+  /** Absent: topped up. A negative amount is a correction, or what was left of a grant at its end. */
+  credit: CreditKind.optional(),
+  /** When granted money ends; absent or null: never. */
+  expiresAtMs: z.int().nullable().optional(),
   atMs: z.int(),
 });
 export type CreditEvent = z.infer<typeof CreditEvent>;

@@ -22,7 +22,7 @@ import type {
 import type { AttemptName } from "@sluice/protocol/beat";
 import { toHex } from "@sluice/protocol/bytes";
 import { DurableObject } from "cloudflare:workers";
-import type { AccountSettings, AccountStatus, KeySettings } from "../core/account.ts";
+import type { AccountSettings, AccountStatus, CreditGiven, KeySettings } from "../core/account.ts";
 import { assert } from "../core/assert.ts";
 import type { AccountRpc, Env } from "../core/env.ts";
 import { logError } from "../core/log.ts";
@@ -30,6 +30,7 @@ import type { Bucket } from "./bucket.ts";
 import { Books } from "./books.ts";
 import { parseClocks, type Clocks } from "./clocks.ts";
 import type { Hold } from "./facts.ts";
+import { grantedNanoUsd as grantedOf, nextEndMs } from "./grants.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { Line, type Waiting } from "./line.ts";
 import { Outbox } from "./outbox.ts";
@@ -153,11 +154,7 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
     });
   }
 
-  async credit(credit: {
-    creditId: string;
-    amountNanoUsd: number;
-    note: string;
-  }): Promise<{ balanceNanoUsd: number }> {
+  async credit(credit: CreditGiven): Promise<{ balanceNanoUsd: number }> {
     return this.#group.run(() => {
       this.#books.credit(credit, Date.now());
       return { balanceNanoUsd: this.#books.account?.balanceNanoUsd ?? 0 };
@@ -165,9 +162,10 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
   }
 
   async status(): Promise<AccountStatus | null> {
+    const holds = await this.#group.run(() => this.#store.countHolds());
     const account = this.#books.account;
     if (account === undefined) return null;
-    const holds = this.#store.countHolds();
+    const grantedNanoUsd = grantedOf(account.grants);
     return {
       account: account.account,
       name: account.name,
@@ -176,6 +174,9 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
       requestsPerMinute: account.requestsPerMinute,
       concurrency: account.concurrency,
       balanceNanoUsd: account.balanceNanoUsd,
+      grantedNanoUsd,
+      toppedUpNanoUsd: account.balanceNanoUsd - grantedNanoUsd,
+      grants: account.grants,
       heldNanoUsd: this.#books.heldNanoUsd,
       holdsOpen: holds.open,
       holdsPending: holds.waiting,
@@ -195,7 +196,10 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
     const nowMs = Date.now();
     try {
       const { served, finished } = this.ctx.storage.transactionSync(() => {
+        this.#books.endGrants(nowMs);
         changes();
+        // Again: what a closing has just freed of a grant that is over must not be spent by whoever waits.
+        this.#books.endGrants(nowMs);
         const served = this.#line.serve(nowMs, (ask) => this.#books.admit(ask, nowMs));
         return { served, finished: this.#books.finishTurn() };
       });
@@ -292,6 +296,8 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
     const nowMs = Date.now();
     const dueAtMs = more ? nowMs : this.#store.nextDueMs();
     if (dueAtMs !== null) this.#wakeBy(Math.max(dueAtMs, nowMs + AGAIN_MS));
+    const grantEndMs = nextEndMs(this.#books.account?.grants ?? [], nowMs);
+    if (grantEndMs !== null) this.#wakeBy(grantEndMs);
     const unsent = (this.#books.account?.lastSeq ?? 0) > this.#books.appliedSeq;
     if (unsent) this.#wakeBy(nowMs + this.#clocks.resendMs);
     else if (this.#store.hasEvents()) this.#wakeBy(nowMs + this.#clocks.logKeepMs);

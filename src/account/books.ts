@@ -16,6 +16,7 @@ import type {
   Word,
   WordAck,
 } from "@sluice/protocol/account";
+import type { CreditGiven } from "../core/account.ts";
 import { assert } from "../core/assert.ts";
 import { log } from "../core/log.ts";
 import { hitCostNanoUsd } from "../core/money.ts";
@@ -34,6 +35,7 @@ import {
   type Hold,
   type RenewalAsk,
 } from "./facts.ts";
+import { addGrants, endedNanoUsd, grantedNanoUsd, refund, takeGranted, type Grants } from "./grants.ts";
 import { worstCostNanoUsd } from "./hold.ts";
 import type { Tried } from "./line.ts";
 import { afterClosing, closedEvent, hitEvent, isCorrection, pendingEvent, post } from "./post.ts";
@@ -169,9 +171,9 @@ export class Books {
   }
 
   #recordHit(ask: AdmitAsk, hit: HitAsk, costNanoUsd: number, nowMs: number): void {
+    const fromGrants = this.#charge(costNanoUsd);
     const event = hitEvent(ask, hit, costNanoUsd, { seq: this.#nextSeq(), nowMs });
-    this.#charge(costNanoUsd);
-    this.#store.appendEvent(event, nowMs, null);
+    this.#store.appendEvent({ ...event, ...granted(grantedNanoUsd(fromGrants)) }, nowMs, null);
   }
 
   #scope(scope: Scope["scope"], limits: Scope["limits"], open: number, key: string): Scope {
@@ -286,10 +288,11 @@ export class Books {
 
   #close(before: Hold, after: Hold, closing: Closing, nowMs: number): Hold {
     const posting = post(after, closing);
-    const next = afterClosing(after, closing, posting, nowMs + this.#clocks.lateKeepMs);
+    const closed = afterClosing(after, closing, posting, nowMs + this.#clocks.lateKeepMs);
+    const paid = this.#settle(after, posting.chargedNanoUsd);
+    const next: Hold = paid.fromGrants.length === 0 ? closed : { ...closed, fromGrants: paid.fromGrants };
     const event = closedEvent(after, closing, posting, { seq: this.#nextSeq(), nowMs });
-    this.#charge(posting.chargedNanoUsd);
-    this.#store.appendEvent(event, nowMs, closing.final ? next : null);
+    this.#store.appendEvent({ ...event, ...granted(paid.grantedNanoUsd) }, nowMs, closing.final ? next : null);
     this.#replace(before, closing.final ? undefined : next);
     return next;
   }
@@ -301,18 +304,57 @@ export class Books {
     return lastSeq;
   }
 
-  #charge(nanoUsd: number): void {
+  /** Takes from the balance, granted money first, and says what of it was granted. */
+  #charge(nanoUsd: number): Grants {
     assert(this.#account !== undefined, "only an account that exists is charged");
-    const balanceNanoUsd = this.#account.balanceNanoUsd - nanoUsd;
-    this.#account = { ...this.#account, balanceNanoUsd };
+    const { grants, taken } = takeGranted(this.#account.grants, nanoUsd);
+    this.#account = { ...this.#account, balanceNanoUsd: this.#account.balanceNanoUsd - nanoUsd, grants };
+    return taken;
+  }
+
+  /** Charges a request, or gives back what it was charged too much, to where it came from. */
+  #settle(hold: Hold, chargedNanoUsd: number): { readonly fromGrants: Grants; readonly grantedNanoUsd: number } {
+    const before = hold.fromGrants ?? [];
+    if (chargedNanoUsd >= 0) {
+      const taken = this.#charge(chargedNanoUsd);
+      return { fromGrants: addGrants(before, taken), grantedNanoUsd: grantedNanoUsd(taken) };
+    }
+    assert(this.#account !== undefined, "only an account that exists is paid back");
+    const { back, fromGrants } = refund(hold.postedNanoUsd, before, -chargedNanoUsd);
+    const balanceNanoUsd = this.#account.balanceNanoUsd - chargedNanoUsd;
+    this.#account = { ...this.#account, balanceNanoUsd, grants: addGrants(this.#account.grants, back) };
+    return { fromGrants, grantedNanoUsd: 0 - grantedNanoUsd(back) };
   }
 
   /** False where this credit was given before. */
-  credit(credit: { creditId: string; amountNanoUsd: number; note: string }, nowMs: number): boolean {
+  credit(credit: CreditGiven, nowMs: number): boolean {
     if (!this.#store.addCredit(credit.creditId)) return false;
-    this.#charge(-credit.amountNanoUsd);
-    this.#store.appendEvent({ kind: "credit", seq: this.#nextSeq(), ...credit, atMs: nowMs }, nowMs, null);
+    assert(this.#account !== undefined, "only an account that exists is credited");
+    const { creditId, amountNanoUsd, note, kind = "topped_up", expiresAtMs = null } = credit;
+    const balanceNanoUsd = this.#account.balanceNanoUsd + amountNanoUsd;
+    const isGrant = kind === "granted";
+    let { grants } = this.#account;
+    if (isGrant && amountNanoUsd > 0) grants = addGrants(grants, [{ leftNanoUsd: amountNanoUsd, expiresAtMs }]);
+    if (isGrant && amountNanoUsd < 0) grants = takeGranted(grants, -amountNanoUsd).grants;
+    // A correction beyond what was topped up takes the rest from what was granted.
+    grants = takeGranted(grants, grantedNanoUsd(grants) - Math.max(0, balanceNanoUsd)).grants;
+    this.#account = { ...this.#account, balanceNanoUsd, grants };
+    const of = isGrant ? ({ credit: kind, expiresAtMs } as const) : {};
+    const event = { kind: "credit", seq: this.#nextSeq(), creditId, amountNanoUsd, note, atMs: nowMs } as const;
+    this.#store.appendEvent({ ...event, ...of }, nowMs, null);
+    if (isGrant && expiresAtMs !== null) this.#dueAtMs = Math.min(this.#dueAtMs ?? LATEST_MS, expiresAtMs);
     return true;
+  }
+
+  /** Takes what is left of grants that have ended off the balance, except for what running requests hold. */
+  endGrants(nowMs: number): void {
+    if (this.#account === undefined) return;
+    const ended = endedNanoUsd(this.#account.grants, this.#heldNanoUsd, nowMs);
+    if (ended === 0) return;
+    this.#charge(ended);
+    const seq = this.#nextSeq();
+    const event = { kind: "credit", seq, creditId: `ended-${seq}`, amountNanoUsd: -ended, atMs: nowMs } as const;
+    this.#store.appendEvent({ ...event, note: "granted credit ended", credit: "granted" }, nowMs, null);
   }
 
   /** The one way a hold's row changes, so that the sums in memory cannot drift from the rows. */
@@ -336,6 +378,11 @@ export class Books {
     if (open > 0) this.#openByKey.set(hold.key, open);
     else this.#openByKey.delete(hold.key);
   }
+}
+
+/** For an event: absent where nothing was granted. */
+function granted(nanoUsd: number): { readonly grantedNanoUsd?: number } {
+  return nanoUsd === 0 ? {} : { grantedNanoUsd: nanoUsd };
 }
 
 /** The Worker refuses such a receipt already; one that gets here is counted as the edge allowed, and told. */

@@ -17,6 +17,7 @@ import type {
 } from "@sluice/protocol/account";
 import type { Ending } from "@sluice/protocol/receipt";
 import type { PriceRow } from "@sluice/protocol/ticket";
+import type { Grants } from "./grants.ts";
 
 export type KnownWord = {
   readonly why: WordWhy;
@@ -64,6 +65,8 @@ export type Hold = {
   readonly heldNanoUsd: number;
   /** What earlier revisions took from the balance, and what they wrote off. */
   readonly postedNanoUsd: number;
+  /** The granted part of what was posted, so that a refund goes back where it came from; absent where none was. */
+  readonly fromGrants?: Grants;
   readonly writtenOffNanoUsd: number;
   /** How it was closed; null until it was. */
   readonly closedAs: Certainty | null;

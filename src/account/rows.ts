@@ -5,12 +5,16 @@
 import { z } from "zod";
 import type { KnownKey } from "./admission.ts";
 import type { Hold } from "./facts.ts";
+import type { Grants } from "./grants.ts";
 
 const flag = z.int().transform((value) => value !== 0);
 const names = z
   .string()
   .nullable()
   .transform((text) => (text === null ? null : z.array(z.string()).parse(JSON.parse(text))));
+
+const grants = z.string().transform((text): Grants => z.array(GrantJson).parse(JSON.parse(text)));
+const GrantJson = z.object({ leftNanoUsd: z.int().min(1), expiresAtMs: z.int().nullable() });
 
 export const AccountRow = z
   .object({
@@ -22,6 +26,7 @@ export const AccountRow = z
     concurrency: z.int().nullable(),
     cache_salt: z.string(),
     balance_nano_usd: z.int(),
+    grants,
     last_seq: z.int(),
     applied_seq: z.int(),
   })
@@ -34,6 +39,7 @@ export const AccountRow = z
     concurrency: row.concurrency,
     cacheSalt: row.cache_salt,
     balanceNanoUsd: row.balance_nano_usd,
+    grants: row.grants,
     lastSeq: row.last_seq,
     appliedSeq: row.applied_seq,
   }));

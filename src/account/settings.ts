@@ -21,6 +21,7 @@ export function configured(
     concurrency: null,
     cacheSalt: toHex(salt),
     balanceNanoUsd: 0,
+    grants: [],
     lastSeq: 0,
     appliedSeq: 0,
   };

@@ -9,53 +9,7 @@ import type { AccountEvent } from "@sluice/protocol/account";
 import type { KnownKey } from "./admission.ts";
 import type { Hold } from "./facts.ts";
 import { AccountRow, holdColumns, HoldRow, KeyRow, readHold, readKey, type AccountState } from "./rows.ts";
-
-const SQL_SCHEMA = `
-  CREATE TABLE IF NOT EXISTS account (
-    id INTEGER PRIMARY KEY CHECK (id = 1),
-    account TEXT NOT NULL,
-    name TEXT NOT NULL,
-    suspended INTEGER NOT NULL,
-    regions TEXT,
-    requests_per_minute INTEGER,
-    concurrency INTEGER,
-    cache_salt TEXT NOT NULL,
-    balance_nano_usd INTEGER NOT NULL,
-    -- The number of the newest event, and how far D1 has confirmed them.
-    last_seq INTEGER NOT NULL,
-    applied_seq INTEGER NOT NULL
-  ) STRICT;
-  CREATE TABLE IF NOT EXISTS keys (
-    id TEXT PRIMARY KEY,
-    name TEXT NOT NULL,
-    secret_sha256 TEXT NOT NULL,
-    expires_at_ms INTEGER,
-    revoked_at_ms INTEGER,
-    models TEXT,
-    requests_per_minute INTEGER,
-    concurrency INTEGER
-  ) STRICT, WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS holds (
-    request TEXT PRIMARY KEY,
-    key TEXT NOT NULL,
-    state TEXT NOT NULL,
-    held_nano_usd INTEGER NOT NULL,
-    due_at_ms INTEGER NOT NULL,
-    -- Everything else known of the request, as JSON.
-    facts TEXT NOT NULL
-  ) STRICT, WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS events (
-    seq INTEGER PRIMARY KEY,
-    at_ms INTEGER NOT NULL,
-    -- Null for an event that is not about a request.
-    request TEXT,
-    event TEXT NOT NULL,
-    -- The facts of a request that was forgotten with this event, for a word that comes late.
-    facts TEXT
-  ) STRICT;
-  CREATE TABLE IF NOT EXISTS credits (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
-  -- What is said of cached answers: settings of the account and its keys, and salts of models that were purged.
-  CREATE TABLE IF NOT EXISTS answers (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID`;
+import { prepareTables } from "./tables.ts";
 
 /** How far back the log is searched for a request that is closed and forgotten. */
 const RECALL_EVENTS_MAX = 20_000;
@@ -78,7 +32,7 @@ export class Store {
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
-    sql.exec(SQL_SCHEMA);
+    prepareTables(sql);
   }
 
   #write(statement: string, ...values: (string | number | null)[]): number {
@@ -95,7 +49,8 @@ export class Store {
 
   saveAccount(state: AccountState): void {
     this.#write(
-      "INSERT OR REPLACE INTO account VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      `INSERT OR REPLACE INTO account (id, account, name, suspended, regions, requests_per_minute, concurrency, cache_salt,
+        balance_nano_usd, grants, last_seq, applied_seq) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       state.account,
       state.name,
       state.suspended ? 1 : 0,
@@ -104,6 +59,7 @@ export class Store {
       state.concurrency,
       state.cacheSalt,
       state.balanceNanoUsd,
+      JSON.stringify(state.grants),
       state.lastSeq,
       state.appliedSeq,
     );

@@ -2,6 +2,7 @@
  * Accounts: make, list, look at, limit, suspend, give credit. The account's object is asked and told first, always; D1's
  * list follows. If the list cannot be written the answer is an error, and asking again does no harm.
  */
+import { CreditKind } from "@sluice/protocol/account";
 import { randomName } from "@sluice/protocol/ids";
 import { Hono } from "hono";
 import { z } from "zod";
@@ -46,10 +47,18 @@ const Credit = z
     amountUsd: z.string().exactOptional(),
     amountNanoUsd: z.int().exactOptional(),
     note: z.string().max(200).default(""),
+    /** Granted money is spent first, and may end. */
+    kind: CreditKind.default("topped_up"),
+    /** Of granted money alone; null: never. */
+    expiresAtMs: z.int().min(0).nullable().default(null),
   })
   .refine((credit) => (credit.amountUsd === undefined) !== (credit.amountNanoUsd === undefined), {
     path: ["amountUsd"],
     error: 'give either amountUsd, as text like "12.34", or amountNanoUsd, as an integer',
+  })
+  .refine((credit) => credit.expiresAtMs === null || credit.kind === "granted", {
+    path: ["expiresAtMs"],
+    error: "is for granted credit: what was topped up does not end",
   });
 
 /** Without a model: everything. */
@@ -89,14 +98,15 @@ accountRoutes.patch("/:account", async (c) => {
 
 accountRoutes.post("/:account/credits", async (c) => {
   const account = accountOf(c);
-  const { creditId, note, amountUsd, amountNanoUsd } = await readInput(c, Credit);
+  const { creditId, note, amountUsd, amountNanoUsd, kind, expiresAtMs } = await readInput(c, Credit);
+  if (expiresAtMs !== null && expiresAtMs <= Date.now()) throw wrong("expiresAtMs", "is in the past");
   const nano = amountUsd === undefined ? (amountNanoUsd ?? 0) : parseUsd(amountUsd);
   const field = amountUsd === undefined ? "amountNanoUsd" : "amountUsd";
   if (nano === undefined) throw wrong(field, 'is not an amount like "12.34", with nine decimals at most');
   if (nano === 0) throw wrong(field, "must not be nothing");
   if (Math.abs(nano) > CREDIT_NANO_USD_MAX) throw wrong(field, "is more than a million dollars at once");
   await statusOf(c.env, account);
-  const credit = { creditId, amountNanoUsd: nano, note };
+  const credit = { creditId, amountNanoUsd: nano, note, kind, expiresAtMs };
   const { balanceNanoUsd } = await accountObject(c.env, account).credit(credit);
   return c.json({ account, creditId, balanceNanoUsd, balanceUsd: printUsd(balanceNanoUsd) });
 });
@@ -124,6 +134,8 @@ function printStatus({ account, ...status }: AccountStatus) {
     id: account,
     ...status,
     balanceUsd: printUsd(status.balanceNanoUsd),
+    grantedUsd: printUsd(status.grantedNanoUsd),
+    toppedUpUsd: printUsd(status.toppedUpNanoUsd),
     heldUsd: printUsd(status.heldNanoUsd),
   };
 }

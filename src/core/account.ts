@@ -2,7 +2,7 @@
  * What an operator sets about an account and its keys, and what can be read back. The account's object owns these; D1
  * has lists of them.
  */
-import type { CacheSetting } from "@sluice/protocol/account";
+import type { CacheSetting, CreditKind } from "@sluice/protocol/account";
 
 export type AccountSettings = {
   readonly account: string;
@@ -31,6 +31,18 @@ export type KeySettings = {
   readonly cache?: CacheSetting | null;
 };
 
+export type CreditGiven = {
+  /** The operator's own id: giving it twice credits once. */
+  readonly creditId: string;
+  /** Negative: a correction. */
+  readonly amountNanoUsd: number;
+  readonly note: string;
+  /** Topped up where absent. Granted money is spent first. */
+  readonly kind?: CreditKind;
+  /** Of granted money; null or absent: it never ends. */
+  readonly expiresAtMs?: number | null;
+};
+
 export type AccountStatus = {
   readonly account: string;
   readonly name: string;
@@ -39,7 +51,12 @@ export type AccountStatus = {
   readonly regions: readonly string[] | null;
   readonly requestsPerMinute: number | null;
   readonly concurrency: number | null;
+  /** All of it: granted and topped up. */
   readonly balanceNanoUsd: number;
+  readonly grantedNanoUsd: number;
+  readonly toppedUpNanoUsd: number;
+  /** The granted part by its end, what ends first in front; null: never. */
+  readonly grants: readonly { readonly leftNanoUsd: number; readonly expiresAtMs: number | null }[];
   readonly heldNanoUsd: number;
   readonly holdsOpen: number;
   /** Holds whose request has ended, but whose receipt has not come yet. */

@@ -15,7 +15,7 @@ import type {
 } from "@sluice/protocol/account";
 import type { Beat, Command } from "@sluice/protocol/beat";
 import { homeOf } from "@sluice/protocol/ids";
-import type { AccountSettings, AccountStatus, KeySettings } from "./account.ts";
+import type { AccountSettings, AccountStatus, CreditGiven, KeySettings } from "./account.ts";
 import { assert } from "./assert.ts";
 import type { LiveNode, NodeRecord } from "./node.ts";
 
@@ -35,11 +35,7 @@ export interface AccountRpc extends Rpc.DurableObjectBranded {
   /** Forgets the salt of every cached answer, or of one model's: from the next call on none of them opens. */
   forgetAnswers(model: string | null): Promise<void>;
   /** Idempotent by `creditId`. The amount may be negative: a correction. */
-  credit(credit: {
-    creditId: string;
-    amountNanoUsd: number;
-    note: string;
-  }): Promise<{ balanceNanoUsd: number }>;
+  credit(credit: CreditGiven): Promise<{ balanceNanoUsd: number }>;
   status(): Promise<AccountStatus | null>;
 }
 

@@ -71,6 +71,8 @@ const ACCOUNT = {
   name: "Ada",
   suspended: false,
   balanceUsd: "12.34",
+  grantedUsd: "1.00",
+  toppedUpUsd: "11.34",
   heldUsd: "0.00",
   holdsOpen: 0,
   holdsPending: 0,

@@ -9,6 +9,8 @@ const Account = z.looseObject({
   name: z.string(),
   suspended: z.boolean(),
   balanceUsd: z.string(),
+  grantedUsd: z.string(),
+  toppedUpUsd: z.string(),
   heldUsd: z.string(),
   holdsOpen: z.number(),
   holdsPending: z.number(),
@@ -45,7 +47,7 @@ function show(answer: z.infer<typeof One>): Said {
     ["account", account.id],
     ["name", account.name],
     ["state", account.suspended ? "suspended" : "active"],
-    ["balance", `$${account.balanceUsd}`],
+    ["balance", `$${account.balanceUsd} ($${account.grantedUsd} granted, $${account.toppedUpUsd} topped up)`],
     ["held", `$${account.heldUsd} by ${account.holdsOpen} running and ${account.holdsPending} pending`],
   ]);
   return { json: answer, text };

@@ -4,6 +4,7 @@ import { z } from "zod";
 import type { Command } from "../command.ts";
 import { Complaint, EXIT } from "../complaint.ts";
 import { plain } from "../table.ts";
+import { momentMs } from "../values.ts";
 
 const Credited = z.looseObject({ creditId: z.string(), balanceUsd: z.string() });
 
@@ -16,10 +17,19 @@ export const credit: readonly Command[] = [
     options: {
       id: { value: "ID", about: "your own id for this credit; giving it twice credits once" },
       note: { value: "TEXT", about: "what the ledger shall say" },
+      granted: { about: "a gift: spent before what was topped up" },
+      expires: { value: "DATE", about: "when a gift ends: 2027-01-31, or 2027-01-31T12:00Z" },
     },
-    run: async ({ api, args: [account = "", amountUsd], text }) => {
+    run: async ({ api, args: [account = "", amountUsd], text, on }) => {
       const creditId = text("id") ?? `cli-${randomBytes(8).toString("hex")}`;
-      const body = { creditId, amountUsd, note: text("note") ?? "" };
+      const expires = text("expires");
+      const body = {
+        creditId,
+        amountUsd,
+        note: text("note") ?? "",
+        ...(on("granted") ? { kind: "granted" } : {}),
+        ...(expires === undefined ? {} : { expiresAtMs: momentMs(expires, "--expires") }),
+      };
       try {
         const path = `/accounts/${encodeURIComponent(account)}/credits`;
         const credited = await api.call(Credited, "POST", path, body);
