@@ -292,7 +292,11 @@ export class Books {
     const paid = this.#settle(after, posting.chargedNanoUsd);
     const next: Hold = paid.fromGrants.length === 0 ? closed : { ...closed, fromGrants: paid.fromGrants };
     const event = closedEvent(after, closing, posting, { seq: this.#nextSeq(), nowMs });
-    this.#store.appendEvent({ ...event, ...granted(paid.grantedNanoUsd) }, nowMs, closing.final ? next : null);
+    this.#store.appendEvent(
+      { ...event, ...granted(paid.grantedNanoUsd) },
+      nowMs,
+      closing.final ? next : null,
+    );
     this.#replace(before, closing.final ? undefined : next);
     return next;
   }
@@ -313,7 +317,10 @@ export class Books {
   }
 
   /** Charges a request, or gives back what it was charged too much, to where it came from. */
-  #settle(hold: Hold, chargedNanoUsd: number): { readonly fromGrants: Grants; readonly grantedNanoUsd: number } {
+  #settle(
+    hold: Hold,
+    chargedNanoUsd: number,
+  ): { readonly fromGrants: Grants; readonly grantedNanoUsd: number } {
     const before = hold.fromGrants ?? [];
     if (chargedNanoUsd >= 0) {
       const taken = this.#charge(chargedNanoUsd);
@@ -334,13 +341,21 @@ export class Books {
     const balanceNanoUsd = this.#account.balanceNanoUsd + amountNanoUsd;
     const isGrant = kind === "granted";
     let { grants } = this.#account;
-    if (isGrant && amountNanoUsd > 0) grants = addGrants(grants, [{ leftNanoUsd: amountNanoUsd, expiresAtMs }]);
+    if (isGrant && amountNanoUsd > 0)
+      grants = addGrants(grants, [{ leftNanoUsd: amountNanoUsd, expiresAtMs }]);
     if (isGrant && amountNanoUsd < 0) grants = takeGranted(grants, -amountNanoUsd).grants;
     // A correction beyond what was topped up takes the rest from what was granted.
     grants = takeGranted(grants, grantedNanoUsd(grants) - Math.max(0, balanceNanoUsd)).grants;
     this.#account = { ...this.#account, balanceNanoUsd, grants };
     const of = isGrant ? ({ credit: kind, expiresAtMs } as const) : {};
-    const event = { kind: "credit", seq: this.#nextSeq(), creditId, amountNanoUsd, note, atMs: nowMs } as const;
+    const event = {
+      kind: "credit",
+      seq: this.#nextSeq(),
+      creditId,
+      amountNanoUsd,
+      note,
+      atMs: nowMs,
+    } as const;
     this.#store.appendEvent({ ...event, ...of }, nowMs, null);
     if (isGrant && expiresAtMs !== null) this.#dueAtMs = Math.min(this.#dueAtMs ?? LATEST_MS, expiresAtMs);
     return true;
@@ -353,7 +368,13 @@ export class Books {
     if (ended === 0) return;
     this.#charge(ended);
     const seq = this.#nextSeq();
-    const event = { kind: "credit", seq, creditId: `ended-${seq}`, amountNanoUsd: -ended, atMs: nowMs } as const;
+    const event = {
+      kind: "credit",
+      seq,
+      creditId: `ended-${seq}`,
+      amountNanoUsd: -ended,
+      atMs: nowMs,
+    } as const;
     this.#store.appendEvent({ ...event, note: "granted credit ended", credit: "granted" }, nowMs, null);
   }
 
