@@ -112,8 +112,8 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
 
   async applied(through: number): Promise<void> {
     await this.#group.run(() => {
-      this.#books.appliedSeq = through;
-      this.#store.dropEvents(this.#books.appliedSeq, Date.now() - this.#clocks.logKeepMs);
+      this.#books.purse.appliedSeq = through;
+      this.#store.dropEvents(this.#books.purse.appliedSeq, Date.now() - this.#clocks.logKeepMs);
     });
   }
 
@@ -122,7 +122,7 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
   async configure(settings: AccountSettings): Promise<void> {
     const salt = crypto.getRandomValues(new Uint8Array(16));
     await this.#group.run(() => {
-      this.#books.change(configured(this.#books.account, settings, salt));
+      this.#books.purse.change(configured(this.#books.account, settings, salt));
       if (settings.cache !== undefined) this.#books.answers.set(null, settings.cache);
     });
   }
@@ -140,7 +140,8 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
     await this.#group.run(() => {
       const { account, answers } = this.#books;
       assert(account !== undefined, "answers belong to an account that exists");
-      if (model === null || !answers.purge(model, salt)) this.#books.change({ ...account, cacheSalt: salt });
+      if (model === null || !answers.purge(model, salt))
+        this.#books.purse.change({ ...account, cacheSalt: salt });
     });
   }
 
@@ -180,7 +181,7 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
       heldNanoUsd: this.#books.heldNanoUsd,
       holdsOpen: holds.open,
       holdsPending: holds.waiting,
-      eventsUnprojected: account.lastSeq - this.#books.appliedSeq,
+      eventsUnprojected: account.lastSeq - this.#books.purse.appliedSeq,
       lastSeq: account.lastSeq,
     };
   }
@@ -249,7 +250,7 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
   async #send(): Promise<void> {
     const account = this.#books.account;
     if (account === undefined) return;
-    const { appliedSeq } = this.#books;
+    const { appliedSeq } = this.#books.purse;
     const more = await this.#outbox.send(account.account, appliedSeq, Date.now(), this.#clocks.resendMs);
     if (more) this.#sendSoon();
   }
@@ -288,7 +289,7 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
         const strikable = asked.has(request) && isStrikable(hold, nowMs);
         this.#books.review(hold, nowMs, strikable ? struckOut(hold, promises) : new Set());
       }
-      this.#store.dropEvents(this.#books.appliedSeq, nowMs - this.#clocks.logKeepMs);
+      this.#store.dropEvents(this.#books.purse.appliedSeq, nowMs - this.#clocks.logKeepMs);
     });
   }
 
@@ -298,7 +299,7 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
     if (dueAtMs !== null) this.#wakeBy(Math.max(dueAtMs, nowMs + AGAIN_MS));
     const grantEndMs = nextEndMs(this.#books.account?.grants ?? [], nowMs);
     if (grantEndMs !== null) this.#wakeBy(grantEndMs);
-    const unsent = (this.#books.account?.lastSeq ?? 0) > this.#books.appliedSeq;
+    const unsent = (this.#books.account?.lastSeq ?? 0) > this.#books.purse.appliedSeq;
     if (unsent) this.#wakeBy(nowMs + this.#clocks.resendMs);
     else if (this.#store.hasEvents()) this.#wakeBy(nowMs + this.#clocks.logKeepMs);
   }

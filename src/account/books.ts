@@ -35,10 +35,11 @@ import {
   type Hold,
   type RenewalAsk,
 } from "./facts.ts";
-import { addGrants, endedNanoUsd, grantedNanoUsd, refund, takeGranted, type Grants } from "./grants.ts";
+import { grantedNanoUsd } from "./grants.ts";
 import { worstCostNanoUsd } from "./hold.ts";
 import type { Tried } from "./line.ts";
 import { afterClosing, closedEvent, hitEvent, isCorrection, pendingEvent, post } from "./post.ts";
+import { Purse, withGranted } from "./purse.ts";
 import type { AccountState } from "./rows.ts";
 import type { Store } from "./store.ts";
 
@@ -51,9 +52,7 @@ export class Books {
   readonly #store: Store;
   readonly #clocks: Clocks;
   readonly answers: AnswerRules;
-  #account: AccountState | undefined;
-  #saved: AccountState | undefined;
-  #appliedSeq: number;
+  readonly purse: Purse;
   #heldNanoUsd: number;
   readonly #openByKey: Map<string, number>;
   #open = 0;
@@ -67,8 +66,7 @@ export class Books {
     this.#clocks = clocks;
     this.#buckets = buckets;
     this.answers = new AnswerRules(store);
-    this.#account = this.#saved = store.account();
-    this.#appliedSeq = this.#account?.appliedSeq ?? 0;
+    this.purse = new Purse(store);
     const totals = store.totals();
     this.#heldNanoUsd = totals.heldNanoUsd;
     this.#openByKey = new Map(totals.openByKey);
@@ -76,36 +74,31 @@ export class Books {
   }
 
   get account(): AccountState | undefined {
-    return this.#account;
+    return this.purse.account;
   }
 
   get heldNanoUsd(): number {
     return this.#heldNanoUsd;
   }
 
-  get appliedSeq(): number {
-    return this.#appliedSeq;
-  }
-
-  /** D1 has everything through here. Not worth a row of its own: it travels with the next one that is written. */
-  set appliedSeq(seq: number) {
-    this.#appliedSeq = Math.max(this.#appliedSeq, Math.min(seq, this.#account?.lastSeq ?? 0));
-  }
-
-  change(account: AccountState): void {
-    this.#account = account;
-  }
-
   /** Ends a turn: the account's row is written once, however many requests moved it. */
   finishTurn(): { readonly dueAtMs: number | null; readonly newEvents: boolean } {
-    const newEvents = this.#account?.lastSeq !== this.#saved?.lastSeq;
-    if (this.#account !== undefined && this.#account !== this.#saved) {
-      this.#store.saveAccount({ ...this.#account, appliedSeq: this.#appliedSeq });
-      this.#saved = this.#account;
-    }
+    const newEvents = this.purse.save();
     const dueAtMs = this.#dueAtMs;
     this.#dueAtMs = null;
     return { dueAtMs, newEvents };
+  }
+
+  /** Takes grants that have ended off the balance, except for what running requests hold of them. */
+  endGrants(nowMs: number): void {
+    this.purse.endGrants(this.#heldNanoUsd, nowMs);
+  }
+
+  /** False where this credit was given before. */
+  credit(credit: CreditGiven, nowMs: number): boolean {
+    const { expiresAtMs = null } = credit;
+    if (expiresAtMs !== null) this.#dueAtMs = Math.min(this.#dueAtMs ?? LATEST_MS, expiresAtMs);
+    return this.purse.credit(credit, nowMs);
   }
 
   /* ---- keys ------------------------------------------------------------------------------------------------- */
@@ -127,7 +120,7 @@ export class Books {
   /* ---- admission -------------------------------------------------------------------------------------------- */
 
   admit(ask: AdmitAsk, nowMs: number): Tried {
-    const account = this.#account;
+    const account = this.account;
     if (account === undefined)
       return { verdict: { ok: false, refusal: { kind: "unknown_key" } }, wanting: null };
     const key = this.key(ask.key.id);
@@ -171,9 +164,9 @@ export class Books {
   }
 
   #recordHit(ask: AdmitAsk, hit: HitAsk, costNanoUsd: number, nowMs: number): void {
-    const fromGrants = this.#charge(costNanoUsd);
-    const event = hitEvent(ask, hit, costNanoUsd, { seq: this.#nextSeq(), nowMs });
-    this.#store.appendEvent({ ...event, ...granted(grantedNanoUsd(fromGrants)) }, nowMs, null);
+    const fromGrants = this.purse.charge(costNanoUsd);
+    const event = hitEvent(ask, hit, costNanoUsd, { seq: this.purse.nextSeq(), nowMs });
+    this.#store.appendEvent(withGranted(event, grantedNanoUsd(fromGrants)), nowMs, null);
   }
 
   #scope(scope: Scope["scope"], limits: Scope["limits"], open: number, key: string): Scope {
@@ -188,10 +181,10 @@ export class Books {
 
   extend(ask: ExtendAsk, nowMs: number): ExtendVerdict {
     const hold = this.#store.hold(ask.request);
-    if (hold === undefined || !isExtendable(hold, ask) || this.#account === undefined)
+    if (hold === undefined || !isExtendable(hold, ask) || this.account === undefined)
       return { ok: false, refusal: { kind: "not_extendable" } };
     const neededNanoUsd = worstCostNanoUsd(hold.price, ask.promptCeiling, hold.outputCeiling);
-    const { balanceNanoUsd } = this.#account;
+    const { balanceNanoUsd } = this.account;
     const freeNanoUsd = balanceNanoUsd - this.#heldNanoUsd + hold.heldNanoUsd;
     if (neededNanoUsd > Math.max(freeNanoUsd, hold.heldNanoUsd)) {
       const heldByOthers = neededNanoUsd <= balanceNanoUsd;
@@ -242,7 +235,7 @@ export class Books {
   }
 
   #recall(request: string): Hold | undefined {
-    return this.#store.recall(request, this.#account?.lastSeq ?? 0);
+    return this.#store.recall(request, this.account?.lastSeq ?? 0);
   }
 
   /**
@@ -251,10 +244,10 @@ export class Books {
    * where not, the request stays closed.
    */
   #reopened(hold: Hold): Hold {
-    if (hold.state !== "closed" || this.#account === undefined) return hold;
+    if (hold.state !== "closed" || this.account === undefined) return hold;
     const worst = worstCostNanoUsd(hold.price, hold.promptCeiling, hold.outputCeiling);
     const heldNanoUsd = Math.max(0, worst - hold.postedNanoUsd);
-    if (heldNanoUsd > Math.max(0, this.#account.balanceNanoUsd - this.#heldNanoUsd)) return hold;
+    if (heldNanoUsd > Math.max(0, this.account.balanceNanoUsd - this.#heldNanoUsd)) return hold;
     return { ...hold, state: "open", heldNanoUsd };
   }
 
@@ -267,7 +260,7 @@ export class Books {
     }
     let next: Hold = { ...after, state: decision.state, dueAtMs: decision.untilMs };
     if (next.state === "pending" && before.state !== "pending") {
-      this.#store.appendEvent(pendingEvent(next, { seq: this.#nextSeq(), nowMs }), nowMs, null);
+      this.#store.appendEvent(pendingEvent(next, { seq: this.purse.nextSeq(), nowMs }), nowMs, null);
       next = { ...next, revision: next.revision + 1 };
     }
     const changed = after !== before || next.state !== before.state || next.dueAtMs !== before.dueAtMs;
@@ -289,93 +282,12 @@ export class Books {
   #close(before: Hold, after: Hold, closing: Closing, nowMs: number): Hold {
     const posting = post(after, closing);
     const closed = afterClosing(after, closing, posting, nowMs + this.#clocks.lateKeepMs);
-    const paid = this.#settle(after, posting.chargedNanoUsd);
+    const paid = this.purse.settle(after, posting.chargedNanoUsd);
     const next: Hold = paid.fromGrants.length === 0 ? closed : { ...closed, fromGrants: paid.fromGrants };
-    const event = closedEvent(after, closing, posting, { seq: this.#nextSeq(), nowMs });
-    this.#store.appendEvent(
-      { ...event, ...granted(paid.grantedNanoUsd) },
-      nowMs,
-      closing.final ? next : null,
-    );
+    const event = closedEvent(after, closing, posting, { seq: this.purse.nextSeq(), nowMs });
+    this.#store.appendEvent(withGranted(event, paid.grantedNanoUsd), nowMs, closing.final ? next : null);
     this.#replace(before, closing.final ? undefined : next);
     return next;
-  }
-
-  #nextSeq(): number {
-    assert(this.#account !== undefined, "only an account that exists has events");
-    const lastSeq = this.#account.lastSeq + 1;
-    this.#account = { ...this.#account, lastSeq };
-    return lastSeq;
-  }
-
-  /** Takes from the balance, granted money first, and says what of it was granted. */
-  #charge(nanoUsd: number): Grants {
-    assert(this.#account !== undefined, "only an account that exists is charged");
-    const { grants, taken } = takeGranted(this.#account.grants, nanoUsd);
-    this.#account = { ...this.#account, balanceNanoUsd: this.#account.balanceNanoUsd - nanoUsd, grants };
-    return taken;
-  }
-
-  /** Charges a request, or gives back what it was charged too much, to where it came from. */
-  #settle(
-    hold: Hold,
-    chargedNanoUsd: number,
-  ): { readonly fromGrants: Grants; readonly grantedNanoUsd: number } {
-    const before = hold.fromGrants ?? [];
-    if (chargedNanoUsd >= 0) {
-      const taken = this.#charge(chargedNanoUsd);
-      return { fromGrants: addGrants(before, taken), grantedNanoUsd: grantedNanoUsd(taken) };
-    }
-    assert(this.#account !== undefined, "only an account that exists is paid back");
-    const { back, fromGrants } = refund(hold.postedNanoUsd, before, -chargedNanoUsd);
-    const balanceNanoUsd = this.#account.balanceNanoUsd - chargedNanoUsd;
-    this.#account = { ...this.#account, balanceNanoUsd, grants: addGrants(this.#account.grants, back) };
-    return { fromGrants, grantedNanoUsd: 0 - grantedNanoUsd(back) };
-  }
-
-  /** False where this credit was given before. */
-  credit(credit: CreditGiven, nowMs: number): boolean {
-    if (!this.#store.addCredit(credit.creditId)) return false;
-    assert(this.#account !== undefined, "only an account that exists is credited");
-    const { creditId, amountNanoUsd, note, kind = "topped_up", expiresAtMs = null } = credit;
-    const balanceNanoUsd = this.#account.balanceNanoUsd + amountNanoUsd;
-    const isGrant = kind === "granted";
-    let { grants } = this.#account;
-    if (isGrant && amountNanoUsd > 0)
-      grants = addGrants(grants, [{ leftNanoUsd: amountNanoUsd, expiresAtMs }]);
-    if (isGrant && amountNanoUsd < 0) grants = takeGranted(grants, -amountNanoUsd).grants;
-    // A correction beyond what was topped up takes the rest from what was granted.
-    grants = takeGranted(grants, grantedNanoUsd(grants) - Math.max(0, balanceNanoUsd)).grants;
-    this.#account = { ...this.#account, balanceNanoUsd, grants };
-    const of = isGrant ? ({ credit: kind, expiresAtMs } as const) : {};
-    const event = {
-      kind: "credit",
-      seq: this.#nextSeq(),
-      creditId,
-      amountNanoUsd,
-      note,
-      atMs: nowMs,
-    } as const;
-    this.#store.appendEvent({ ...event, ...of }, nowMs, null);
-    if (isGrant && expiresAtMs !== null) this.#dueAtMs = Math.min(this.#dueAtMs ?? LATEST_MS, expiresAtMs);
-    return true;
-  }
-
-  /** Takes what is left of grants that have ended off the balance, except for what running requests hold. */
-  endGrants(nowMs: number): void {
-    if (this.#account === undefined) return;
-    const ended = endedNanoUsd(this.#account.grants, this.#heldNanoUsd, nowMs);
-    if (ended === 0) return;
-    this.#charge(ended);
-    const seq = this.#nextSeq();
-    const event = {
-      kind: "credit",
-      seq,
-      creditId: `ended-${seq}`,
-      amountNanoUsd: -ended,
-      atMs: nowMs,
-    } as const;
-    this.#store.appendEvent({ ...event, note: "granted credit ended", credit: "granted" }, nowMs, null);
   }
 
   /** The one way a hold's row changes, so that the sums in memory cannot drift from the rows. */
@@ -399,11 +311,6 @@ export class Books {
     if (open > 0) this.#openByKey.set(hold.key, open);
     else this.#openByKey.delete(hold.key);
   }
-}
-
-/** For an event: absent where nothing was granted. */
-function granted(nanoUsd: number): { readonly grantedNanoUsd?: number } {
-  return nanoUsd === 0 ? {} : { grantedNanoUsd: nanoUsd };
 }
 
 /** The Worker refuses such a receipt already; one that gets here is counted as the edge allowed, and told. */

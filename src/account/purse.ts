@@ -1,0 +1,134 @@
+/**
+ * The account's own row while a turn runs: its settings, its balance with the granted part of it, and the number of its
+ * newest event. Every change of the balance is made here and has an event; the row is written once a turn.
+ *
+ * Invariant: 0 <= granted <= max(0, balance). Memory repeats the row; a turn that failed throws this away.
+ */
+import type { UsageEvent } from "@sluice/protocol/account";
+import type { CreditGiven } from "../core/account.ts";
+import { assert } from "../core/assert.ts";
+import type { Hold } from "./facts.ts";
+import { addGrants, endedNanoUsd, grantedNanoUsd, refund, takeGranted, type Grants } from "./grants.ts";
+import type { AccountState } from "./rows.ts";
+import type { Store } from "./store.ts";
+
+export class Purse {
+  readonly #store: Store;
+  #account: AccountState | undefined;
+  #saved: AccountState | undefined;
+  #appliedSeq: number;
+
+  constructor(store: Store) {
+    this.#store = store;
+    this.#account = this.#saved = store.account();
+    this.#appliedSeq = this.#account?.appliedSeq ?? 0;
+  }
+
+  get account(): AccountState | undefined {
+    return this.#account;
+  }
+
+  get appliedSeq(): number {
+    return this.#appliedSeq;
+  }
+
+  /** D1 has everything through here. Not worth a row of its own: it travels with the next one that is written. */
+  set appliedSeq(seq: number) {
+    this.#appliedSeq = Math.max(this.#appliedSeq, Math.min(seq, this.#account?.lastSeq ?? 0));
+  }
+
+  change(account: AccountState): void {
+    this.#account = account;
+  }
+
+  /** Ends a turn: the row is written once, however many requests moved it. True where there are new events. */
+  save(): boolean {
+    const newEvents = this.#account?.lastSeq !== this.#saved?.lastSeq;
+    if (this.#account !== undefined && this.#account !== this.#saved) {
+      this.#store.saveAccount({ ...this.#account, appliedSeq: this.#appliedSeq });
+      this.#saved = this.#account;
+    }
+    return newEvents;
+  }
+
+  nextSeq(): number {
+    assert(this.#account !== undefined, "only an account that exists has events");
+    const lastSeq = this.#account.lastSeq + 1;
+    this.#account = { ...this.#account, lastSeq };
+    return lastSeq;
+  }
+
+  /** Takes from the balance, granted money first, and says what of it was granted. */
+  charge(nanoUsd: number): Grants {
+    assert(this.#account !== undefined, "only an account that exists is charged");
+    const { grants, taken } = takeGranted(this.#account.grants, nanoUsd);
+    this.#account = { ...this.#account, balanceNanoUsd: this.#account.balanceNanoUsd - nanoUsd, grants };
+    return taken;
+  }
+
+  /** Charges a request, or gives back what it was charged too much, to where it came from. */
+  settle(
+    hold: Hold,
+    chargedNanoUsd: number,
+  ): { readonly fromGrants: Grants; readonly grantedNanoUsd: number } {
+    const before = hold.fromGrants ?? [];
+    if (chargedNanoUsd >= 0) {
+      const taken = this.charge(chargedNanoUsd);
+      return { fromGrants: addGrants(before, taken), grantedNanoUsd: grantedNanoUsd(taken) };
+    }
+    assert(this.#account !== undefined, "only an account that exists is paid back");
+    const { back, fromGrants } = refund(hold.postedNanoUsd, before, -chargedNanoUsd);
+    const balanceNanoUsd = this.#account.balanceNanoUsd - chargedNanoUsd;
+    this.#account = { ...this.#account, balanceNanoUsd, grants: addGrants(this.#account.grants, back) };
+    return { fromGrants, grantedNanoUsd: 0 - grantedNanoUsd(back) };
+  }
+
+  /** False where this credit was given before. */
+  credit(credit: CreditGiven, nowMs: number): boolean {
+    if (!this.#store.addCredit(credit.creditId)) return false;
+    assert(this.#account !== undefined, "only an account that exists is credited");
+    const { creditId, amountNanoUsd, note, kind = "topped_up", expiresAtMs = null } = credit;
+    const balanceNanoUsd = this.#account.balanceNanoUsd + amountNanoUsd;
+    const isGrant = kind === "granted";
+    let { grants } = this.#account;
+    if (isGrant && amountNanoUsd > 0)
+      grants = addGrants(grants, [{ leftNanoUsd: amountNanoUsd, expiresAtMs }]);
+    if (isGrant && amountNanoUsd < 0) grants = takeGranted(grants, -amountNanoUsd).grants;
+    // A correction beyond what was topped up takes the rest from what was granted.
+    grants = takeGranted(grants, grantedNanoUsd(grants) - Math.max(0, balanceNanoUsd)).grants;
+    this.#account = { ...this.#account, balanceNanoUsd, grants };
+    const of = isGrant ? ({ credit: kind, expiresAtMs } as const) : {};
+    const event = {
+      kind: "credit",
+      seq: this.nextSeq(),
+      creditId,
+      amountNanoUsd,
+      note,
+      atMs: nowMs,
+    } as const;
+    this.#store.appendEvent({ ...event, ...of }, nowMs, null);
+    return true;
+  }
+
+  /** Takes what is left of grants that have ended off the balance, except for what running requests hold. */
+  endGrants(heldNanoUsd: number, nowMs: number): void {
+    if (this.#account === undefined) return;
+    const ended = endedNanoUsd(this.#account.grants, heldNanoUsd, nowMs);
+    if (ended === 0) return;
+    this.charge(ended);
+    const seq = this.nextSeq();
+    const event = {
+      kind: "credit",
+      seq,
+      creditId: `ended-${seq}`,
+      amountNanoUsd: -ended,
+      atMs: nowMs,
+    } as const;
+    this.#store.appendEvent({ ...event, note: "granted credit ended", credit: "granted" }, nowMs, null);
+  }
+}
+
+/** Says in an event how much of its charge was granted; nothing where nothing was. */
+export function withGranted(event: UsageEvent, nanoUsd: number): UsageEvent {
+  return nanoUsd === 0 ? event : { ...event, grantedNanoUsd: nanoUsd };
+}
