@@ -18,8 +18,9 @@ type Victim = (typeof VICTIMS)[number][1];
 const DEAD_MS_MAX = 800;
 
 export type Storm = {
-  /** Resolves when there is an edge. */
+  /** Resolves when there is an edge; and when it has heard from its nodes again. */
   readonly edge: () => Promise<void>;
+  readonly nodes: () => Promise<void>;
   /** Ends it; everything lives again when this resolves. Tells how often each was struck. */
   readonly calm: () => Promise<Readonly<Record<Victim, number>>>;
 };
@@ -33,6 +34,7 @@ export function brew(
   const struck: Record<Victim, number> = { worker: 0, node: 0, nodes: 0, all: 0 };
   const over = new AbortController();
   let edge: Promise<void> = Promise.resolve();
+  let ready: Promise<void> = Promise.resolve();
   const blow = async (): Promise<void> => {
     const victim = dice.weighted(VICTIMS);
     const deadMs = dice.int(0, DEAD_MS_MAX);
@@ -44,6 +46,9 @@ export function brew(
     say(`kill -9: ${victim === "node" ? one?.name : victim}`);
     const back = strike(platform, { worker, nodes }, deadMs);
     if (worker) edge = back;
+    ready = back.then(() => platform.whenNodesReady());
+    // Told where it matters: by who waits for `back`, and at the end.
+    ready.catch(() => undefined);
     await back;
   };
   const raging = (async () => {
@@ -56,6 +61,7 @@ export function brew(
   raging.catch(() => undefined);
   return {
     edge: () => edge.catch(() => undefined),
+    nodes: () => ready.catch(() => undefined),
     async calm() {
       over.abort();
       await raging;
