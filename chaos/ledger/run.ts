@@ -30,7 +30,7 @@ const POLL_MS = 250;
 
 /** A quarter of an hour in a minute; what is lost in a second is sent again in three. */
 const CLOCKS = {
-  holdLapseMs: 10_000,
+  holdLapseMs: 6_000,
   closeWithoutWordMs: 4_000,
   pendingMaxMs: 60_000,
   strikeRetryMs: 1_000,

@@ -5,7 +5,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Platform } from "../../tools/run/platform.ts";
 import type { Dice } from "../../tools/train/corpus/dice.ts";
-import { strike } from "../support/strike.ts";
+import { strike, whenBack } from "../support/strike.ts";
 
 const VICTIMS = [
   [4, "worker"],
@@ -46,7 +46,7 @@ export function brew(
     say(`kill -9: ${victim === "node" ? one?.name : victim}`);
     const back = strike(platform, { worker, nodes }, deadMs);
     if (worker) edge = back;
-    ready = back.then(() => platform.whenNodesReady());
+    ready = back.then(() => whenBack(platform));
     // Told where it matters: by who waits for `back`, and at the end.
     ready.catch(() => undefined);
     await back;

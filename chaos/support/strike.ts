@@ -5,12 +5,15 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { NodeProcess } from "../../tools/run/node-process.ts";
 import type { Platform } from "../../tools/run/platform.ts";
-import { signal } from "../../tools/run/processes.ts";
+import { signal, until } from "../../tools/run/processes.ts";
 
 export type Victims = {
   readonly worker: boolean;
   readonly nodes: readonly NodeProcess[];
 };
+
+/** A node of these stacks listens a moment after its start. */
+const LISTENS_MS = 15_000;
 
 /** Kills them at once, and starts them again after `deadMs`. Resolves when the edge answers; nodes may still be loading. */
 export async function strike(platform: Platform, { worker, nodes }: Victims, deadMs: number): Promise<void> {
@@ -18,6 +21,21 @@ export async function strike(platform: Platform, { worker, nodes }: Victims, dea
   await delay(deadMs);
   for (const node of nodes) node.start();
   if (worker) await platform.restartWorker();
+}
+
+/** Resolves when every node listens again and the edge has heard from it: what it heard before a death is no news. */
+export async function whenBack(platform: Platform): Promise<void> {
+  const listens = async ({ url }: NodeProcess): Promise<boolean> => {
+    try {
+      const response = await fetch(`${url}/metrics`);
+      await response.body?.cancel();
+      return response.ok;
+    } catch {
+      return false;
+    }
+  };
+  await Promise.all(platform.nodes.map((node) => until(() => listens(node), LISTENS_MS)));
+  await platform.whenNodesReady();
 }
 
 /** They stay dead: `platform.restartWorker()` and `node.start()` bring them back. */
