@@ -12,7 +12,18 @@ import { parseUsd, printUsd } from "../core/money.ts";
 import { accountsPage, listAccount, renameAccount } from "../db/accounts.ts";
 import { modelById } from "../db/models.ts";
 import { Complaint, wrong } from "./complaint.ts";
-import { accountOf, Cache, hasHome, HOMES, Limit, Name, readInput, readPage, Regions } from "./input.ts";
+import {
+  accountOf,
+  Cache,
+  hasHome,
+  HOMES,
+  Limit,
+  Name,
+  readInput,
+  readPage,
+  Regions,
+  type AdminEnv,
+} from "./input.ts";
 
 const ACCOUNT_NAME_CHARS = 12;
 /** A million dollars at a time: more is a slip of the keyboard. */
@@ -64,7 +75,7 @@ const Credit = z
 /** Without a model: everything. */
 const Purge = z.strictObject({ model: z.string().min(1).max(128).exactOptional() });
 
-export const accountRoutes = new Hono<{ Bindings: Env }>();
+export const accountRoutes = new Hono<AdminEnv>();
 
 accountRoutes.post("/", async (c) => {
   const { home, ...settings } = await readInput(c, CreateAccount);
@@ -74,6 +85,7 @@ accountRoutes.post("/", async (c) => {
   const account = `acc_${home}_${randomName(ACCOUNT_NAME_CHARS, dice)}`;
   await accountObject(c.env, account).configure({ account, ...settings });
   await listAccount(c.env, { id: account, name: settings.name, createdAtMs: Date.now() });
+  c.header("location", `/admin/v1/accounts/${account}`);
   return c.json({ account: printStatus(await statusOf(c.env, account)) }, 201);
 });
 

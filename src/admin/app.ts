@@ -1,6 +1,7 @@
 /**
  * The admin interface, for the composition root to mount. One guard stands before every route, those that do not exist
- * included; no route can forget it. Every change is durable before it is answered.
+ * included; no route can forget it: who calls, then a line in the audit log for whatever would change something, then
+ * whether the caller's scopes allow it. Every change is durable before it is answered.
  *
  * No cookies, no CORS: a browser of somebody who is logged in somewhere has nothing to offer here.
  */
@@ -10,28 +11,50 @@ import { FaultError } from "../core/fault.ts";
 import { logError } from "../core/log.ts";
 import type { Secrets } from "../core/secrets.ts";
 import { accountRoutes } from "./accounts.ts";
+import { adminKeyRoutes } from "./admin-keys.ts";
+import { audited, auditRoutes } from "./audit.ts";
 import { Complaint } from "./complaint.ts";
+import type { AdminEnv } from "./input.ts";
 import { keyRoutes } from "./keys.ts";
 import { aliasRoutes, modelRoutes } from "./models.ts";
 import { nodeRoutes } from "./nodes.ts";
-import { isAdmin, whyClosed } from "./token.ts";
+import { scopeFor } from "./scopes.ts";
+import { findAdmin, whyClosed } from "./token.ts";
 import { usageRoutes } from "./usage.ts";
 
-export function adminApp({
-  secretsOf,
-}: {
-  readonly secretsOf: (env: Env) => Secrets;
-}): Hono<{ Bindings: Env }> {
-  const app = new Hono<{ Bindings: Env }>();
+/** Where app.ts mounts this; scopes are told by what follows. */
+const MOUNTED_AT = "/admin/v1";
+
+export function adminApp({ secretsOf }: { readonly secretsOf: (env: Env) => Secrets }): Hono<AdminEnv> {
+  const app = new Hono<AdminEnv>();
 
   app.use("*", async (c, next) => {
     c.header("cache-control", "no-store");
     const closed = whyClosed(c.env);
     if (closed !== undefined) throw new Complaint("admin_closed", closed);
-    if (!(await isAdmin(c.env, c.req.header("authorization") ?? null)))
+    const admin = await findAdmin(c.env, c.req.header("authorization") ?? null, Date.now()).catch(
+      (cause: unknown) => {
+        throw new FaultError({ kind: "storage_unavailable" }, { cause });
+      },
+    );
+    if (admin === undefined)
       throw new Complaint(
         "unauthenticated",
-        "show the admin token: authorization: Bearer <SLUICE_ADMIN_TOKEN>",
+        "show the admin token, or an admin key that is still good: authorization: Bearer <SLUICE_ADMIN_TOKEN>",
+      );
+    c.set("admin", admin);
+    await next();
+  });
+  app.use("*", audited);
+  app.use("*", async (c, next) => {
+    const { scopes } = c.get("admin");
+    const needed = scopeFor(c.req.method, c.req.path.replace(MOUNTED_AT, ""));
+    if (scopes !== null && (needed === undefined || !scopes.includes(needed)))
+      throw new Complaint(
+        "forbidden",
+        needed === undefined
+          ? "this is for the deployment's own admin token alone"
+          : `this admin key lacks the scope ${needed}`,
       );
     await next();
   });
@@ -42,6 +65,8 @@ export function adminApp({
   app.route("/nodes", nodeRoutes);
   app.route("/models", modelRoutes);
   app.route("/aliases", aliasRoutes);
+  app.route("/admin-keys", adminKeyRoutes);
+  app.route("/audit", auditRoutes);
   app.all("*", (c) => {
     throw new Complaint("not_found", `there is no ${c.req.method} ${new URL(c.req.url).pathname}`);
   });

@@ -14,6 +14,7 @@ export type Issue = {
 const STATUS = {
   invalid_request: 400,
   unauthenticated: 401,
+  forbidden: 403,
   not_found: 404,
   conflict: 409,
   too_large: 413,

@@ -13,8 +13,11 @@ import { FaultError } from "../core/fault.ts";
 import { readCursor, type PageAsk } from "../db/page.ts";
 import { readBody } from "../wire/body.ts";
 import { Complaint, fromZod, wrong } from "./complaint.ts";
+import type { Admin } from "./token.ts";
 
-export type AdminContext = Context<{ Bindings: Env }>;
+/** `admin`: who calls, as the guard in app.ts has found. */
+export type AdminEnv = { Bindings: Env; Variables: { admin: Admin } };
+export type AdminContext = Context<AdminEnv>;
 
 const BODY_BYTES_MAX = 64 * 1024;
 const PAGE_ROWS_DEFAULT = 50;

@@ -12,7 +12,7 @@ import { keysPage, listKey, markRevoked, type KeyRow } from "../db/accounts.ts";
 import { aliasByName, modelById } from "../db/models.ts";
 import { statusOf } from "./accounts.ts";
 import { Complaint, wrong } from "./complaint.ts";
-import { accountOf, Cache, Limit, Name, pathId, readInput, readPage } from "./input.ts";
+import { accountOf, Cache, Limit, Name, pathId, readInput, readPage, type AdminEnv } from "./input.ts";
 
 const KEY_NAME_CHARS = 10;
 const KEY_MODELS_MAX = 64;
@@ -28,8 +28,8 @@ const CreateKey = z.strictObject({
   cache: Cache.exactOptional(),
 });
 
-export function keyRoutes(secretsOf: (env: Env) => Secrets): Hono<{ Bindings: Env }> {
-  const routes = new Hono<{ Bindings: Env }>();
+export function keyRoutes(secretsOf: (env: Env) => Secrets): Hono<AdminEnv> {
+  const routes = new Hono<AdminEnv>();
 
   routes.post("/", async (c) => {
     const account = accountOf(c);
@@ -52,6 +52,7 @@ export function keyRoutes(secretsOf: (env: Env) => Secrets): Hono<{ Bindings: En
     };
     // Should this fail, the object has a key that nobody was ever shown.
     await listKey(c.env, row);
+    c.header("location", `/admin/v1/accounts/${account}/keys/${id}`);
     return c.json({ key: { ...printKey(row), secret: made.key } }, 201);
   });
 

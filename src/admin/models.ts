@@ -19,7 +19,7 @@ import {
 } from "../db/models.ts";
 import { priceInForce, type TimedPrice } from "../db/price-in-force.ts";
 import { Complaint, wrong } from "./complaint.ts";
-import { pathId, readInput, type AdminContext } from "./input.ts";
+import { pathId, readInput, type AdminContext, type AdminEnv } from "./input.ts";
 
 /** A clock that runs a little behind ours still says "now". */
 const CLOCK_SLACK_MS = 60_000;
@@ -51,8 +51,8 @@ const PutAlias = z.strictObject({
   thinkingDefault: z.boolean().exactOptional(),
 });
 
-export const modelRoutes = new Hono<{ Bindings: Env }>();
-export const aliasRoutes = new Hono<{ Bindings: Env }>();
+export const modelRoutes = new Hono<AdminEnv>();
+export const aliasRoutes = new Hono<AdminEnv>();
 
 modelRoutes.get("/", async (c) => {
   const nowMs = Date.now();

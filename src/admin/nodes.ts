@@ -13,7 +13,7 @@ import { within } from "../core/within.ts";
 import { insertJoinToken, markRemoved, nodeById, nodesPage, recordOf, type NodeRow } from "../db/registry.ts";
 import { writeNodeCopy } from "../nodes/known-node.ts";
 import { Complaint, wrong } from "./complaint.ts";
-import { Name, pathId, readInput, readPage, type AdminContext } from "./input.ts";
+import { Name, pathId, readInput, readPage, type AdminContext, type AdminEnv } from "./input.ts";
 
 /** 32 letters of base 32: 160 bits. */
 const TOKEN_CHARS = 32;
@@ -40,7 +40,7 @@ const Drain = z.strictObject({
 
 const RemoveQuery = z.object({ force: z.enum(["true", "false"]).default("false") });
 
-export const nodeRoutes = new Hono<{ Bindings: Env }>();
+export const nodeRoutes = new Hono<AdminEnv>();
 
 nodeRoutes.post("/join-tokens", async (c) => {
   const { name, region, url, expiresInS } = await readInput(c, CreateJoinToken);

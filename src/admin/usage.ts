@@ -4,13 +4,12 @@
  */
 import { RequestId } from "@sluice/protocol/ids";
 import { Hono } from "hono";
-import type { Env } from "../core/env.ts";
 import { printUsd } from "../core/money.ts";
 import { usageOf, usagePage, type UsageRow } from "../db/usage.ts";
 import { Complaint } from "./complaint.ts";
-import { accountOf, pathId, readPage } from "./input.ts";
+import { accountOf, pathId, readPage, type AdminEnv } from "./input.ts";
 
-export const usageRoutes = new Hono<{ Bindings: Env }>();
+export const usageRoutes = new Hono<AdminEnv>();
 
 usageRoutes.get("/", async (c) => {
   const { rows, next } = await usagePage(c.env, accountOf(c), readPage(c));

@@ -20,7 +20,9 @@ const Refused = z.object({
 });
 
 const NEXT: { readonly [code: string]: string } = {
-  unauthenticated: "check --token or SLUICE_ADMIN_TOKEN: it is not this platform's admin token",
+  unauthenticated:
+    "check --token or SLUICE_ADMIN_TOKEN: it is neither this platform's admin token nor a key that is still good",
+  forbidden: "ask for a key with that scope, or use the operator's token",
   admin_closed: "set the secret with: wrangler secret put SLUICE_ADMIN_TOKEN",
   storage_unavailable: "try again in a moment; whatever was done already is not done twice",
   internal: "the Worker's log says more; asking again does no harm",
@@ -74,7 +76,8 @@ export class AdminApi {
       const query = new URLSearchParams();
       if (page.limit !== undefined) query.set("limit", page.limit);
       if (cursor !== undefined) query.set("cursor", cursor);
-      const asked = await this.call(shape, "GET", query.size === 0 ? path : `${path}?${query}`);
+      const joint = path.includes("?") ? "&" : "?";
+      const asked = await this.call(shape, "GET", query.size === 0 ? path : `${path}${joint}${query}`);
       pages.push(asked);
       if (page.all !== true || asked.next === null) break;
       cursor = asked.next;

@@ -3,7 +3,9 @@
  * reads of its surroundings comes in as arguments, so that tests run it as it is.
  */
 import { AdminApi } from "./api.ts";
-import { checkCount, COMMON, helpOf, optionLines, parse, usageOf, type Command } from "./command.ts";
+import { checkCount, COMMON, helpOf, inTyped, optionLines, parse, usageOf, type Command } from "./command.ts";
+import { adminKeys } from "./commands/admin-keys.ts";
+import { audit } from "./commands/audit.ts";
 import { accounts } from "./commands/accounts.ts";
 import { credit } from "./commands/credit.ts";
 import { keys } from "./commands/keys.ts";
@@ -14,7 +16,16 @@ import { Complaint, EXIT, misused } from "./complaint.ts";
 import { plain } from "./table.ts";
 import { findTarget } from "./target.ts";
 
-export const COMMANDS: readonly Command[] = [...accounts, ...keys, ...credit, ...usage, ...nodes, ...models];
+export const COMMANDS: readonly Command[] = [
+  ...accounts,
+  ...keys,
+  ...credit,
+  ...usage,
+  ...nodes,
+  ...models,
+  ...adminKeys,
+  ...audit,
+];
 
 export type Surroundings = {
   readonly env: { readonly [name: string]: string | undefined };
@@ -48,7 +59,9 @@ async function perform(argv: readonly string[], around: Surroundings): Promise<s
   };
   const target = findTarget({ url: text("url"), token: text("token") }, around.env, around.folder);
   const run = { api: new AdminApi(target), args, text, on: (option: string) => values[option] === true };
-  const said = await command.run(run);
+  const said = await command.run(run).catch((error: unknown) => {
+    throw error instanceof Complaint ? inTyped(command, error) : error;
+  });
   return values["json"] === true ? JSON.stringify(said.json, null, 2) : said.text;
 }
 
@@ -98,7 +111,9 @@ function firstSentence(text: string): string {
 }
 
 function complaintText({ message, issues, next }: Complaint): string {
-  const fields = issues.map((issue) => `  ${plain(issue.param || "(all)")}: ${plain(issue.message)}`);
+  // One issue is usually the message itself.
+  const told = issues.filter((issue) => message !== `${issue.param}: ${issue.message}`);
+  const fields = told.map((issue) => `  ${plain(issue.param || "(all)")}: ${plain(issue.message)}`);
   return [`sluice: ${plain(message)}`, ...fields, ...(next === undefined ? [] : [`  -> ${next}`])].join("\n");
 }
 

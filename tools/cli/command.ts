@@ -4,12 +4,14 @@
  */
 import { parseArgs, type ParseArgsConfig } from "node:util";
 import type { AdminApi } from "./api.ts";
-import { misused } from "./complaint.ts";
+import { Complaint, misused } from "./complaint.ts";
 
 export type Option = {
   /** What stands for the value in the help; absent for a switch. */
   readonly value?: string;
   readonly about: string;
+  /** What the admin API calls it, so that its complaints can be told in the words that were typed. */
+  readonly field?: string;
 };
 
 export type Values = { readonly [option: string]: string | boolean | undefined };
@@ -77,6 +79,26 @@ export function checkCount(command: Command, args: readonly string[]): void {
     );
   const extra = args[command.takes.length];
   if (extra !== undefined) throw misused(`${command.name} has no use for "${extra}"`, seeHelp(command));
+}
+
+/** A refusal in the words that were typed: `--rpm` and not `requestsPerMinute`. */
+export function inTyped(command: Command, complaint: Complaint): Complaint {
+  const typed = (param: string): string => {
+    const isOf = (field: string): boolean => param === field || param.startsWith(`${field}.`);
+    const option = Object.entries(command.options).find(
+      ([, { field }]) => field !== undefined && isOf(field),
+    );
+    if (option !== undefined) return `--${option[0]}`;
+    const taken = command.takes.map((name) => name.replace("?", "")).find(isOf);
+    return taken === undefined ? param : `<${taken}>`;
+  };
+  const issues = complaint.issues.map((issue) => ({ ...issue, param: typed(issue.param) }));
+  const first = complaint.issues[0]?.param ?? "";
+  const message =
+    first !== "" && complaint.message.startsWith(`${first}: `)
+      ? typed(first) + complaint.message.slice(first.length)
+      : complaint.message;
+  return new Complaint(complaint.exit, message, { issues, next: complaint.next });
 }
 
 function seeHelp(command: Command): string {

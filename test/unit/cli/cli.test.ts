@@ -1,70 +1,19 @@
 /** The operator's tool: what it sends, what it prints, how it fails. The platform is a server that writes down calls. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, test } from "vitest";
-import { cli, COMMANDS } from "../../../tools/cli/cli.ts";
+import { COMMANDS } from "../../../tools/cli/cli.ts";
+import { FakePlatform, TOKEN } from "./support.ts";
 
-const TOKEN = "the-token-of-this-test-0123456789";
 const LOCAL_TOKEN = "the-local-token-0123456789";
 
-type Call = { readonly line: string; readonly token: string | undefined; readonly body: unknown };
-type Answer = { readonly status: number; readonly body: unknown; readonly headers?: Record<string, string> };
-
-let server: Server;
-let url: string;
-let folder: string;
-let calls: Call[] = [];
-let answers: Answer[] = [];
-
-beforeAll(async () => {
-  server = createServer((request, response) => {
-    const parts: Buffer[] = [];
-    request.on("data", (part: Buffer) => parts.push(part));
-    request.on("end", () => {
-      const text = Buffer.concat(parts).toString();
-      const token = request.headers.authorization?.replace("Bearer ", "");
-      const body: unknown = text === "" ? undefined : JSON.parse(text);
-      calls.push({ line: `${request.method} ${request.url}`, token, body });
-      const answer = answers.shift() ?? { status: 500, body: "no answer was prepared" };
-      response.writeHead(answer.status, answer.headers);
-      response.end(typeof answer.body === "string" ? answer.body : JSON.stringify(answer.body));
-    });
-  });
-  await new Promise<void>((resolve) => {
-    server.listen(0, "127.0.0.1", resolve);
-  });
-  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  folder = mkdtempSync(join(tmpdir(), "sluice-cli-"));
-});
-
-afterAll(() => {
-  server.close();
-  rmSync(folder, { recursive: true, force: true });
-});
-
-beforeEach(() => {
-  calls = [];
-  answers = [];
-  rmSync(join(folder, ".sluice"), { recursive: true, force: true });
-});
-
-function answering(...bodies: unknown[]): void {
-  answers = bodies.map((body) => ({ status: 200, body }));
-}
-
-async function sluice(words: readonly string[], env?: Record<string, string>) {
-  let [out, err] = ["", ""];
-  const exit = await cli(words, {
-    env: env ?? { SLUICE_URL: url, SLUICE_ADMIN_TOKEN: TOKEN },
-    folder,
-    print: (text) => (out += text),
-    printError: (text) => (err += text),
-  });
-  return { exit, out, err };
-}
+const platform = new FakePlatform();
+beforeAll(() => platform.start());
+afterAll(() => platform.stop());
+beforeEach(() => platform.forget());
+const { folder } = platform;
+const answering = (...bodies: unknown[]): void => platform.answering(...bodies);
+const sluice = (words: readonly string[], env?: Record<string, string>) => platform.sluice(words, env);
 
 const ACCOUNT = {
   id: "acc_any_0123456789ab",
@@ -140,7 +89,7 @@ describe("a command", () => {
     answering(answer);
     expect(await sluice(words.split(" "))).toMatchObject({ exit: 0, err: "" });
     const [method, path] = line.split(" ");
-    expect(calls).toEqual([{ line: `${method} /admin/v1${path}`, token: TOKEN, body }]);
+    expect(platform.calls).toEqual([{ line: `${method} /admin/v1${path}`, token: TOKEN, body }]);
   });
 
   test("prints a table for people and the answer itself for machines", async ({ expect }) => {
@@ -157,7 +106,7 @@ describe("a command", () => {
     answering({ accounts: [row], next: "p2" }, { accounts: [row], next: null });
     const { out } = await sluice(["accounts", "list", "--all", "--limit", "1", "--json"]);
     expect(JSON.parse(out).accounts).toHaveLength(2);
-    expect(calls.map((call) => call.line)).toEqual([
+    expect(platform.calls.map((call) => call.line)).toEqual([
       "GET /admin/v1/accounts?limit=1",
       "GET /admin/v1/accounts?limit=1&cursor=p2",
     ]);
@@ -168,20 +117,20 @@ describe("a command", () => {
     answering({ key: { ...key, secret: "sk-sluice-k1-any-secret" } });
     const { out } = await sluice(["keys", "create", "acc_1", "k", "--models", "tiny"]);
     expect(out.split("\n")[0]).toBe("sk-sluice-k1-any-secret");
-    expect(calls[0]?.body).toEqual({ name: "k", models: ["tiny"] });
+    expect(platform.calls[0]?.body).toEqual({ name: "k", models: ["tiny"] });
   });
 
   test("puts what was typed into a path and nowhere else", async ({ expect }) => {
     answering({ account: ACCOUNT });
     await sluice(["accounts", "show", "../nodes?x=#"]);
-    expect(calls[0]?.line).toBe("GET /admin/v1/accounts/..%2Fnodes%3Fx%3D%23");
+    expect(platform.calls[0]?.line).toBe("GET /admin/v1/accounts/..%2Fnodes%3Fx%3D%23");
   });
 });
 
 describe("when something is wrong", () => {
   test("with a field, it is named, and the exit code is 1", async ({ expect }) => {
     const issues = [{ param: "price.inputMicroUsdPerM", message: "too big" }];
-    answers = [
+    platform.answers = [
       { status: 400, body: { error: { code: "invalid_request", message: "the price is wrong", issues } } },
     ];
     const { exit, err } = await sluice(["accounts", "list"]);
@@ -192,7 +141,7 @@ describe("when something is wrong", () => {
   });
 
   test("with the token, it says what to check and never shows it", async ({ expect }) => {
-    answers = [
+    platform.answers = [
       { status: 401, body: { error: { code: "unauthenticated", message: "show the admin token" } } },
     ];
     const { exit, err } = await sluice(["accounts", "list"]);
@@ -211,11 +160,11 @@ describe("when something is wrong", () => {
   });
 
   test("with what answers there, nothing is guessed", async ({ expect }) => {
-    answers = [{ status: 200, body: "<html>hello</html>" }];
+    platform.answers = [{ status: 200, body: "<html>hello</html>" }];
     expect(await sluice(["accounts", "list"])).toMatchObject({ exit: 3 });
-    answers = [{ status: 302, body: "", headers: { location: "https://elsewhere.example.com" } }];
+    platform.answers = [{ status: 302, body: "", headers: { location: "https://elsewhere.example.com" } }];
     expect(await sluice(["accounts", "list"])).toMatchObject({ exit: 3 });
-    expect(calls).toHaveLength(2);
+    expect(platform.calls).toHaveLength(2);
   });
 
   const MISUSED = [
@@ -236,7 +185,7 @@ describe("when something is wrong", () => {
       const { exit, err } = await sluice(words);
       expect(exit).toBe(2);
       expect(err).toContain(says);
-      expect(calls).toEqual([]);
+      expect(platform.calls).toEqual([]);
     },
   );
 
@@ -251,7 +200,7 @@ describe("which platform a command talks to", () => {
     mkdirSync(join(folder, ".sluice"));
     writeFileSync(
       join(folder, ".sluice", "dev.json"),
-      JSON.stringify({ baseUrl: url, adminToken: LOCAL_TOKEN }),
+      JSON.stringify({ baseUrl: platform.url, adminToken: LOCAL_TOKEN }),
     );
   }
 
@@ -259,23 +208,23 @@ describe("which platform a command talks to", () => {
     started();
     answering({ account: ACCOUNT });
     expect(await sluice(["accounts", "show", "a"], { SLUICE_ADMIN_TOKEN: TOKEN })).toMatchObject({ exit: 0 });
-    expect(calls[0]?.token).toBe(LOCAL_TOKEN);
+    expect(platform.calls[0]?.token).toBe(LOCAL_TOKEN);
   });
 
   test("never gets the local token where another is named", async ({ expect }) => {
     started();
-    const { exit, err } = await sluice(["accounts", "list", "--url", url], {});
+    const { exit, err } = await sluice(["accounts", "list", "--url", platform.url], {});
     expect(exit).toBe(2);
     expect(err).toContain("--token");
-    expect(calls).toEqual([]);
+    expect(platform.calls).toEqual([]);
   });
 
   test("is what the options say, above all", async ({ expect }) => {
     answering({ account: ACCOUNT });
-    await sluice(["accounts", "show", "a", "--url", url, "--token", "typed"], {
+    await sluice(["accounts", "show", "a", "--url", platform.url, "--token", "typed"], {
       SLUICE_URL: "http://127.0.0.1:1",
     });
-    expect(calls[0]?.token).toBe("typed");
+    expect(platform.calls[0]?.token).toBe("typed");
   });
 
   test("is never spoken to unencrypted beyond this machine", async ({ expect }) => {
@@ -310,6 +259,6 @@ describe("help", () => {
       expect(out).toContain(command.about);
       for (const option of Object.keys(command.options)) expect(out).toContain(`--${option}`);
     }
-    expect(calls).toEqual([]);
+    expect(platform.calls).toEqual([]);
   });
 });

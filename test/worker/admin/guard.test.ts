@@ -22,6 +22,8 @@ const ROUTES = [
   ["GET", "/models"],
   ["PUT", "/models/m"],
   ["PUT", "/aliases/a"],
+  ["GET", "/audit"],
+  ["POST", "/admin-keys"],
   ["GET", "/no-such-route"],
 ] as const;
 

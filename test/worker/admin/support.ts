@@ -6,7 +6,7 @@ import type { Env } from "../../../src/core/env.ts";
 import { parseSecrets } from "../../../src/core/secrets.ts";
 
 export const secretsOf = (bindings: Env) => parseSecrets(bindings.SLUICE_SECRETS);
-const app = new Hono<{ Bindings: Env }>().route("/admin/v1", adminApp({ secretsOf }));
+export const app = new Hono<{ Bindings: Env }>().route("/admin/v1", adminApp({ secretsOf }));
 
 // oxlint-disable-next-line typescript/no-explicit-any -- what comes back is looked at field by field
 export type Reply = { readonly status: number; readonly body: any };

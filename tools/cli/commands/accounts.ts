@@ -22,9 +22,9 @@ const Page = z.looseObject({
 });
 
 const LIMITS: { readonly [name: string]: Option } = {
-  regions: { value: "A,B", about: 'the only regions it may run in, or "any"' },
-  rpm: { value: "N", about: 'requests per minute, or "none"' },
-  concurrency: { value: "N", about: 'requests at once, or "none"' },
+  regions: { value: "A,B", about: 'the only regions it may run in, or "any"', field: "regions" },
+  rpm: { value: "N", about: 'requests per minute, or "none"', field: "requestsPerMinute" },
+  concurrency: { value: "N", about: 'requests at once, or "none"', field: "concurrency" },
 };
 
 /** The limits that were typed; what was not is left as it is. */
@@ -88,7 +88,7 @@ export const accounts: readonly Command[] = [
     name: "accounts create",
     takes: ["name"],
     about: "Makes an account. Its home, where its books are kept, is part of its id and stays.",
-    options: { home: { value: "HOME", about: "any, eu or fedramp" }, ...LIMITS },
+    options: { home: { value: "HOME", about: "any, eu or fedramp", field: "home" }, ...LIMITS },
     run: async (run) => {
       const home = run.text("home");
       const settings = { name: run.args[0], ...(home === undefined ? {} : { home }), ...settingsOf(run) };
@@ -106,7 +106,7 @@ export const accounts: readonly Command[] = [
     name: "accounts set",
     takes: ["account"],
     about: "Changes what is given, and nothing else.",
-    options: { name: { value: "NAME", about: "its new name" }, ...LIMITS },
+    options: { name: { value: "NAME", about: "its new name", field: "name" }, ...LIMITS },
     run: (run) => {
       const name = run.text("name");
       return change(run, { ...settingsOf(run), ...(name === undefined ? {} : { name }) });

@@ -15,10 +15,18 @@ export const credit: readonly Command[] = [
     about:
       "Adds dollars to an account's balance; a negative amount, behind two dashes, takes them off: -- -5.00",
     options: {
-      id: { value: "ID", about: "your own id for this credit; giving it twice credits once" },
-      note: { value: "TEXT", about: "what the ledger shall say" },
-      granted: { about: "a gift: spent before what was topped up" },
-      expires: { value: "DATE", about: "when a gift ends: 2027-01-31, or 2027-01-31T12:00Z" },
+      id: {
+        value: "ID",
+        about: "your own id for this credit; giving it twice credits once",
+        field: "creditId",
+      },
+      note: { value: "TEXT", about: "what the ledger shall say", field: "note" },
+      granted: { about: "a gift: spent before what was topped up", field: "kind" },
+      expires: {
+        value: "DATE",
+        about: "when a gift ends: 2027-01-31, or 2027-01-31T12:00Z",
+        field: "expiresAtMs",
+      },
     },
     run: async ({ api, args: [account = "", amountUsd], text, on }) => {
       const creditId = text("id") ?? `cli-${randomBytes(8).toString("hex")}`;

@@ -1,10 +1,10 @@
 /** API keys of an account: list, make, revoke. A key is printed when it is made and can never be printed again. */
 import { z } from "zod";
 import { PAGED, type Command } from "../command.ts";
-import { misused } from "../complaint.ts";
 import { table } from "../table.ts";
-import { durationS, list, momentMs, printTime } from "../values.ts";
+import { list, printTime } from "../values.ts";
 import { limitsOf, withMore } from "./accounts.ts";
+import { EXPIRES, expiryMs } from "./expiry.ts";
 
 const Key = z.looseObject({
   id: z.string(),
@@ -16,12 +16,6 @@ const Key = z.looseObject({
 const Page = z.looseObject({ keys: z.array(Key), next: z.string().nullable() });
 const Made = z.looseObject({ key: Key.extend({ secret: z.string() }) });
 const Revoked = z.looseObject({ id: z.string() });
-
-function expiryMs(at: string | undefined, in_: string | undefined): number | undefined {
-  if (at !== undefined && in_ !== undefined) throw misused("give --expires or --expires-in, not both");
-  if (at !== undefined) return momentMs(at, "--expires");
-  return in_ === undefined ? undefined : Date.now() + durationS(in_, "--expires-in") * 1_000;
-}
 
 export const keys: readonly Command[] = [
   {
@@ -52,15 +46,14 @@ export const keys: readonly Command[] = [
     takes: ["account", "name"],
     about: "Makes an API key and prints it, this once.",
     options: {
-      expires: { value: "DATE", about: "when it ends: 2027-01-31, or 2027-01-31T12:00Z" },
-      "expires-in": { value: "TIME", about: "or after how long: 12h, 30d" },
-      models: { value: "A,B", about: 'the only models it may use, or "any"' },
-      rpm: { value: "N", about: 'requests per minute, or "none"' },
-      concurrency: { value: "N", about: 'requests at once, or "none"' },
+      ...EXPIRES,
+      models: { value: "A,B", about: 'the only models it may use, or "any"', field: "models" },
+      rpm: { value: "N", about: 'requests per minute, or "none"', field: "requestsPerMinute" },
+      concurrency: { value: "N", about: 'requests at once, or "none"', field: "concurrency" },
     },
     run: async (run) => {
       const [account = "", name] = run.args;
-      const expiresAtMs = expiryMs(run.text("expires"), run.text("expires-in"));
+      const expiresAtMs = expiryMs(run);
       const models = run.text("models");
       const settings = {
         name,

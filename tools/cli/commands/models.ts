@@ -88,14 +88,30 @@ export const models: readonly Command[] = [
     about:
       "Makes a model, or changes what is given. A new model needs --context, --output-default and a price.",
     options: {
-      context: { value: "N", about: "tokens its context holds" },
-      "output-default": { value: "N", about: "output tokens at most, where a call does not say" },
-      "owned-by": { value: "NAME", about: "what /v1/models says of its owner" },
+      context: { value: "N", about: "tokens its context holds", field: "contextTokens" },
+      "output-default": {
+        value: "N",
+        about: "output tokens at most, where a call does not say",
+        field: "outputTokensDefault",
+      },
+      "owned-by": { value: "NAME", about: "what /v1/models says of its owner", field: "ownedBy" },
       ...THINKING,
-      input: { value: "USD", about: "dollars per million input tokens, like 0.27" },
-      cached: { value: "USD", about: "per million input tokens found in the cache" },
-      output: { value: "USD", about: "per million output tokens" },
-      from: { value: "DATE", about: "when the price begins; now where not given" },
+      input: {
+        value: "USD",
+        about: "dollars per million input tokens, like 0.27",
+        field: "price.inputMicroUsdPerM",
+      },
+      cached: {
+        value: "USD",
+        about: "per million input tokens found in the cache",
+        field: "price.cachedMicroUsdPerM",
+      },
+      output: { value: "USD", about: "per million output tokens", field: "price.outputMicroUsdPerM" },
+      from: {
+        value: "DATE",
+        about: "when the price begins; now where not given",
+        field: "price.effectiveFromMs",
+      },
     },
     run: async (run) => {
       const [context, output, ownedBy] = [

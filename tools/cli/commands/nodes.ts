@@ -73,9 +73,13 @@ export const nodes: readonly Command[] = [
     about:
       "Makes a join token: the machine that shows it first becomes the node at this URL, in this region.",
     options: {
-      region: { value: "REGION", about: "your own name for the place (needed)" },
-      "node-url": { value: "URL", about: "where the edge reaches the machine (needed)" },
-      "expires-in": { value: "TIME", about: "how long the token may wait: 12h, 7d; a day where not given" },
+      region: { value: "REGION", about: "your own name for the place (needed)", field: "region" },
+      "node-url": { value: "URL", about: "where the edge reaches the machine (needed)", field: "url" },
+      "expires-in": {
+        value: "TIME",
+        about: "how long the token may wait: 12h, 7d; a day where not given",
+        field: "expiresInS",
+      },
     },
     run: async (run) => {
       const [region, url, expires] = [run.text("region"), run.text("node-url"), run.text("expires-in")];
@@ -96,7 +100,9 @@ export const nodes: readonly Command[] = [
     name: "nodes drain",
     takes: ["node"],
     about: "The node gets no more calls; what runs may finish within the grace.",
-    options: { grace: { value: "TIME", about: "90s, 5m, 1h; five minutes where not given" } },
+    options: {
+      grace: { value: "TIME", about: "90s, 5m, 1h; five minutes where not given", field: "graceS" },
+    },
     run: async (run) => {
       const grace = run.text("grace");
       const body = grace === undefined ? {} : { graceS: durationS(grace, "--grace") };
