@@ -73,6 +73,17 @@ function expiryWithin(maker: Admin, asked: number | null | undefined, nowMs: num
   return asked;
 }
 
-function printAdminKey({ secretSha256: _, scopes, lastFour, ...row }: AdminKeyRow) {
-  return { ...row, shown: `sk-admin-...${lastFour}`, scopes: JSON.parse(scopes) as unknown };
+function printAdminKey(row: AdminKeyRow) {
+  const { id, name, madeBy, createdAtMs, expiresAtMs, revokedAtMs } = row;
+  const scopes = JSON.parse(row.scopes) as unknown;
+  return {
+    id,
+    name,
+    shown: `sk-admin-...${row.lastFour}`,
+    scopes,
+    madeBy,
+    createdAtMs,
+    expiresAtMs,
+    revokedAtMs,
+  };
 }

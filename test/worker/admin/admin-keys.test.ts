@@ -112,7 +112,7 @@ describe("the audit log", () => {
       row["target"],
       row["status"],
     ]);
-    expect(lines.reverse()).toEqual([
+    expect(lines.toReversed()).toEqual([
       ["POST /accounts", `/accounts/${account}`, 201],
       ["POST /accounts/:account/keys", `/accounts/${account}/keys/${key.body.key.id}`, 201],
       ["POST /accounts/:account/credits", `/accounts/${account}/credits`, 403],
