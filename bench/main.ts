@@ -8,9 +8,11 @@ import { Void } from "./edge/books.ts";
 import { runProfile } from "./edge/profile.ts";
 import { runEdge } from "./edge/run.ts";
 import { printTable } from "./edge/table.ts";
+import { runEngine } from "./engine/run.ts";
+import { printEngineTable } from "./engine/table.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
-const USAGE = "usage: npm run bench -- edge [--json] [--quick] | profile";
+const USAGE = "usage: npm run bench -- edge|engine [--json] [--quick] | profile";
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
@@ -18,7 +20,7 @@ async function main(): Promise<number> {
     options: { json: { type: "boolean" }, quick: { type: "boolean" } },
   });
   const [which, ...rest] = positionals;
-  if (rest.length > 0 || (which !== "edge" && which !== "profile")) {
+  if (rest.length > 0 || (which !== "edge" && which !== "engine" && which !== "profile")) {
     console.error(USAGE);
     return 2;
   }
@@ -27,11 +29,13 @@ async function main(): Promise<number> {
       await runProfile(ROOT, (what) => console.log(what));
       return 0;
     }
-    const result = await runEdge({
-      root: ROOT,
-      quick: values.quick ?? false,
-      say: (what) => console.error(what),
-    });
+    const options = { root: ROOT, quick: values.quick ?? false, say: (what: string) => console.error(what) };
+    if (which === "engine") {
+      const result = await runEngine(options);
+      console.log(values.json ? JSON.stringify(result) : printEngineTable(result));
+      return 0;
+    }
+    const result = await runEdge(options);
     console.log(values.json ? JSON.stringify(result) : printTable(result));
     return 0;
   } catch (error) {

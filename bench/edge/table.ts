@@ -1,4 +1,5 @@
 /** The result as a table for people. Pure. */
+import { aligned } from "../aligned.ts";
 import { AIMS } from "./aims.ts";
 import type { EdgeResult, Figures, Row } from "./result.ts";
 
@@ -16,18 +17,6 @@ const COLUMNS: readonly (readonly [keyof Figures, string])[] = [
 
 function text(value: number | null | undefined): string {
   return value === null || value === undefined ? "-" : String(value);
-}
-
-function aligned(rows: readonly (readonly string[])[]): string {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  return rows
-    .map((row) =>
-      row
-        .map((cell, at) => (at < 2 ? cell.padEnd(widths[at] ?? 0) : cell.padStart(widths[at] ?? 0)))
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n");
 }
 
 function linesOf(title: string, row: Row): string[][] {

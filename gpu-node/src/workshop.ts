@@ -11,6 +11,7 @@ import { prepare, type Frame, type Prepared } from "./attempt/prepare.ts";
 import { Running } from "./attempt/running.ts";
 import type { Engine } from "./engines/engine.ts";
 import type { Chat } from "./intake/chat-body.ts";
+import { LoopDelay } from "./load/loop-delay.ts";
 import { Measures } from "./load/measures.ts";
 import { errorFields, type Log } from "./log.ts";
 import { retryAfterMs } from "./scheduler/retry-after.ts";
@@ -29,6 +30,7 @@ const RETRY_AFTER_MS = 1_000;
 export class Workshop {
   readonly running = new Running();
   readonly measures = new Measures();
+  readonly loop = new LoopDelay();
   readonly log: Log;
   readonly now: () => number;
   readonly #limits: WorkshopLimits;

@@ -25,6 +25,8 @@ export interface RandomModelOptions extends Partial<ModelShape> {
   readonly name?: string;
   /** At least the bundled vocabulary's size, which is the default. */
   readonly vocabularySize?: number;
+  /** Peaked choices, none of them a special token: so an answer goes on until its ceiling, as a benchmark wants. */
+  readonly endless?: boolean;
 }
 
 /** The bundled model's proportions, scaled by `dModel`; every width stays a multiple of 32, as Q8_0 needs. */
@@ -85,6 +87,19 @@ function valuesOf(spec: TensorSpec, seed: number): Float32Array {
   return noise(length, spec.role === "embedding" ? 0.5 : 1.2 / Math.sqrt(spec.dims[0] ?? 1), seed);
 }
 
+const ORDINARY_TYPE = 1;
+/** The spread of the logits: among a thousand of them a zero is then never chosen. */
+const ENDLESS_LOGIT_SPREAD = 4;
+
+/** The output matrix of a model that never says a special token: their logits are zero, the others far from it. */
+function endlessOutput(spec: TensorSpec, types: readonly number[], seed: number): Float32Array {
+  const [width = 1, rows = 0] = spec.dims;
+  const values = noise(width * rows, ENDLESS_LOGIT_SPREAD / Math.sqrt(width), seed);
+  for (let id = 0; id < rows; id++)
+    if (types[id] !== ORDINARY_TYPE) values.fill(0, id * width, (id + 1) * width);
+  return values;
+}
+
 export function makeRandomModel(options: RandomModelOptions = {}): Uint8Array {
   const quant = options.quant ?? "Q8_0";
   const seed = options.seed ?? 1;
@@ -95,7 +110,10 @@ export function makeRandomModel(options: RandomModelOptions = {}): Uint8Array {
     name: spec.name,
     dims: spec.dims,
     quant: quantOf(spec, quant),
-    values: () => valuesOf(spec, seed * 10_007 + i + 1),
+    values: () =>
+      options.endless === true && spec.name === "output.weight"
+        ? endlessOutput(spec, vocabulary.types, seed * 10_007 + i + 1)
+        : valuesOf(spec, seed * 10_007 + i + 1),
   }));
   return writeGguf(metadata, tensors);
 }

@@ -16,37 +16,70 @@ export type SlotView = {
   readonly usedAt: number;
 };
 
-export type SlotChoice = { readonly slot: number; readonly reuse: number };
+export type SlotChoice = {
+  readonly slot: number;
+  readonly reuse: number;
+  /** The slot that `reuse` tokens are copied from; undefined where the slot itself holds them. */
+  readonly from?: number;
+};
+
+type Match = { readonly slot: number; readonly reuse: number; readonly lost: number };
 
 /** Undefined when every slot is busy. */
 export function chooseSlot(
   slots: readonly SlotView[],
   tag: string,
   tokens: readonly number[],
+  canCopy = false,
 ): SlotChoice | undefined {
   const need = Math.max(MATCH_TOKENS_MIN, Math.ceil(tokens.length * MATCH_SHARE_MIN));
-  let best: (SlotChoice & { readonly lost: number }) | undefined;
+  let best: Match | undefined;
+  let busy: Match | undefined;
   let empty: number | undefined;
-  let oldest: (SlotChoice & { readonly usedAt: number }) | undefined;
+  let oldest: (Match & { readonly usedAt: number }) | undefined;
   for (const [index, slot] of slots.entries()) {
-    if (slot.busy) continue;
     if (slot.tokens.length === 0) {
-      empty ??= index;
+      if (!slot.busy) empty ??= index;
       continue;
     }
     const match = slot.tag === tag ? commonPrefix(slot.tokens, tokens) : 0;
     const reuse = Math.max(0, Math.min(match, tokens.length - 1));
     const lost = slot.tokens.length - match;
-    const counts = match >= need || (match > 0 && (lost === 0 || match >= tokens.length - 1));
-    if (counts && (best === undefined || reuse > best.reuse || (reuse === best.reuse && lost < best.lost))) {
-      best = { slot: index, reuse, lost };
+    const found = { slot: index, reuse, lost };
+    if (slot.busy) {
+      if (match >= need && (busy === undefined || reuse > busy.reuse)) busy = found;
+      continue;
     }
-    if (oldest === undefined || slot.usedAt < oldest.usedAt)
-      oldest = { slot: index, reuse, usedAt: slot.usedAt };
+    const counts = match >= need || (match > 0 && (lost === 0 || match >= tokens.length - 1));
+    if (counts && (best === undefined || reuse > best.reuse || (reuse === best.reuse && lost < best.lost)))
+      best = found;
+    if (oldest === undefined || slot.usedAt < oldest.usedAt) oldest = { ...found, usedAt: slot.usedAt };
   }
+  const copied = canCopy ? copyOf({ best, busy, empty, oldest: oldest?.slot }, need) : undefined;
+  if (copied !== undefined) return copied;
   if (best !== undefined) return { slot: best.slot, reuse: best.reuse };
   if (empty !== undefined) return { slot: empty, reuse: 0 };
   return oldest === undefined ? undefined : { slot: oldest.slot, reuse: oldest.reuse };
+}
+
+function copyOf(
+  found: {
+    readonly best: Match | undefined;
+    readonly busy: Match | undefined;
+    readonly empty: number | undefined;
+    readonly oldest: number | undefined;
+  },
+  need: number,
+): SlotChoice | undefined {
+  const { best, busy, empty, oldest } = found;
+  if (busy !== undefined && busy.reuse >= (best?.reuse ?? 0) + MATCH_TOKENS_MIN) {
+    // The best free match is no worse a place than an empty one: what it holds is in the copy too.
+    const slot = empty ?? oldest;
+    return slot === undefined ? undefined : { slot, reuse: busy.reuse, from: busy.slot };
+  }
+  if (best !== undefined && empty !== undefined && best.lost >= MATCH_TOKENS_MIN && best.reuse >= need)
+    return { slot: empty, reuse: best.reuse, from: best.slot };
+  return undefined;
 }
 
 export function commonPrefix(a: readonly number[], b: readonly number[]): number {

@@ -4,6 +4,7 @@
  */
 import type { Ending } from "@sluice/protocol/receipt";
 import { Histogram, printMetric } from "./histogram.ts";
+import type { LoopQuantiles } from "./loop-delay.ts";
 import { SmoothMs, Speed } from "./speed.ts";
 
 const TTFT_BOUNDS_S = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
@@ -17,6 +18,7 @@ export type Gauges = {
   readonly slots: number;
   readonly journalBytes: number;
   readonly receiptsUnacknowledged: number;
+  readonly loop: LoopQuantiles;
 };
 
 export class Measures {
@@ -91,6 +93,15 @@ export class Measures {
       printMetric("gauge", "sluice_node_receipts_unacknowledged", "Receipts no edge has acknowledged yet.", [
         { value: gauges.receiptsUnacknowledged },
       ]),
+      printMetric(
+        "gauge",
+        "sluice_node_loop_delay_seconds",
+        "How late the event loop is, of the last seconds.",
+        [
+          { labels: `quantile="0.5"`, value: gauges.loop.p50S },
+          { labels: `quantile="0.99"`, value: gauges.loop.p99S },
+        ],
+      ),
       this.#firstToken.print("sluice_node_first_token_seconds", "From a call's arrival to its first token."),
       this.#gap.print("sluice_node_token_gap_seconds", "Between tokens of one answer."),
     ].join("");

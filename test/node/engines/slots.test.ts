@@ -107,6 +107,33 @@ describe("which slot a task gets", () => {
     });
   }
 
+  test("a busy slot's longer prefix is copied into an empty slot, else into the one used longest ago", ({
+    expect,
+  }) => {
+    const busy = slot({ busy: true, tokens: LONG });
+    const other = slot({ tokens: range(60, 700) });
+    expect(chooseSlot([busy, other, slot({})], "a", LONG, true)).toEqual({ slot: 2, reuse: 399, from: 0 });
+    expect(chooseSlot([busy, other], "a", LONG, true)).toEqual({ slot: 1, reuse: 399, from: 0 });
+    expect(chooseSlot([busy, slot({ tokens: LONG.slice(0, 390) })], "a", LONG, true)).toEqual({
+      slot: 1,
+      reuse: 390,
+    });
+    expect(chooseSlot([{ ...busy, tag: "b" }, other], "a", LONG, true)).toEqual({ slot: 1, reuse: 0 });
+    expect(chooseSlot([busy], "a", LONG, true)).toBeUndefined();
+  });
+
+  test("a long conversation stays where another only shares its beginning and a slot is empty", ({
+    expect,
+  }) => {
+    const conversation = slot({ tokens: [...LONG, ...range(500, 5_000)] });
+    expect(chooseSlot([conversation, slot({})], "a", [...LONG, 7], true)).toEqual({
+      slot: 1,
+      reuse: 400,
+      from: 0,
+    });
+    expect(chooseSlot([conversation], "a", [...LONG, 7], true)).toEqual({ slot: 0, reuse: 400 });
+  });
+
   test("whatever the slots hold: never a busy one, never a foreign prefix, always a token left to evaluate", ({
     expect,
   }) => {
@@ -119,8 +146,9 @@ describe("which slot a task gets", () => {
       fc.property(
         slots,
         tokens.filter((prompt) => prompt.length > 0),
-        (views, prompt) => {
-          const choice = chooseSlot(views, "a", prompt);
+        fc.boolean(),
+        (views, prompt, canCopy) => {
+          const choice = chooseSlot(views, "a", prompt, canCopy);
           const chosen = choice === undefined ? undefined : views[choice.slot];
           if (choice === undefined || chosen === undefined) {
             expect(views.every(({ busy }) => busy)).toBe(true);
@@ -128,8 +156,9 @@ describe("which slot a task gets", () => {
           }
           expect(chosen.busy).toBe(false);
           expect(choice.reuse).toBeLessThan(prompt.length);
+          const source = choice.from === undefined ? chosen : (views[choice.from] ?? chosen);
           expect(choice.reuse).toBeLessThanOrEqual(
-            chosen.tag === "a" ? commonPrefix(chosen.tokens, prompt) : 0,
+            source.tag === "a" ? commonPrefix(source.tokens, prompt) : 0,
           );
         },
       ),

@@ -61,7 +61,8 @@ process.on("message", (raw) => {
 async function start(message: Extract<ToChild, { kind: "load" }>): Promise<void> {
   const loaded = await load(message, (line) => {
     send({ kind: "log", line });
-    if (engine === undefined && complaints.length < COMPLAINTS_MAX) complaints.push(line);
+    if (engine === undefined && !line.startsWith("info") && complaints.length < COMPLAINTS_MAX)
+      complaints.push(line);
   });
   const { model } = loaded;
   const endTokens: number[] = [];
@@ -85,7 +86,7 @@ async function start(message: Extract<ToChild, { kind: "load" }>): Promise<void>
 }
 
 function createEngine(
-  { model, context, contextTokens, chunkTokens }: Loaded,
+  { model, context, batch, contextTokens, chunkTokens }: Loaded,
   vocabulary: Vocabulary,
   limits: { slots: number; endTokens: ReadonlySet<number> },
 ): Engine {
@@ -100,16 +101,21 @@ function createEngine(
   const runs = new Map<number, LlamaRun>();
   const native = natives(model, context);
   // Behind the next turn's start, so that writing to the channel goes on beside the computing.
-  const loop = new StepLoop(chunkTokens, { afterTurn: () => setImmediate(flush), fatal });
-  const slots: Slot[] = Array.from({ length: limits.slots }, () => ({
-    sequence: context.getSequence(),
+  const loop = new StepLoop(chunkTokens, {
+    evaluate: (works) => batch.evaluate(works),
+    afterTurn: () => setImmediate(flush),
+    fatal,
+  });
+  const slots: Slot[] = Array.from({ length: limits.slots }, (_, sequence) => ({
+    sequence,
     busy: false,
     tag: "",
     tokens: [],
     usedAt: 0,
   }));
-  const table = new SlotTable(slots, (task, slot) => {
-    const run = new LlamaRun(task, slot, {
+  const table = new SlotTable(slots, (task, grant) => {
+    const run = new LlamaRun(task, grant, {
+      batch,
       contextTokens,
       natives: native,
       words: {

@@ -19,7 +19,6 @@ import { EventQueue } from "./event-queue.ts";
 import type { FromChild, Gpu, ReadyMessage, RunMessage, TaskEvent } from "./messages.ts";
 import type { SampledLogprobs } from "./sampler.ts";
 import { Supervisor } from "./supervisor.ts";
-import { defaultThreads } from "./threads.ts";
 import { type Vocabulary, readVocabulary } from "./vocabulary.ts";
 
 export const SLOTS_DEFAULT = 8;
@@ -36,7 +35,7 @@ export type LlamaEngineOptions = {
   readonly contextTokens?: number;
   /** "auto": the best backend installed. */
   readonly gpu?: Gpu;
-  /** Default: physical cores less one. More is many times slower, not faster. */
+  /** Default: measured. All cores may be many times slower than one, not faster. */
   readonly threads?: number;
   /** Where digests of large files are remembered. */
   readonly cacheDir?: string;
@@ -81,7 +80,7 @@ class ChildEngine implements LlamaEngine {
         weightsPath,
         gpu: options.gpu ?? "auto",
         slots: options.slots ?? SLOTS_DEFAULT,
-        threads: options.threads ?? defaultThreads(),
+        ...(options.threads === undefined ? {} : { threads: options.threads }),
         ...(contextTokens === undefined ? {} : { contextTokens }),
       },
       {

@@ -1,23 +1,26 @@
 /**
  * Loads weights into llama.cpp: prebuilt binaries only, no network, no compiler. Memory is as asked or not at all: the
- * binding's habit of shrinking the context until it fits is off. A first token is evaluated before the engine calls
- * itself ready, because some bad files abort only then.
+ * binding's habit of shrinking the context until it fits is off. Some tokens are evaluated before the engine calls
+ * itself ready: some bad files abort only then, and the speeds are needed.
  * Contexts are not unified: memory is slots x contextTokens.
  */
 import { type Llama, type LlamaContext, type LlamaModel, getLlama, LlamaLogLevel } from "node-llama-cpp";
+import { type Batch, openBatch } from "./batch.ts";
+import { type Measured, measure, settle } from "./calibrate.ts";
 import { avoidAmx } from "./cpu-backend.ts";
 import type { LoadMessage } from "./messages.ts";
+import { ThreadGovernor } from "./thread-governor.ts";
 
 /** Without a wish, as much context as the model was trained for, up to this. */
 const CONTEXT_TOKENS_DEFAULT = 8_192;
-/** On a CPU, what the others wait for while a prompt is evaluated: 128 tokens are 4 times quicker past than 512. */
-const CHUNK_TOKENS_CPU = 128;
-const CHUNK_TOKENS_GPU = 512;
+/** What a batch holds beside a token of every slot; how much of it is used is measured. */
+const CHUNK_TOKENS_MAX = 512;
 
 export type Loaded = {
   readonly llama: Llama;
   readonly model: LlamaModel;
   readonly context: LlamaContext;
+  readonly batch: Batch;
   readonly backend: string;
   readonly contextTokens: number;
   readonly chunkTokens: number;
@@ -29,32 +32,51 @@ export async function load(message: LoadMessage, log: (line: string) => void): P
     build: "never",
     skipDownload: true,
     gpu: message.gpu,
-    maxThreads: message.threads,
+    maxThreads: 0,
     logLevel: LlamaLogLevel.error,
     logger: (level, text) => log(`${level}: ${text.trim()}`),
     progressLogs: false,
   });
   const model = await llama.loadModel({ modelPath: message.weightsPath });
-  const chunkTokens = llama.gpu === false ? CHUNK_TOKENS_CPU : CHUNK_TOKENS_GPU;
   const wanted = message.contextTokens ?? Math.min(model.trainContextSize, CONTEXT_TOKENS_DEFAULT);
   const context = await model.createContext({
     sequences: message.slots,
     contextSize: wanted,
     // A whole chunk beside a token of every slot: a turn is one batch.
-    batchSize: chunkTokens + message.slots,
-    threads: message.threads,
+    batchSize: CHUNK_TOKENS_MAX + message.slots,
+    threads: message.threads ?? 1,
+    // Otherwise the beginning of a sequence is forgotten and no prefix can be used again.
+    swaFullCache: true,
     failedCreationRemedy: false,
   });
-  const probe = context.getSequence();
-  for await (const _ of probe.evaluate(model.tokenize("a"), { temperature: 0, yieldEogToken: true })) break;
-  await probe.clearHistory();
-  await probe.dispose();
+  const batch = openBatch(context);
+  const measured = await measure(batch, ordinaryToken(model), message.threads);
+  const { threads, chunkTokens } = settle(measured, CHUNK_TOKENS_MAX);
+  const counts = measured.map((of) => of.threads);
+  batch.useThreads({
+    prompt: new ThreadGovernor(counts, threads.prompt),
+    decode: new ThreadGovernor(counts, threads.decode),
+  });
+  log(
+    `info: ${threads.prompt} threads for prompts, ${threads.decode} for tokens, chunks of ${chunkTokens} tokens` +
+      ` (${measured.map(told).join("; ")})`,
+  );
   return {
     llama,
     model,
     context,
+    batch,
     backend: llama.gpu === false ? "cpu" : llama.gpu,
     contextTokens: Math.min(wanted, context.contextSize),
     chunkTokens,
   };
+}
+
+function ordinaryToken(model: LlamaModel): number {
+  const [token] = model.tokenize("a");
+  return token ?? 0;
+}
+
+function told({ threads, promptMsPerToken, decodeMs }: Measured): string {
+  return `${threads}: ${Math.round(1_000 / promptMsPerToken)} and ${Math.round(1_000 / decodeMs)} tokens/s`;
 }

@@ -31,7 +31,8 @@ export const ToChild = z.discriminatedUnion("kind", [
     slots: z.int().min(1),
     /** Undefined: what the model was trained for, up to a limit. */
     contextTokens: z.int().min(1).optional(),
-    threads: z.int().min(1),
+    /** Undefined: as many as prove fastest. */
+    threads: z.int().min(1).optional(),
   }),
   z.object({
     kind: z.literal("run"),

@@ -4,13 +4,15 @@
  * choices could not be had together, nor continued elsewhere. The version is pinned; `natives` looks whether everything
  * is where it was, so an upgrade fails when the engine starts and not in the middle of an answer.
  */
-import type { LlamaContext, LlamaContextSequence, LlamaModel } from "node-llama-cpp";
+import type { LlamaContext, LlamaModel } from "node-llama-cpp";
 
 export type SamplerConfig = {
   /** 0 is greedy; otherwise 1: temperatures are sample.ts's business. */
   readonly temperature: 0 | 1;
   /** Only the likeliest so many, and those sorted. Absent: the whole vocabulary, unsorted. */
   readonly topK?: number;
+  /** Only those at least so likely, of the likeliest one's probability. */
+  readonly minP?: number;
   readonly tokenBiasKeys?: Uint32Array;
   readonly tokenBiasValues?: Float32Array;
   readonly grammarEvaluationState?: NativeGrammar;
@@ -52,23 +54,6 @@ type RawContext = {
   ): Promise<FullSample>;
 };
 
-/** A sequence's own way of decoding. */
-type DecodeTokens = <Result>(
-  this: LlamaContextSequence,
-  ...given: readonly [
-    tokens: readonly number[],
-    logits: readonly (true | undefined)[],
-    priority: number,
-    meter: unknown,
-    shift: { size: number; strategy: () => never },
-    map: (logitIndex: number, tokenIndex: number) => Promise<Result>,
-    afterBatch: unknown,
-  ]
-) => Promise<readonly (Result | undefined)[]>;
-
-/** The middle of the binding's five: all tasks are equal. */
-const PRIORITY = 5;
-
 export type Candidates = {
   /** Id and probability by turns, the likeliest first; probabilities among these candidates. */
   readonly flat: readonly number[];
@@ -89,12 +74,6 @@ export type Natives = {
   candidates(logitIndex: number, sampler: NativeSampler): Promise<Candidates>;
   /** As `Candidates.totalWeight`, over all that the sampler lets through. */
   totalWeight(logitIndex: number, sampler: NativeSampler): Promise<number>;
-  /** Evaluates tokens; `use` may look at the logits behind the last one, for as long as it runs. */
-  decode<Result>(
-    sequence: LlamaContextSequence,
-    tokens: readonly number[],
-    use: (logitIndex: number) => Promise<Result>,
-  ): Promise<Result>;
 };
 
 export function natives(model: LlamaModel, context: LlamaContext): Natives {
@@ -129,36 +108,14 @@ export function natives(model: LlamaModel, context: LlamaContext): Natives {
       const [, , , , total] = await raw.sampleToken(logitIndex, sampler, false, false, false, true);
       return total ?? 0;
     },
-    decode: async (sequence, tokens, use) => {
-      const decodeTokens = property(sequence, "_decodeTokens") as DecodeTokens;
-      const logits: (true | undefined)[] = [];
-      logits[tokens.length - 1] = true;
-      const results = (await decodeTokens.call(
-        sequence,
-        tokens,
-        logits,
-        PRIORITY,
-        property(sequence, "_tokenMeter"),
-        { size: 1, strategy: neverShift },
-        use,
-        property(sequence, "_takeIntervalCheckpointIfNeededAfterBatch"),
-      )) as readonly (Awaited<ReturnType<typeof use>> | undefined)[];
-      const result = results[tokens.length - 1];
-      if (result === undefined) throw new Error("The decoder gave nothing behind the last token.");
-      return result;
-    },
   };
 }
 
-function neverShift(): never {
-  throw new Error("A context is never shifted: the task should have ended.");
-}
-
-function property(owner: unknown, name: string): unknown {
+export function property(owner: unknown, name: string): unknown {
   const found: unknown = Object(owner)[name];
   if (found === undefined || found === null)
     throw new Error(
-      `node-llama-cpp has no ${name} any more: gpu-node/src/engines/llama/native.ts has to be written anew.`,
+      `node-llama-cpp has no ${name} any more: gpu-node/src/engines/llama has to be written anew.`,
     );
   return found;
 }

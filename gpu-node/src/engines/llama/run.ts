@@ -1,27 +1,31 @@
 /**
  * One task in a slot of the native context: adapt the slot to the prompt, evaluate what is missing, then a token per
- * turn. Owns the generator it decodes with; the slot itself belongs to slot-table.ts.
+ * turn. Decides what a turn evaluates and what became of it; the evaluating is step-loop.ts's, the slot belongs to
+ * slot-table.ts.
  * The context is never shifted: the task ends with `length` when the next token would not fit. llama.cpp's binding
  * would otherwise drop the beginning of the conversation without a word.
  * Which token follows is sampler.ts's business.
- * Even so a continuation is the first run's text only up to the last bits of a sum, which depend on the batch's shape:
- * where two tokens are as good as equal it may fall the other way (4 of 240 cuts with an undertrained bundled model).
+ * Even greedy, a continuation is the first run's text only up to the last bits of a sum, which depend on the batch's
+ * shape: where two tokens are as good as equal it may fall the other way (4 of 240 cuts with an undertrained model).
  */
-import type { LlamaContextSequence, Token } from "node-llama-cpp";
 import type { RunMessage, TaskEvent } from "./messages.ts";
+import type { Batch, Work } from "./batch.ts";
 import type { Natives } from "./native.ts";
 import { Sampler, type Sampled, type SamplerWords } from "./sampler.ts";
+import { commonPrefix } from "../slots.ts";
 import type { Run } from "./step-loop.ts";
 
 export type Slot = {
-  readonly sequence: LlamaContextSequence;
+  readonly sequence: number;
   busy: boolean;
   tag: string;
-  tokens: readonly number[];
+  /** What the sequence holds, kept up as it is evaluated: others may copy from it meanwhile. */
+  tokens: number[];
   usedAt: number;
 };
 
 export type RunHost = {
+  readonly batch: Batch;
   readonly contextTokens: number;
   readonly natives: Natives;
   readonly words: SamplerWords;
@@ -29,64 +33,86 @@ export type RunHost = {
   release(slot: Slot): void;
 };
 
+/** The slot a task has been given, and the one to copy its prefix from, if another holds more of it. */
+export type Grant = { readonly slot: Slot; readonly from: Slot | undefined };
+
 export class LlamaRun implements Run {
   stopped = false;
   readonly #task: RunMessage;
   readonly #slot: Slot;
+  readonly #from: Slot | undefined;
   readonly #host: RunHost;
   readonly #tokens: readonly number[];
+  /** From the last of the prompt on. */
+  #sampler: Sampler | undefined;
   #evaluated = 0;
   #emitted = 0;
-  /** From the first token on. */
-  #sampler: Sampler | undefined;
-  #last: readonly number[] = [];
+  /** The token chosen last: part of the answer, not of the context yet. */
+  #pending: number | undefined;
 
-  constructor(task: RunMessage, slot: Slot, host: RunHost) {
+  constructor(task: RunMessage, { slot, from }: Grant, host: RunHost) {
     this.#task = task;
     this.#slot = slot;
+    this.#from = from;
     this.#host = host;
     this.#tokens = [...task.prompt, ...task.delivered];
   }
 
   get prefillTokensLeft(): number {
-    return this.#sampler === undefined && !this.#full() ? this.#tokens.length - this.#evaluated : 0;
+    return this.#pending === undefined && !this.#full() ? this.#tokens.length - this.#evaluated : 0;
   }
 
   async join(): Promise<void> {
-    const { sequence } = this.#slot;
-    const sameTag = this.#slot.tag === this.#task.tag;
-    this.#slot.tag = this.#task.tag;
-    // The last token is always evaluated: without it there are no logits to sample from.
-    if (sameTag) await sequence.adaptStateToTokens(asTokens(this.#tokens.slice(0, -1)), false);
-    else await sequence.clearHistory();
-    this.#evaluated = sequence.nextTokenIndex;
+    const { batch } = this.#host;
+    const slot = this.#slot;
+    const { tag } = this.#task;
+    const from = this.#from;
+    // What it held when it was chosen may have grown since, but not changed hands: tasks join in the order of grants.
+    if (from !== undefined && from.tag === tag) {
+      await batch.copy(from.sequence, slot.sequence);
+      slot.tokens = from.tokens.slice();
+    } else if (slot.tag !== tag) {
+      batch.cut(slot.sequence, 0);
+      slot.tokens = [];
+    }
+    slot.tag = tag;
+    // The last token is always evaluated: without it there are no logits to choose from.
+    const reuse = Math.min(commonPrefix(slot.tokens, this.#tokens), this.#tokens.length - 1);
+    if (reuse < slot.tokens.length) {
+      if (batch.cut(slot.sequence, reuse)) slot.tokens.length = reuse;
+      else slot.tokens = [];
+    }
+    this.#evaluated = slot.tokens.length;
     const cached = Math.min(this.#evaluated, this.#task.prompt.length);
     this.#host.report({ kind: "started", task: this.#task.task, cached });
   }
 
-  async turn(prefillTokens: number): Promise<"more" | "done"> {
-    if (this.#full()) return this.#end("length");
-    if (this.#sampler !== undefined) return this.#accept(await this.#step(this.#sampler));
-    const left = this.#tokens.length - this.#evaluated;
-    if (prefillTokens <= 0) return "more";
-    if (left > prefillTokens) {
-      const chunk = this.#tokens.slice(this.#evaluated, this.#evaluated + prefillTokens);
-      await this.#slot.sequence.evaluateWithoutGeneratingNewTokens(asTokens(chunk));
-      this.#evaluated += chunk.length;
-      this.#reportEvaluated();
-      return "more";
+  next(prefillTokens: number): Work<Sampled> | "wait" | "done" {
+    if (this.#full()) {
+      this.#end("length");
+      return "done";
     }
-    this.#last = this.#tokens.slice(this.#evaluated);
-    this.#sampler = new Sampler(this.#host.natives, this.#task, this.#host.words);
-    const sampled = await this.#step(this.#sampler);
-    this.#evaluated = this.#tokens.length;
-    this.#reportEvaluated();
-    return this.#accept(sampled);
+    const { sequence } = this.#slot;
+    const at = this.#slot.tokens.length;
+    if (this.#pending !== undefined) return { sequence, at, tokens: [this.#pending], choose: this.#choose };
+    if (prefillTokens <= 0) return "wait";
+    const tokens = this.#tokens.slice(this.#evaluated, this.#evaluated + prefillTokens);
+    const last = this.#evaluated + tokens.length === this.#tokens.length;
+    return last ? { sequence, at, tokens, choose: this.#choose } : { sequence, at, tokens };
   }
 
-  async leave(): Promise<void> {
+  take(work: Work<Sampled>, sampled: Sampled | undefined): "more" | "done" {
+    this.#slot.tokens.push(...work.tokens);
+    if (this.#pending === undefined) {
+      this.#evaluated += work.tokens.length;
+      const promptTokens = Math.min(this.#evaluated, this.#task.prompt.length);
+      this.#host.report({ kind: "evaluated", task: this.#task.task, promptTokens });
+    }
+    return sampled === undefined ? "more" : this.#accept(sampled);
+  }
+
+  leave(): void {
     this.#sampler?.dispose();
-    this.#slot.tokens = [...this.#slot.sequence.contextTokens];
     this.#host.release(this.#slot);
   }
 
@@ -97,15 +123,14 @@ export class LlamaRun implements Run {
     );
   }
 
-  #step(sampler: Sampler): Promise<Sampled> {
-    return this.#host.natives.decode(this.#slot.sequence, this.#last, (logitIndex) =>
-      sampler.sample(logitIndex),
-    );
-  }
+  readonly #choose = (logitIndex: number): Promise<Sampled> => {
+    this.#sampler ??= new Sampler(this.#host.natives, this.#task, this.#host.words);
+    return this.#sampler.sample(logitIndex);
+  };
 
   #accept({ id, logprobs }: Sampled): "more" | "done" {
+    this.#pending = id;
     this.#emitted += 1;
-    this.#last = [id];
     this.#host.report({
       kind: "tokens",
       task: this.#task.task,
@@ -120,12 +145,4 @@ export class LlamaRun implements Run {
     this.#host.report({ kind: "end", task: this.#task.task, why });
     return "done";
   }
-
-  #reportEvaluated(): void {
-    const promptTokens = Math.min(this.#evaluated, this.#task.prompt.length);
-    this.#host.report({ kind: "evaluated", task: this.#task.task, promptTokens });
-  }
 }
-
-/** The binding brands its token ids; ours are plain numbers everywhere else. */
-const asTokens = (ids: readonly number[]): Token[] => ids as Token[];

@@ -28,6 +28,12 @@ export type SamplerWords = {
   readonly special: ReadonlySet<number>;
 };
 
+/**
+ * What weighs so little beside the likeliest, once the temperature is applied, is never chosen. It stays in llama.cpp:
+ * each candidate costs more on its way to JavaScript than all else that is done with it.
+ */
+const NEGLIGIBLE = 1e-5;
+
 const NONE: ReadonlySet<number> = new Set();
 
 /** Less than this cannot be told from nothing in 32 bits. */
@@ -117,7 +123,7 @@ export class Sampler {
       for (const id of forbidden) bias.set(id, Number.NEGATIVE_INFINITY);
     }
     return {
-      ...(this.#task.temperature <= 0 ? { temperature: 0 } : { temperature: 1, topK: CANDIDATES_MAX }),
+      ...(this.#task.temperature <= 0 ? { temperature: 0 } : { temperature: 1, topK: CANDIDATES_MAX, minP: NEGLIGIBLE ** this.#task.temperature }),
       ...(bias.size === 0
         ? {}
         : {

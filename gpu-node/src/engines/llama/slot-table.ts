@@ -4,17 +4,17 @@
  */
 import { chooseSlot } from "../slots.ts";
 import type { RunMessage } from "./messages.ts";
-import type { Slot } from "./run.ts";
+import type { Grant, Slot } from "./run.ts";
 
 const WAITING_PER_SLOT_MAX = 4;
 
 export class SlotTable {
   readonly #slots: readonly Slot[];
-  readonly #grant: (task: RunMessage, slot: Slot) => void;
+  readonly #grant: (task: RunMessage, grant: Grant) => void;
   #waiting: RunMessage[] = [];
   #clock = 0;
 
-  constructor(slots: readonly Slot[], grant: (task: RunMessage, slot: Slot) => void) {
+  constructor(slots: readonly Slot[], grant: (task: RunMessage, grant: Grant) => void) {
     this.#slots = slots;
     this.#grant = grant;
   }
@@ -43,12 +43,12 @@ export class SlotTable {
     while (true) {
       const task = this.#waiting[0];
       if (task === undefined) return;
-      const choice = chooseSlot(this.#slots, task.tag, [...task.prompt, ...task.delivered]);
+      const choice = chooseSlot(this.#slots, task.tag, [...task.prompt, ...task.delivered], true);
       const slot = choice === undefined ? undefined : this.#slots[choice.slot];
       if (slot === undefined) return;
       this.#waiting.shift();
       slot.busy = true;
-      this.#grant(task, slot);
+      this.#grant(task, { slot, from: choice?.from === undefined ? undefined : this.#slots[choice.from] });
     }
   }
 }

@@ -1,12 +1,15 @@
 /**
- * Runs all tasks in step: one turn is a prefill chunk or one token for each of them, then the next turn. Tasks on
- * their own would drift apart and decode in batches of one or two; in step the batch is whole (two CPU cores, 8 streams:
- * 1,600 instead of 1,180 tokens/s). Tasks join, leave and report between turns only, so nothing else needs a lock.
- * At most `chunkTokens` prompt tokens are evaluated in a turn over all tasks together, first come first served: running
- * answers never pause for more than one chunk, however many prompts wait.
+ * Runs all tasks in step: one turn is a prefill chunk or one token for each of them, in one batch, then the next turn.
+ * Tasks join, leave and report between turns only, so nothing else needs a lock.
+ * At most `chunkTokens` prompt tokens are evaluated in a turn over all tasks together: running answers never pause for
+ * more than one chunk, however many prompts wait. The oldest prompt gets half of a chunk at least, the rest goes to
+ * the shortest: a short question does not wait for a long document, and a document is never starved by questions.
  * A turn that throws leaves the native context in an unknown state: `fatal` ends the process, and the supervisor
  * starts another.
  */
+import type { Work } from "./batch.ts";
+import type { Sampled } from "./sampler.ts";
+
 export interface Run {
   /** The caller has gone: leave before the next turn. */
   readonly stopped: boolean;
@@ -14,31 +17,37 @@ export interface Run {
   readonly prefillTokensLeft: number;
   /** Takes its slot; called once, before the first turn. */
   join(): Promise<void>;
-  /** With `prefillTokens` 0, a task still in its prompt waits for the next turn. */
-  turn(prefillTokens: number): Promise<"more" | "done">;
+  /** What this turn is to evaluate of it; "wait" with a share of 0 in its prompt, "done" where nothing is left to do. */
+  next(prefillTokens: number): Work<Sampled> | "wait" | "done";
+  /** The work was evaluated; `sampled` is what was chosen where it asked for it. */
+  take(work: Work<Sampled>, sampled: Sampled | undefined): "more" | "done";
   /** Gives the slot back; called once, after the last turn. */
-  leave(): Promise<void>;
+  leave(): void;
 }
+
+export type LoopHooks = {
+  evaluate(works: readonly Work<Sampled>[]): Promise<readonly (Sampled | undefined)[]>;
+  afterTurn(): void;
+  fatal(error: unknown): void;
+};
 
 export class StepLoop {
   readonly #chunkTokens: number;
-  readonly #afterTurn: () => void;
-  readonly #fatal: (error: unknown) => void;
+  readonly #hooks: LoopHooks;
   readonly #joining: Run[] = [];
   #runs: Run[] = [];
   #turning = false;
 
-  constructor(chunkTokens: number, hooks: { afterTurn: () => void; fatal: (error: unknown) => void }) {
+  constructor(chunkTokens: number, hooks: LoopHooks) {
     this.#chunkTokens = chunkTokens;
-    this.#afterTurn = hooks.afterTurn;
-    this.#fatal = hooks.fatal;
+    this.#hooks = hooks;
   }
 
   add(run: Run): void {
     this.#joining.push(run);
     if (this.#turning) return;
     this.#turning = true;
-    this.#turns().catch(this.#fatal);
+    this.#turns().catch(this.#hooks.fatal);
   }
 
   async #turns(): Promise<void> {
@@ -48,33 +57,56 @@ export class StepLoop {
         await run.join();
         this.#runs.push(run);
       }
-      await this.#leave((run) => run.stopped);
-      const shares = shareOut(
-        this.#runs.map((run) => run.prefillTokensLeft),
-        this.#chunkTokens,
-      );
-      const outcomes = await Promise.all(this.#runs.map((run, i) => run.turn(shares[i] ?? 0)));
-      const done = new Set(this.#runs.filter((_, i) => outcomes[i] === "done"));
-      await this.#leave((run) => done.has(run));
-      this.#afterTurn();
+      const done = new Set(this.#runs.filter((run) => run.stopped));
+      await this.#turn(done);
+      this.#runs = this.#runs.filter((run) => !done.has(run));
+      for (const run of done) run.leave();
+      this.#hooks.afterTurn();
     }
     this.#turning = false;
   }
 
-  async #leave(goes: (run: Run) => boolean): Promise<void> {
-    const leaving = this.#runs.filter(goes);
-    if (leaving.length === 0) return;
-    this.#runs = this.#runs.filter((run) => !leaving.includes(run));
-    for (const run of leaving) await run.leave();
+  /** Adds those that have come to their end to `done`; who is in it already has no part. */
+  async #turn(done: Set<Run>): Promise<void> {
+    const runs = this.#runs.filter((run) => !done.has(run));
+    const shares = shareOut(
+      runs.map((run) => run.prefillTokensLeft),
+      this.#chunkTokens,
+    );
+    const workers: Run[] = [];
+    const works: Work<Sampled>[] = [];
+    for (const [i, run] of runs.entries()) {
+      const work = run.next(shares[i] ?? 0);
+      if (work === "wait") continue;
+      if (work === "done") {
+        done.add(run);
+        continue;
+      }
+      workers.push(run);
+      works.push(work);
+    }
+    if (works.length === 0) return;
+    const sampled = await this.#hooks.evaluate(works);
+    for (const [i, run] of workers.entries()) {
+      const work = works[i];
+      if (work !== undefined && run.take(work, sampled[i]) === "done") done.add(run);
+    }
   }
 }
 
-/** Who may evaluate how many prompt tokens in this turn. */
+/** Who may evaluate how many prompt tokens in this turn; the oldest comes first in `wanted`. */
 export function shareOut(wanted: readonly number[], total: number): readonly number[] {
+  const shares = wanted.map(() => 0);
   let left = total;
-  return wanted.map((want) => {
-    const share = Math.min(want, left);
-    left -= share;
-    return share;
-  });
+  const give = (index: number, atMost: number): void => {
+    const more = Math.min((wanted[index] ?? 0) - (shares[index] ?? 0), atMost, left);
+    shares[index] = (shares[index] ?? 0) + more;
+    left -= more;
+  };
+  const oldest = wanted.findIndex((want) => want > 0);
+  if (oldest < 0) return shares;
+  give(oldest, Math.ceil(total / 2));
+  const shortestFirst = [...wanted.keys()].sort((a, b) => (wanted[a] ?? 0) - (wanted[b] ?? 0) || a - b);
+  for (const index of shortestFirst) give(index, left);
+  return shares;
 }

@@ -1,0 +1,102 @@
+/**
+ * The binding's batch, driven directly: what all tasks want evaluated in one turn is one native call, and then each that
+ * wants a token chooses it (native.ts). The binding's own generators take a lock, a queue and a dozen promises
+ * per token and task, which on small models costs more than the model. They are not used beside this: the context's
+ * sequences belong to whoever holds a Batch.
+ *
+ * Like native.ts' these calls are not published by node-llama-cpp: `openBatch` looks whether all of them are there.
+ */
+import type { LlamaContext } from "node-llama-cpp";
+import { property } from "./native.ts";
+
+/** One sequence's part of a turn. */
+export type Work<Chosen> = {
+  readonly sequence: number;
+  /** The position of the first of `tokens` in the sequence. */
+  readonly at: number;
+  readonly tokens: readonly number[];
+  /** Chooses what follows from the logits at this index, which are there until it resolves; undefined: not yet. */
+  readonly choose?: (logitIndex: number) => Promise<Chosen>;
+};
+
+/** Says how many threads a turn gets, and hears how long it took. */
+export type Threads = { readonly threads: number; note?(tokens: number, ms: number): void };
+
+export interface Batch {
+  evaluate<Chosen>(works: readonly Work<Chosen>[]): Promise<readonly (Chosen | undefined)[]>;
+  /** False where the model's memory cannot be cut there: then the sequence is empty. */
+  cut(sequence: number, at: number): boolean;
+  /** Makes `to` a copy of `from`; whatever was in it is gone. */
+  copy(from: number, to: number): Promise<void>;
+  /** For turns that evaluate prompts, and for those that only decode. */
+  useThreads(threads: { readonly prompt: Threads; readonly decode: Threads }): void;
+}
+
+type Addon = {
+  initBatch(size: number): void;
+  addToBatch(sequence: number, at: number, tokens: Uint32Array, logitsOf: Uint32Array): Uint32Array;
+  decodeBatch(): Promise<void>;
+  removeTokenCellsFromSequence(sequence: number, from: number, to: number): boolean;
+  disposeSequence(sequence: number): void;
+  copySequenceStateFromOtherSequence(to: number, from: number): Promise<number>;
+  setThreads(threads: number): void;
+};
+
+const CALLS = [
+  "initBatch",
+  "addToBatch",
+  "decodeBatch",
+  "removeTokenCellsFromSequence",
+  "disposeSequence",
+  "copySequenceStateFromOtherSequence",
+  "setThreads",
+] as const satisfies readonly (keyof Addon)[];
+
+const NONE = new Uint32Array();
+
+export function openBatch(context: LlamaContext): Batch {
+  const native = property(context, "_ctx") as Addon;
+  for (const name of CALLS) property(native, name);
+  let governors: { readonly prompt: Threads; readonly decode: Threads } = {
+    prompt: { threads: 1 },
+    decode: { threads: 1 },
+  };
+  let threadsNow = 0;
+  const setThreads = (count: number): void => {
+    if (count !== threadsNow) native.setThreads(count);
+    threadsNow = count;
+  };
+  return {
+    async evaluate(works) {
+      const size = works.reduce((sum, { tokens }) => sum + tokens.length, 0);
+      native.initBatch(size);
+      const indices = works.map(({ sequence, at, tokens, choose }) => {
+        const wanted = choose === undefined ? NONE : Uint32Array.of(tokens.length - 1);
+        return native.addToBatch(sequence, at, Uint32Array.from(tokens), wanted)[0];
+      });
+      const governor = size > works.length ? governors.prompt : governors.decode;
+      setThreads(governor.threads);
+      const startedAtMs = performance.now();
+      await native.decodeBatch();
+      governor.note?.(size, performance.now() - startedAtMs);
+      return Promise.all(
+        works.map(({ choose }, i) => {
+          const index = indices[i];
+          if (choose === undefined || index === undefined) return undefined;
+          return choose(index);
+        }),
+      );
+    },
+    cut(sequence, at) {
+      if (native.removeTokenCellsFromSequence(sequence, at, -1)) return true;
+      native.disposeSequence(sequence);
+      return false;
+    },
+    async copy(from, to) {
+      await native.copySequenceStateFromOtherSequence(to, from);
+    },
+    useThreads(given) {
+      governors = given;
+    },
+  };
+}

@@ -1,0 +1,92 @@
+/**
+ * How many threads compute at first, and how long a prompt's chunk is: measured when the weights are loaded, because
+ * neither can be known beforehand. Two threads on two cores were 1.6 times as fast as one for a prompt and 30 times slower for a
+ * token; and a chunk is what every running answer waits for.
+ *
+ * Deciding is pure; `measure` evaluates a few tokens on an empty context and leaves it empty.
+ */
+import { availableParallelism } from "node:os";
+import type { Batch } from "./batch.ts";
+import { defaultThreads } from "./threads.ts";
+
+/** What running answers may wait for a prompt's chunk. */
+const TURN_MS_MAX = 120;
+const CHUNK_TOKENS_MIN = 32;
+const CHUNK_TOKENS_STEP = 32;
+/** More threads have to be this much faster: they take cores from the rest of the process. */
+const WORTH_IT = 1.2;
+const SAMPLE_TOKENS = 64;
+const DECODES = 5;
+/** A large model on a slow machine is not measured to the end. */
+const BUDGET_MS = 2_500;
+
+export type Measured = {
+  readonly threads: number;
+  readonly promptMsPerToken: number;
+  readonly decodeMs: number;
+};
+export type Settings = {
+  readonly threads: { readonly prompt: number; readonly decode: number };
+  readonly chunkTokens: number;
+};
+
+/** Numbers of threads worth trying, fewest first. Pure. */
+export function threadsToTry(cores: number, usual: number): readonly number[] {
+  const counts = new Set([usual, cores]);
+  for (let count = 1; count < cores; count *= 2) counts.add(count);
+  return [...counts].filter((count) => count <= cores).sort((a, b) => a - b);
+}
+
+/** Pure. `measured` is not empty, fewest threads first; `chunkTokensMax` is what a batch holds. */
+export function settle(measured: readonly Measured[], chunkTokensMax: number): Settings {
+  const prompt = fastest(measured, ({ promptMsPerToken }) => promptMsPerToken);
+  const decode = fastest(measured, ({ decodeMs }) => decodeMs);
+  const fits = prompt === undefined ? chunkTokensMax : TURN_MS_MAX / prompt.promptMsPerToken;
+  const chunkTokens = Math.floor(fits / CHUNK_TOKENS_STEP) * CHUNK_TOKENS_STEP;
+  return {
+    threads: { prompt: prompt?.threads ?? 1, decode: decode?.threads ?? 1 },
+    chunkTokens: Math.max(CHUNK_TOKENS_MIN, Math.min(chunkTokensMax, chunkTokens)),
+  };
+}
+
+function fastest(measured: readonly Measured[], ms: (of: Measured) => number): Measured | undefined {
+  let best: Measured | undefined;
+  for (const of of measured) if (best === undefined || ms(of) * WORTH_IT < ms(best)) best = of;
+  return best;
+}
+
+/** `threads` undefined: as many as prove best. `token` is any ordinary one. */
+export async function measure(
+  batch: Batch,
+  token: number,
+  threads: number | undefined,
+): Promise<readonly Measured[]> {
+  const measured: Measured[] = [];
+  const startedAtMs = performance.now();
+  const tokens = Array.from({ length: SAMPLE_TOKENS }, () => token);
+  const timed = async (at: number, what: readonly number[]): Promise<number> => {
+    const fromMs = performance.now();
+    await batch.evaluate([{ sequence: 0, at, tokens: what, choose: async () => undefined }]);
+    return performance.now() - fromMs;
+  };
+  // The first evaluation pays for what is allocated and read then.
+  await timed(0, tokens.slice(0, 2));
+  batch.cut(0, 0);
+  for (const count of threads === undefined
+    ? threadsToTry(availableParallelism(), defaultThreads())
+    : [threads]) {
+    if (measured.length > 0 && performance.now() - startedAtMs > BUDGET_MS) break;
+    batch.useThreads({ prompt: { threads: count }, decode: { threads: count } });
+    const promptMs = await timed(0, tokens);
+    const decodes: number[] = [];
+    for (let i = 0; i < DECODES && performance.now() - startedAtMs < BUDGET_MS; i++)
+      decodes.push(await timed(SAMPLE_TOKENS + i, [token]));
+    batch.cut(0, 0);
+    measured.push({
+      threads: count,
+      promptMsPerToken: promptMs / SAMPLE_TOKENS,
+      decodeMs: decodes.length === 0 ? promptMs : Math.min(...decodes),
+    });
+  }
+  return measured;
+}

@@ -1,0 +1,92 @@
+/**
+ * How many threads the next turn uses. What was measured when the weights were loaded holds for that moment only: the
+ * node's own work and other programs come and go, and a thread too many on a busy machine makes every barrier of
+ * llama.cpp wait for the scheduler (two threads on two cores: up to 30 times slower than one). So now and then a few turns
+ * try a neighbouring number, the sooner the better it may be, and the faster number stays. Pure: times are arguments.
+ */
+
+/** Turns of a trial; the quickest counts, because a turn may be late for reasons of its own. */
+const TRIAL_TURNS = 3;
+/** Turns between trials: doubled after each that was in vain. */
+const PAUSE_MIN = 64;
+const PAUSE_MAX = 8_192;
+/** More threads have to be this much faster: they take cores from the rest of the process. */
+const MORE_IS_WORTH_IT = 1.2;
+/** A turn that takes so much longer than it could makes a trial due at once. */
+const SLOW = 2;
+
+type Trial = { readonly threads: number; readonly against: number; turns: number; bestMs: number };
+
+export class ThreadGovernor {
+  /** Fewest first. */
+  readonly #counts: readonly number[];
+  #threads: number;
+  #pause = PAUSE_MIN;
+  #sinceTrial = 0;
+  #upNext = false;
+  /** Milliseconds per token of the last turns, by the current number. */
+  #recent: number[] = [];
+  #bestMs = Number.POSITIVE_INFINITY;
+  #size = 0;
+  #trial: Trial | undefined;
+
+  constructor(counts: readonly number[], threads: number) {
+    this.#counts = counts;
+    this.#threads = threads;
+  }
+
+  /** For the turn that begins now. */
+  get threads(): number {
+    return this.#trial?.threads ?? this.#threads;
+  }
+
+  /** A turn of `tokens` took `ms`. Only turns of equal size are compared. */
+  note(tokens: number, ms: number): void {
+    if (this.#counts.length < 2) return;
+    if (tokens !== this.#size) {
+      this.#size = tokens;
+      this.#recent = [];
+      this.#bestMs = Number.POSITIVE_INFINITY;
+      this.#trial = undefined;
+      return;
+    }
+    const msPerToken = ms / tokens;
+    if (this.#trial !== undefined) {
+      this.#noteTrial(this.#trial, msPerToken);
+      return;
+    }
+    this.#recent = [...this.#recent.slice(1 - TRIAL_TURNS), msPerToken];
+    this.#sinceTrial += 1;
+    const recentMs = Math.min(...this.#recent);
+    this.#bestMs = Math.min(this.#bestMs, recentMs);
+    const slow = recentMs > SLOW * this.#bestMs && this.#sinceTrial >= PAUSE_MIN / 4;
+    if (this.#recent.length === TRIAL_TURNS && (slow || this.#sinceTrial >= this.#pause)) {
+      // A slow turn is more likely to have a thread too many than one too few.
+      const threads = this.#neighbour(slow ? false : this.#upNext);
+      this.#upNext = !this.#upNext;
+      this.#trial = { threads, against: recentMs, turns: 0, bestMs: Number.POSITIVE_INFINITY };
+    }
+  }
+
+  #noteTrial(trial: Trial, msPerToken: number): void {
+    trial.turns += 1;
+    trial.bestMs = Math.min(trial.bestMs, msPerToken);
+    const hopeless = msPerToken > SLOW * trial.against;
+    if (trial.turns < TRIAL_TURNS && !hopeless) return;
+    const needed = trial.threads > this.#threads ? MORE_IS_WORTH_IT : 1;
+    const better = trial.bestMs * needed < trial.against;
+    if (better) this.#threads = trial.threads;
+    this.#pause = better ? PAUSE_MIN : Math.min(PAUSE_MAX, this.#pause * 2);
+    this.#sinceTrial = 0;
+    this.#recent = [];
+    this.#bestMs = better ? trial.bestMs : Math.min(this.#bestMs, trial.against);
+    this.#trial = undefined;
+  }
+
+  /** The next higher or lower number; at an end, the other way. */
+  #neighbour(up: boolean): number {
+    const at = this.#counts.indexOf(this.#threads);
+    const wanted = this.#counts[up ? at + 1 : at - 1];
+    return wanted ?? this.#counts[up ? at - 1 : at + 1] ?? this.#threads;
+  }
+}

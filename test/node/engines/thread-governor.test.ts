@@ -1,0 +1,70 @@
+/** How many threads a turn gets, while the machine changes under it. */
+import { describe, test } from "vitest";
+import { settle, threadsToTry } from "../../../gpu-node/src/engines/llama/calibrate.ts";
+import { ThreadGovernor } from "../../../gpu-node/src/engines/llama/thread-governor.ts";
+
+/** Turns of eight tokens on a machine where a turn by so many threads takes so long; the numbers that were used. */
+function live(governor: ThreadGovernor, turns: number, msBy: Readonly<Record<number, number>>): number[] {
+  const used: number[] = [];
+  for (let turn = 0; turn < turns; turn++) {
+    const { threads } = governor;
+    used.push(threads);
+    governor.note(8, msBy[threads] ?? Number.NaN);
+  }
+  return used;
+}
+
+describe("threads at run time", () => {
+  test("a thread too many is noticed within a second's turns and dropped", ({ expect }) => {
+    const governor = new ThreadGovernor([1, 2], 2);
+    live(governor, 500, { 1: 10, 2: 6 });
+    expect(governor.threads).toBe(2);
+    const used = live(governor, 40, { 1: 10, 2: 200 });
+    expect(used.filter((threads) => threads === 2).length).toBeLessThan(30);
+    expect(governor.threads).toBe(1);
+  });
+
+  test("an idle machine gets its second thread back, where it is worth it", ({ expect }) => {
+    const governor = new ThreadGovernor([1, 2], 1);
+    live(governor, 100, { 1: 10, 2: 6 });
+    expect(governor.threads).toBe(2);
+  });
+
+  test("a little faster is not worth a core", ({ expect }) => {
+    const governor = new ThreadGovernor([1, 2], 1);
+    live(governor, 1_000, { 1: 10, 2: 9 });
+    expect(governor.threads).toBe(1);
+  });
+
+  test("trials that are in vain become rare, and a hopeless one is one turn long", ({ expect }) => {
+    const governor = new ThreadGovernor([1, 2], 1);
+    const used = live(governor, 8_000, { 1: 10, 2: 300 });
+    expect(used.filter((threads) => threads === 2).length).toBeLessThan(10);
+  });
+
+  test("turns of different sizes are not compared", ({ expect }) => {
+    const governor = new ThreadGovernor([1, 2], 1);
+    for (let turn = 0; turn < 1_000; turn++) governor.note(1 + (turn % 7), turn % 2 === 0 ? 1 : 100);
+    expect(governor.threads).toBe(1);
+  });
+});
+
+describe("what is measured at the start", () => {
+  test("all cores, one less, and the powers of two below", ({ expect }) => {
+    expect(threadsToTry(2, 1)).toEqual([1, 2]);
+    expect(threadsToTry(1, 1)).toEqual([1]);
+    expect(threadsToTry(12, 11)).toEqual([1, 2, 4, 8, 11, 12]);
+  });
+
+  test("prompts and tokens settle apart, and a chunk is no longer than running answers may wait", ({
+    expect,
+  }) => {
+    const measured = [
+      { threads: 1, promptMsPerToken: 1, decodeMs: 3 },
+      { threads: 2, promptMsPerToken: 0.6, decodeMs: 90 },
+    ];
+    expect(settle(measured, 512)).toEqual({ threads: { prompt: 2, decode: 1 }, chunkTokens: 192 });
+    expect(settle([{ threads: 1, promptMsPerToken: 0.01, decodeMs: 1 }], 512).chunkTokens).toBe(512);
+    expect(settle([{ threads: 1, promptMsPerToken: 900, decodeMs: 900 }], 512).chunkTokens).toBe(32);
+  });
+});
