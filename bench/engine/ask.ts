@@ -27,8 +27,11 @@ const Usage = z.object({
   }),
 });
 
-/** Text, not the role: `"content":"x"`, but neither `"content":""` nor `"content":null`. */
-const FIRST_TEXT = /"(?:reasoning_)?content":\s*"[^"]/;
+/**
+ * Text, not the role: `"content":"x"`, but neither `"content":""` nor `"content":null`. Or the end: random weights say
+ * halves of characters, which show nothing.
+ */
+const FIRST_TEXT = /"(?:reasoning_)?content":\s*"[^"]|"finish_reason":\s*"/;
 
 const agent = new Agent({ keepAlive: true, maxSockets: 64 });
 
