@@ -123,7 +123,9 @@ export class Sampler {
       for (const id of forbidden) bias.set(id, Number.NEGATIVE_INFINITY);
     }
     return {
-      ...(this.#task.temperature <= 0 ? { temperature: 0 } : { temperature: 1, topK: CANDIDATES_MAX, minP: NEGLIGIBLE ** this.#task.temperature }),
+      ...(this.#task.temperature <= 0
+        ? { temperature: 0 }
+        : { temperature: 1, topK: CANDIDATES_MAX, minP: NEGLIGIBLE ** this.#task.temperature }),
       ...(bias.size === 0
         ? {}
         : {
