@@ -1,6 +1,7 @@
 /** The two that are measured, as processes: a gpu-node standing alone, and llama.cpp's own server. */
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import { existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -11,6 +12,7 @@ export const SLOTS = 32;
 const READY_WITHIN_MS = 120_000;
 const POLL_MS = 50;
 const LOG_CHARS_MAX = 4_096;
+const CPU_INFO = "/proc/cpuinfo";
 
 export type Server = { readonly url: string; readonly pid: number; stop(): Promise<void> };
 
@@ -56,24 +58,41 @@ async function start(file: string, args: readonly string[], url: string): Promis
   };
 }
 
+const flags = (given: Readonly<Record<string, string | number>>): string[] =>
+  Object.entries(given).flatMap(([name, value]) => [`--${name}`, String(value)]);
+
 export async function startSluice(root: string, model: BenchModel): Promise<Server> {
   const port = await freePort();
+  const given = { port, model: model.path, as: MODEL_ID, slots: SLOTS, context: model.contextTokens };
   const args = [
     join(root, "gpu-node/src/main.ts"),
     "--insecure-standalone",
-    ...["--port", String(port), "--model", model.path, "--as", MODEL_ID],
-    ...["--slots", String(SLOTS), "--context", String(model.contextTokens), "--queue-max", "64"],
+    ...flags({ ...given, "queue-max": 2 * SLOTS }),
   ];
   return start(process.execPath, args, `http://127.0.0.1:${port}`);
 }
 
+/** With AMX it aborts on these weights as the embedded engine would: see engines/llama/cpu-backend.ts. */
+function repackFlags(): readonly string[] {
+  const hasAmx = existsSync(CPU_INFO) && /\bamx_int8\b/.test(readFileSync(CPU_INFO, "utf8"));
+  return hasAmx ? ["--no-repack"] : [];
+}
+
 export async function startPeer(binary: string, model: BenchModel, threads: PeerThreads): Promise<Server> {
   const port = await freePort();
-  const args = [
-    ...["--host", "127.0.0.1", "--port", String(port), "-m", model.path, "-a", MODEL_ID],
-    ...["-np", String(SLOTS), "-c", String(SLOTS * model.contextTokens)],
-    ...["-t", String(threads.decode), "-tb", String(threads.batch)],
-    ...["--jinja", "--metrics", "--no-webui", "--no-repack"],
-  ];
-  return start(binary, args, `http://127.0.0.1:${port}`);
+  const args = flags({
+    host: "127.0.0.1",
+    port,
+    model: model.path,
+    alias: MODEL_ID,
+    parallel: SLOTS,
+    "ctx-size": SLOTS * model.contextTokens,
+    threads: threads.decode,
+    "threads-batch": threads.batch,
+  });
+  return start(
+    binary,
+    [...args, "--jinja", "--metrics", "--no-webui", ...repackFlags()],
+    `http://127.0.0.1:${port}`,
+  );
 }

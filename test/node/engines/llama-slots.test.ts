@@ -11,7 +11,7 @@ const LONG = `${"Count the apples and the pears, then the plums. ".repeat(8)}Cou
 describe("prefixes between slots", () => {
   let engine: LlamaEngine;
   beforeAll(async () => {
-    engine = await openLlama({ slots: 3, contextTokens: 1_024 });
+    engine = await openLlama({ slots: 6, contextTokens: 1_024 });
   });
   afterAll(() => engine.close());
 

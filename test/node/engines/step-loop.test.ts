@@ -41,7 +41,7 @@ function fakeRun(name: string, diary: string[], prompt: number, output: number):
 }
 
 const evaluate = (works: readonly Work<Sampled>[]): Promise<readonly (Sampled | undefined)[]> =>
-  Promise.all(works.map(({ choose }) => choose?.(0)));
+  Promise.all(works.map(async ({ choose }) => choose?.(0)));
 
 describe("tasks run in step", () => {
   const start = (diary: string[]): { loop: StepLoop; quiet: Promise<void> } => {

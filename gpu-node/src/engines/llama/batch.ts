@@ -80,10 +80,9 @@ export function openBatch(context: LlamaContext): Batch {
       await native.decodeBatch();
       governor.note?.(size, performance.now() - startedAtMs);
       return Promise.all(
-        works.map(({ choose }, i) => {
+        works.map(async ({ choose }, i) => {
           const index = indices[i];
-          if (choose === undefined || index === undefined) return undefined;
-          return choose(index);
+          return choose === undefined || index === undefined ? undefined : choose(index);
         }),
       );
     },

@@ -47,7 +47,7 @@ export class StepLoop {
     this.#joining.push(run);
     if (this.#turning) return;
     this.#turning = true;
-    this.#turns().catch(this.#hooks.fatal);
+    this.#turns().catch((error: unknown) => this.#hooks.fatal(error));
   }
 
   async #turns(): Promise<void> {
