@@ -17,6 +17,7 @@ import { CallKeyList } from "./enrol.ts";
 import { BootId, NodeId, RequestId, SecretId } from "./ids.ts";
 import { BEAT_RECEIPTS_MAX, BEAT_RENEWALS_MAX } from "./limits.ts";
 import { Signed } from "./sign.ts";
+import { Sketch } from "./sketch.ts";
 import { Version, VersionRange } from "./version.ts";
 
 export const BEAT_PATH = "/node/v1/beat";
@@ -83,6 +84,8 @@ export const Beat = z.object({
   journalSinceMs: z.int().min(0),
   /** The ids of the call keys this node holds: the edge signs with the newest both sides have. */
   callKeyIds: z.array(SecretId).max(4),
+  /** Which prompts' beginnings are cached. Absent: as this boot said last; from a node that never says, nothing is known. */
+  sketch: Sketch.optional().catch(undefined),
 });
 export type Beat = z.infer<typeof Beat>;
 
