@@ -19,6 +19,7 @@ import { accountObject, type Env } from "./core/env.ts";
 import { FaultError } from "./core/fault.ts";
 import { isolationNames, type Secrets } from "./core/secrets.ts";
 import { readCatalogue } from "./db/catalogue.ts";
+import { inOrder } from "./dispatch/order.ts";
 import { walk } from "./dispatch/walk.ts";
 import { attempt } from "./infer/attempt.ts";
 import type { Leg } from "./infer/leg.ts";
@@ -28,10 +29,12 @@ import { respond, respondRecalled, type Going } from "./infer/respond.ts";
 import { depart, finish, mark, tell, type Job, type Travel } from "./infer/travel.ts";
 import { liveNodes } from "./nodes/snapshot.ts";
 import { choose } from "./routing/choose.ts";
+import { NO_PROGRESS } from "./relay/progress.ts";
 import { inFlight } from "./routing/in-flight.ts";
 import { readBody } from "./wire/body.ts";
 import { firstPromptCeiling } from "./wire/call.ts";
 import { parseOpenAiChat } from "./wire/openai-chat.ts";
+import { narrowed, readRegions, REGIONS_HEADER } from "./wire/regions.ts";
 
 /**
  * Answers one chat completion. Rejects with a FaultError where the status is still ours to choose; `requestId` is the
@@ -67,10 +70,11 @@ async function answer(travel: Travel, request: Request): Promise<Response> {
   const wanted = resolveModel(catalogue, call.modelAs);
   if (wanted === undefined) throw new FaultError({ kind: "model_not_found", model: call.modelAs });
   trace.model = wanted.model.id;
+  const regions = readRegions(request.headers.get(REGIONS_HEADER), catalogue.regions);
   mark(travel, "parse");
 
   // Admit: a committed hold, or a refusal. Where the answer may be cached, it is looked for beside that.
-  const job: Job = { who, call, wanted, arrivedAtMs };
+  const job: Job = { who, call, wanted, regions, arrivedAtMs };
   const searched = await search(travel, job, catalogue, request.headers);
   const admitted = await admit(travel, job, searched);
   mark(travel, "admit");
@@ -106,10 +110,22 @@ async function admit(travel: Travel, job: Job, searched: Search | undefined): Pr
     const free = searched && (await freeHitAsk(searched, job));
     if (free !== undefined) verdict = await askAdmission(travel.env, { ...ask, hit: free });
   }
-  if (verdict.ok) return verdict;
+  if (verdict.ok) return pin(travel, job, verdict);
   const fault = admissionFault(verdict.refusal, call.modelAs);
   if (fault.kind === "unauthenticated") rememberRefusal(who, fault, travel.enteredAtMs);
   throw new FaultError(fault);
+}
+
+/** The regions that are left of the account's, the key's and the request's own; fails where there are none. */
+function pin(travel: Travel, { who, regions: asked }: Job, admitted: Admitted): Admitted {
+  const regions = narrowed(admitted.regions, asked);
+  if (regions === null || regions.length > 0)
+    return { ...admitted, regions: regions === null ? null : [...regions] };
+  if (admitted.hit === undefined) {
+    const saying = { ordinal: 0, why: "no_node", node: null, next: null } as const;
+    travel.ctx.waitUntil(tell(travel, who.account, saying, NO_PROGRESS));
+  }
+  throw new FaultError({ kind: "data_residency_mismatch", regions: admitted.regions ?? [], never: true });
 }
 
 function askAdmission(env: Env, ask: AdmitAsk): Promise<AdmitVerdict> {
@@ -120,6 +136,9 @@ function askAdmission(env: Env, ask: AdmitAsk): Promise<AdmitVerdict> {
       throw new FaultError({ kind: "storage_unavailable" }, { cause });
     });
 }
+
+/** Where no node is there to be asked: one may be back with the next beats. */
+const RETRY_AFTER_NO_NODE_MS = 2_000;
 
 type AdmittedJob = Job & { readonly admitted: Admitted; readonly catalogue: Catalogue };
 
@@ -132,35 +151,36 @@ async function route(travel: Travel, job: AdmittedJob, leg: Leg): Going {
     liveNodes(env, admitted.regions ?? catalogue.regions, Date.now()),
     isolationNames(secrets, who.account, call.userId),
   ]);
-  const sound = fleet.nodes.filter((node) => !leg.failed.has(node.id));
   const wish = { model: wanted.model.id, promptTokens: promptCeiling, regions: admitted.regions, weights };
-  const ranking = choose(wish, sound, inFlight, Math.random);
+  const ranking = choose(wish, fleet.nodes, inFlight, Math.random);
+  const nodes = ranking.map((choice) => choice.node);
   mark(travel, "route");
-  return walk(
-    ranking.map((choice) => choice.node),
-    {
-      after,
-      promptCeiling,
-      issueByMs,
-      nowMs: Date.now,
-      drop: ({ drop }) => drop(),
-      waitMs: (ms) => scheduler.wait(ms),
-      tell: (saying) => tell(travel, who.account, saying, leg.seen),
-      extend: ({ ordinal, node, issuedAtMs }, promptCeiling) =>
-        accountObject(env, who.account)
-          .extend({
-            v: NEWEST,
-            account: who.account,
-            request: travel.requestId,
-            ordinal,
-            node: node.id,
-            region: node.region,
-            issuedAtMs,
-            promptCeiling,
-          })
-          .catch(() => ({ ok: false, refusal: { kind: "storage_unavailable" } }) as const),
-      attempt: (naming, promptCeiling) =>
-        attempt(travel, { job, names, naming, promptCeiling, outputCeiling: admitted.outputCeiling, resume }),
-    },
-  );
+  return walk(inOrder(nodes, leg.failed, leg.seen.to, Date.now()), {
+    nobody:
+      admitted.regions === null
+        ? { kind: "overloaded", retryAfterMs: RETRY_AFTER_NO_NODE_MS }
+        : { kind: "data_residency_mismatch", regions: admitted.regions, never: false },
+    after,
+    promptCeiling,
+    issueByMs,
+    nowMs: Date.now,
+    drop: ({ drop }) => drop(),
+    waitMs: (ms) => scheduler.wait(ms),
+    tell: (saying) => tell(travel, who.account, saying, leg.seen),
+    extend: ({ ordinal, node, issuedAtMs }, promptCeiling) =>
+      accountObject(env, who.account)
+        .extend({
+          v: NEWEST,
+          account: who.account,
+          request: travel.requestId,
+          ordinal,
+          node: node.id,
+          region: node.region,
+          issuedAtMs,
+          promptCeiling,
+        })
+        .catch(() => ({ ok: false, refusal: { kind: "storage_unavailable" } }) as const),
+    attempt: (naming, promptCeiling) =>
+      attempt(travel, { job, names, naming, promptCeiling, outputCeiling: admitted.outputCeiling, resume }),
+  });
 }

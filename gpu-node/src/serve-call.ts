@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { MAC_HEADER, type CallHead } from "@sluice/protocol/call";
-import { KEEP_ALIVE, printNote } from "@sluice/protocol/events";
+import { printNote, printWorking } from "@sluice/protocol/events";
 import { CALL_HEAD_BYTES_MAX, CLIENT_BODY_BYTES_MAX } from "@sluice/protocol/limits";
 import type { Refusal } from "@sluice/protocol/refusal";
 import type { Outlet } from "./attempt/outlet.ts";
@@ -144,7 +144,7 @@ async function run(tools: CallTools, { id, begun, plan }: Beginning, outlet: Out
   outlet.write(
     `${printNote({ accepted: true, prompt: plan.task.prompt.length, queued: workshop.queued })}\n`,
   );
-  outlet.breakSilence(KEEP_ALIVE);
+  outlet.breakSilence(() => printWorking(attempt.made));
   const outcome = await attempt.run();
   await edge.close(id, begun, outcome, edge.edgeNowMs ?? begun.begunAtMs);
   workshop.running.delete(key);

@@ -205,6 +205,21 @@ export const WordWhy = z.enum([
 ]);
 export type WordWhy = z.infer<typeof WordWhy>;
 
+/** Which of the edge's limits on a node ran out, where the word says `timeout`. */
+export const Overrun = z.enum([
+  /** The call was neither taken nor refused. */
+  "connect",
+  /** A node that had taken it said nothing at all any more, not even that it lives. */
+  "silence",
+  /** It lives, and has no first token. */
+  "first_token",
+  /** It lives, and makes no further one. */
+  "between_tokens",
+  /** The whole request. */
+  "total",
+]);
+export type Overrun = z.infer<typeof Overrun>;
+
 /** The call a request goes on with: named before it can have begun, so that it can be struck out if it never did. */
 export const NextCall = z.object({
   ordinal: Ordinal.min(1),
@@ -225,6 +240,8 @@ export const Word = z.object({
   request: RequestId,
   ordinal: Ordinal,
   why: WordWhy,
+  /** With `timeout`. */
+  limit: Overrun.optional(),
   /** Positions of this request the Worker had forwarded in whole events, over all attempts; 0 where nothing was. */
   seenTo: Tokens,
   /** Of the first producing attempt, from its first event; 0 where none came. */
@@ -315,7 +332,7 @@ export const UsageEvent = z.object({
   model: z.string(),
   stream: z.boolean(),
   certainty: Certainty,
-  /** An Ending, a WordWhy, or `never_began`. */
+  /** An Ending, a WordWhy (`timeout_<limit>` where the limit is known), or `never_began`. */
   ended: z.string(),
   promptTokens: Tokens,
   cachedTokens: Tokens,

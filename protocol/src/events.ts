@@ -13,6 +13,8 @@
  *     : sluice to=34 reasoning=20 ended=stop          the last one how it ended, and how much of it was thinking
  *     data: [DONE]
  *
+ * In a second of silence it says `: working at=34`: it lives, and has made so many positions, told or not.
+ *
  * A non-stream answer is one such event whose data line is the whole JSON body; the edge forwards the bytes after
  * `data: `. An attempt that fails says so in an event without data (`: sluice to=20 ended=engine_died`) and closes. A
  * stream that ends without `ended=` was cut.
@@ -96,3 +98,20 @@ export function notesOf(events: string): Note[] {
 
 /** Written in every second of silence, so that a departed reader is noticed. */
 export const KEEP_ALIVE = ": keep-alive\n\n";
+
+const WORKING = ": working at=";
+
+/**
+ * A node's own word in a second of silence: it lives, and has made so many positions, whether or not there is text to
+ * hand over. No note: it says nothing that is delivered or billed.
+ */
+export function printWorking(at: number): string {
+  return `${WORKING}${at}\n\n`;
+}
+
+/** How far the newest of these comments says the node has come; undefined where there is none. */
+export function workingAt(events: string): number | undefined {
+  const start = events.lastIndexOf(WORKING);
+  if (start < 0 || (start > 0 && events.charCodeAt(start - 1) !== 10)) return undefined;
+  return count(events.slice(start + WORKING.length, events.indexOf("\n", start)));
+}

@@ -11,7 +11,15 @@
 import type { Certainty, WordWhy } from "@sluice/protocol/account";
 import { isNatural } from "@sluice/protocol/receipt";
 import type { Clocks } from "./clocks.ts";
-import { isRefused, isUnheard, lastWord, type Hold, type KnownReceipt, type KnownWord } from "./facts.ts";
+import {
+  endingOf,
+  isRefused,
+  isUnheard,
+  lastWord,
+  type Hold,
+  type KnownReceipt,
+  type KnownWord,
+} from "./facts.ts";
 
 export const NEVER_BEGAN = "never_began";
 /** A pause is this part of the time it has taken so far. */
@@ -68,11 +76,12 @@ export function decide(
   const highestStruck = highest !== undefined && struck.has(highest.ordinal);
   if (end?.why === "recalled") return closed(fromCache(end), "exact", end.why, true);
   // An answer in one piece that failed on our side was never delivered, whatever a node made of it.
-  if (end !== null && !hold.stream && !clientLeft(end.why)) return closed(NOTHING, "exact", end.why, true);
+  if (end !== null && !hold.stream && !clientLeft(end.why))
+    return closed(NOTHING, "exact", endingOf(end), true);
 
   const closing = hold.attempts.findLast((attempt) => !isRefused(attempt) && !struck.has(attempt.ordinal));
   if (closing === undefined) {
-    if (end !== null && !highestStruck) return closed(NOTHING, "exact", end.why, true);
+    if (end !== null && !highestStruck) return closed(NOTHING, "exact", endingOf(end), true);
     // Struck out is proof enough for money; a node that proves us wrong later still corrects the usage.
     if (highestStruck) return closed(NOTHING, "exact", NEVER_BEGAN, false);
     return waitFor(hold, end, nowMs, clocks);
@@ -81,7 +90,8 @@ export function decide(
   const { receipt } = closing;
   if (receipt === null) return waitFor(hold, end, nowMs, clocks);
   const numbers = fromReceipt(hold, receipt, end);
-  const ended = end?.why ?? closing.word?.why ?? receipt.ended;
+  const word = end ?? closing.word;
+  const ended = word === null ? receipt.ended : endingOf(word);
   const known = closing === highest || end !== null || highestStruck;
   if (known && (isNatural(receipt.ended) || end !== null || highestStruck))
     return { ...closed(numbers, "exact", ended, !highestStruck), weights: receipt.weights };
@@ -176,7 +186,7 @@ function giveUp(hold: Hold, end: KnownWord | null): Closing {
   const seen = seenSoFar(hold);
   const left = clientLeft(end?.why);
   const told = hold.attempts.some((attempt) => attempt.word !== null);
-  const ended = end?.why ?? (heard || told ? "node_lost" : NEVER_BEGAN);
+  const ended = end === null ? (heard || told ? "node_lost" : NEVER_BEGAN) : endingOf(end);
   const undelivered = !hold.stream && !left;
   const numbers = undelivered || (seen.completionTokens === 0 && !left) ? NOTHING : seen;
   return closed(numbers, told || seen.completionTokens > 0 ? "estimated" : "unknown", ended, false);

@@ -12,6 +12,7 @@ import type {
   CheckedReceipt,
   ExtendAsk,
   NextCall,
+  Overrun,
   Word,
   WordWhy,
 } from "@sluice/protocol/account";
@@ -21,6 +22,8 @@ import type { Grants } from "./grants.ts";
 
 export type KnownWord = {
   readonly why: WordWhy;
+  /** With `timeout`, where the Worker said which. */
+  readonly limit?: Overrun;
   readonly seenTo: number;
   readonly prompt: number;
   readonly cached: number;
@@ -148,13 +151,14 @@ export function noteWord(hold: Hold, word: Word, nowMs: number, holdLapseMs: num
   const noted = withAttempt(hold, word.ordinal, (attempt) => {
     // An extension has said "refused" for the Worker; a word of its own says the rest.
     if (attempt.word !== null) return attempt;
-    const { why, seenTo, prompt, cached, reasoning, next } = word;
+    const { why, limit, seenTo, prompt, cached, reasoning, next } = word;
     return {
       ...attempt,
       node: attempt.node ?? word.node,
       region: attempt.region ?? word.region,
       word: {
         why,
+        ...(limit === undefined ? {} : { limit }),
         seenTo,
         prompt,
         cached,
@@ -217,6 +221,11 @@ export function noteRenewal(hold: Hold, renewal: RenewalAsk, nowMs: number, hold
     position: Math.max(attempt.position, renewal.position),
   }));
   return later(named, nowMs + holdLapseMs);
+}
+
+/** How a word's ending is written into rows: a limit that ran out is named. */
+export function endingOf({ why, limit }: KnownWord): string {
+  return limit === undefined ? why : `${why}_${limit}`;
 }
 
 /** Refused before it began, or never asked: this ordinal has produced nothing and no receipt of it counts. */

@@ -6,7 +6,7 @@
 import type { AdmitAsk, AttemptTrace, HitAsk, UsageEvent } from "@sluice/protocol/account";
 import { costNanoUsd, hitCostNanoUsd } from "../core/money.ts";
 import { seenSoFar, type Closing } from "./close.ts";
-import type { Hold } from "./facts.ts";
+import { endingOf, type Hold } from "./facts.ts";
 
 export type Posting = {
   readonly costNanoUsd: number;
@@ -100,7 +100,7 @@ export function pendingEvent(hold: Hold, at: { readonly seq: number; readonly no
   return {
     ...common(hold, at),
     certainty: "pending",
-    ended: hold.attempts.at(-1)?.word?.why ?? "pending",
+    ended: pendingAs(hold),
     weights: "",
     ...seenSoFar(hold),
     costNanoUsd: hold.postedNanoUsd,
@@ -127,5 +127,10 @@ function common(hold: Hold, { seq, nowMs }: { readonly seq: number; readonly now
 
 function trace({ ordinal, node, region, word, receipt, position }: Hold["attempts"][number]): AttemptTrace {
   const to = receipt?.to ?? Math.max(position, word?.seenTo ?? 0);
-  return { ordinal, node, region, ended: word?.why ?? receipt?.ended ?? "unheard", to };
+  return { ordinal, node, region, ended: word === null ? (receipt?.ended ?? "unheard") : endingOf(word), to };
+}
+
+function pendingAs(hold: Hold): string {
+  const word = hold.attempts.at(-1)?.word;
+  return word === undefined || word === null ? "pending" : endingOf(word);
 }

@@ -73,6 +73,8 @@ export interface Env {
   readonly SLUICE_ADMIN_TOKEN: string;
   /** "1" in local runs only: allows http:// nodes on loopback and the well-known development secrets. */
   readonly SLUICE_DEV?: string;
+  /** Limits on what nodes may take their time for: JSON, see core/timeouts.ts. */
+  readonly SLUICE_TIMEOUTS?: string;
   /** Overrides of the settlement clock, for tests that cannot wait: `{"closeWithoutWordMs":2000,...}`. Dev only. */
   readonly SLUICE_CLOCKS?: string;
 }

@@ -3,6 +3,7 @@
  * `FaultError`; pure code returns decisions. Each dialect maps the union exhaustively in wire/, so a new kind does not
  * compile until every dialect has said how it looks. Programmer errors are not faults: they assert.
  */
+import type { Overrun } from "@sluice/protocol/account";
 
 export type Fault =
   /** The body could not be read as what the dialect expects. `param` names the field, as a path. */
@@ -39,7 +40,9 @@ export type Fault =
   | { readonly kind: "overloaded"; readonly retryAfterMs: number; readonly interrupted?: true }
   /** Nodes were asked and failed. */
   | { readonly kind: "upstream_failed" }
-  | { readonly kind: "upstream_timeout" }
+  | { readonly kind: "upstream_timeout"; readonly limit: Overrun }
+  /** Nothing is there to serve it within the regions it may use. `never`: no node ever could, whatever comes back. */
+  | { readonly kind: "data_residency_mismatch"; readonly regions: readonly string[]; readonly never: boolean }
   /** The deployment lacks something it must have. `what` names the setting, never its value. */
   | { readonly kind: "misconfigured"; readonly what: string }
   /** The books cannot be written: nothing runs that could not be billed. */

@@ -8,7 +8,7 @@
  *
  * How a node is tried and what "content" is are the caller's: this file decides only who is next and who is told.
  */
-import type { ExtendVerdict, NextCall, WordWhy } from "@sluice/protocol/account";
+import type { ExtendVerdict, NextCall, Overrun, WordWhy } from "@sluice/protocol/account";
 import { ATTEMPTS_MAX, WORD_ACK_WAIT_MS } from "@sluice/protocol/limits";
 import type { Refusal } from "@sluice/protocol/refusal";
 import { FaultError, type Fault } from "../core/fault.ts";
@@ -18,12 +18,19 @@ import { judge } from "./judge.ts";
 export type Tried<Answer> =
   | { readonly kind: "content"; readonly answer: Answer }
   | { readonly kind: "refused"; readonly refusal: Refusal }
-  | { readonly kind: "failed"; readonly why: Extract<WordWhy, "node_lost" | "node_failed" | "timeout"> }
+  | {
+      readonly kind: "failed";
+      readonly why: Extract<WordWhy, "node_lost" | "node_failed" | "timeout">;
+      /** With `timeout`. */
+      readonly limit?: Overrun | undefined;
+    }
   | { readonly kind: "client_gone" };
 
 export type Saying = {
   readonly ordinal: number;
   readonly why: WordWhy;
+  /** With `timeout`. */
+  readonly limit?: Overrun | undefined;
   readonly node: LiveNode | null;
   readonly next: NextCall | null;
 };
@@ -32,12 +39,14 @@ export type Saying = {
 export type Naming = { readonly ordinal: number; readonly node: LiveNode; readonly issuedAtMs: number };
 
 /** An attempt that had begun to answer and broke off: the walk goes on from it. */
-export type Broken = Pick<Saying, "ordinal" | "why"> & { readonly node: LiveNode };
+export type Broken = Pick<Saying, "ordinal" | "why" | "limit"> & { readonly node: LiveNode };
 
 export type Steps<Answer> = {
   /** Undefined at the beginning of a request. */
   readonly after: Broken | undefined;
   readonly promptCeiling: number;
+  /** What the client is told where no node can even be asked. */
+  readonly nobody: Fault;
   /** No call is issued after this moment. */
   readonly issueByMs: number;
   nowMs(): number;
@@ -69,6 +78,7 @@ export async function walk<Answer>(
   let extended = false;
   let retryAfterMs = RETRY_AFTER_MAX_MS;
   let failed: Fault | undefined;
+  let reached = false;
 
   const nextNaming = (ordinal: number, node: LiveNode | undefined): Naming | undefined => {
     const issuedAtMs = steps.nowMs();
@@ -80,12 +90,13 @@ export async function walk<Answer>(
   let naming = nextNaming(after === undefined ? 0 : after.ordinal + 1, queue.shift());
   if (naming === undefined) {
     await steps.tell({ ...(after ?? { ordinal: 0, why: "no_node", node: null }), next: null });
-    throw new FaultError({ kind: "overloaded", retryAfterMs: RETRY_AFTER_NO_NODE_MS });
+    throw new FaultError(steps.nobody);
   }
   if (after !== undefined) acknowledged = steps.tell({ ...after, next: nextCall(naming) });
   for (;;) {
-    const { ordinal, node } = naming;
-    const end = (why: WordWhy): Promise<unknown> => steps.tell({ ordinal, why, node, next: null });
+    const { ordinal, node }: Naming = naming;
+    const end = (why: WordWhy, limit?: Overrun): Promise<unknown> =>
+      steps.tell({ ordinal, why, limit, node, next: null });
     const tried = await steps.attempt(naming, promptCeiling);
     if (tried.kind === "content") {
       const walked = { answer: tried.answer, node, ordinal, promptCeiling };
@@ -104,6 +115,7 @@ export async function walk<Answer>(
       await end("client_gone");
       return "client_gone";
     }
+    reached ||= tried.kind === "refused" || isAnswer(tried);
     if (tried.kind === "refused") {
       const verdict = judge(tried.refusal);
       if (verdict.kind === "fault") {
@@ -126,15 +138,23 @@ export async function walk<Answer>(
       }
       if (verdict.kind === "next") retryAfterMs = Math.min(retryAfterMs, verdict.retryAfterMs);
     } else {
-      failed = { kind: tried.why === "timeout" ? "upstream_timeout" : "upstream_failed" };
+      failed =
+        tried.why === "timeout"
+          ? { kind: "upstream_timeout", limit: tried.limit ?? "silence" }
+          : { kind: "upstream_failed" };
     }
     const why = tried.kind === "refused" ? "refused" : tried.why;
-    const following = nextNaming(ordinal + 1, queue.shift());
+    const limit = tried.kind === "failed" ? tried.limit : undefined;
+    // The whole request has had its time: another node would have none.
+    const following: Naming | undefined =
+      limit === "total" ? undefined : nextNaming(ordinal + 1, queue.shift());
     if (following === undefined) {
-      await end(why);
+      await end(why, limit);
+      // Nodes that cannot be reached are as good as not there.
+      if (!reached && steps.nobody.kind === "data_residency_mismatch") throw new FaultError(steps.nobody);
       throw new FaultError(failed ?? { kind: "overloaded", retryAfterMs });
     }
-    acknowledged = steps.tell({ ordinal, why, node, next: nextCall(following) });
+    acknowledged = steps.tell({ ordinal, why, limit, node, next: nextCall(following) });
     naming = following;
   }
 }
@@ -144,7 +164,12 @@ function nextCall({ ordinal, node, issuedAtMs }: Naming): NextCall {
 }
 
 const RETRY_AFTER_MAX_MS = 60_000;
-const RETRY_AFTER_NO_NODE_MS = 2_000;
+
+/** The node was there: it took the call, or said that it could not. */
+function isAnswer(tried: Tried<unknown>): boolean {
+  if (tried.kind !== "failed") return true;
+  return tried.why === "node_failed" || (tried.why === "timeout" && tried.limit !== "connect");
+}
 
 function extensionFault(refusal: Extract<ExtendVerdict, { ok: false }>["refusal"]): Fault {
   switch (refusal.kind) {

@@ -1,6 +1,7 @@
 /**
  * One try of a request on one node, from the sealed ticket to the node's first content.
  */
+import type { Overrun } from "@sluice/protocol/account";
 import type { Resume } from "@sluice/protocol/call";
 import { NEWEST } from "@sluice/protocol/version";
 import { callNode } from "../dispatch/node-call.ts";
@@ -15,6 +16,8 @@ export type Answering = Begun & {
   readonly leave: () => void;
   /** Breaks the connection: the answer is not wanted any more. */
   readonly drop: () => void;
+  /** The limit that ended it, where one did. */
+  readonly overrun: () => Overrun | undefined;
 };
 
 export type AttemptSpec = {
@@ -35,7 +38,15 @@ export async function attempt(travel: Travel, spec: AttemptSpec): Promise<Tried<
   travel.trace.nodes.push(node.id);
   const silent = new AbortController();
   const leave = enter(node.id);
-  pulse.watch(() => silent.abort());
+  let limit: Overrun | undefined;
+  pulse.watch({
+    bodyBytes: call.body.length,
+    promptTokens: spec.promptCeiling,
+    lost: (which) => {
+      limit = which;
+      silent.abort();
+    },
+  });
   const bounds = { promptCeiling: spec.promptCeiling, outputCeiling: spec.outputCeiling };
   const named = { v: NEWEST, request: requestId, ordinal, node: node.id, issuedAtMs, ...bounds };
   let tried: Tried<Answering>;
@@ -72,7 +83,7 @@ export async function attempt(travel: Travel, spec: AttemptSpec): Promise<Tried<
       crypto.getRandomValues(new Uint8Array(12)),
       AbortSignal.any([client.signal, silent.signal]),
     );
-    pulse.heard();
+    pulse.taken();
     if (answered.kind === "refused") tried = answered;
     else if (answered.kind === "lost") tried = { kind: "failed", why: "node_lost" };
     else {
@@ -85,15 +96,15 @@ export async function attempt(travel: Travel, spec: AttemptSpec): Promise<Tried<
           silent.abort();
           leave();
         };
-        return { kind: "content", answer: { ...beginning.begun, leave, drop } };
+        return { kind: "content", answer: { ...beginning.begun, leave, drop, overrun: () => limit } };
       }
       tried = { kind: "failed", why: beginning.kind === "cut" ? "node_lost" : "node_failed" };
     }
   } catch {
     if (client.signal.aborted) tried = { kind: "client_gone" };
-    else tried = { kind: "failed", why: silent.signal.aborted ? "timeout" : "node_lost" };
+    else tried = { kind: "failed", why: limit === undefined ? "node_lost" : "timeout", limit };
   }
-  if (tried.kind === "failed") travel.failed.add(node.id);
+  if (tried.kind === "failed") travel.failed.set(node.id, spec.resume?.from ?? 0);
   // An attempt that is over needs its connection no more, whatever the node still means to say on it.
   silent.abort();
   pulse.unwatch();

@@ -14,8 +14,8 @@ export type Leg = {
   readonly seen: Progress;
   readonly resume: Resume | undefined;
   readonly weights: string | undefined;
-  /** Nodes that have failed this request: they are not asked again. */
-  readonly failed: ReadonlySet<string>;
+  /** Nodes that have failed this request, and from which position each was asked to answer: see dispatch/order.ts. */
+  readonly failed: ReadonlyMap<string, number>;
   readonly promptCeiling: number;
   /** No call of this leg is issued later: the object's bound on beginnings; a stream that runs may go on whenever. */
   readonly issueByMs: number;
@@ -27,7 +27,7 @@ export function firstLeg(admitted: { readonly promptCeiling: number; readonly is
     seen: NO_PROGRESS,
     resume: undefined,
     weights: undefined,
-    failed: new Set(),
+    failed: new Map(),
     promptCeiling: admitted.promptCeiling,
     issueByMs: admitted.issueByMs,
   };
@@ -43,7 +43,7 @@ export function nextLeg(
   client: {
     readonly seen: Progress;
     readonly tokens: readonly number[] | undefined;
-    readonly failed: ReadonlySet<string>;
+    readonly failed: ReadonlyMap<string, number>;
   },
 ): Leg | undefined {
   const { seen, tokens } = client;
@@ -53,11 +53,11 @@ export function nextLeg(
   const begun = seen.to > 0;
   const { prompt, cached } = seen;
   return {
-    after: { ordinal: broken.ordinal, why: broken.why, node: broken.node },
+    after: { ordinal: broken.ordinal, why: broken.why, limit: broken.limit, node: broken.node },
     seen: { ...seen, ended: undefined },
     resume: begun ? { from: seen.to, tokens: [...tokens], prompt, cached, weights } : undefined,
     weights: begun ? weights : undefined,
-    failed: new Set(client.failed),
+    failed: new Map(client.failed),
     promptCeiling: broken.promptCeiling,
     issueByMs: Number.POSITIVE_INFINITY,
   };

@@ -84,12 +84,13 @@ const WRONG_WISH: Fault = {
 
 async function nameFor(
   secrets: Secrets,
-  { who, call, wanted }: Job,
+  { who, call, wanted, regions }: Job,
   nodes: readonly LiveNode[],
 ): Promise<Named | undefined> {
   const model = wanted.model.id;
+  const near = nodes.filter((node) => regions === null || regions.includes(node.region));
   const weights = new Set(
-    nodes.flatMap((node) => node.models.flatMap((served) => (served.id === model ? served.weights : []))),
+    near.flatMap((node) => node.models.flatMap((served) => (served.id === model ? served.weights : []))),
   );
   const [only] = weights;
   if (only === undefined || weights.size > 1) return undefined;
@@ -99,7 +100,9 @@ async function nameFor(
     answerNameKey(secrets),
     isolationNames(secrets, who.account, call.userId),
   ]);
-  const name = await nameAnswer(key, who.account, tag, [call.dialect, only, canonical]);
+  // An answer that was made somewhere else is not this request's, however equal the question.
+  const pin = regions === null ? [] : [regions.join(",")];
+  const name = await nameAnswer(key, who.account, tag, [call.dialect, only, canonical, ...pin]);
   return { name, weights: only };
 }
 

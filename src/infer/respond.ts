@@ -124,7 +124,8 @@ async function hand(travel: Travel, outlet: Outlet, text: string): Promise<void>
 function lateFault(error: unknown): Fault {
   if (!(error instanceof FaultError)) return { kind: "internal" };
   const { fault } = error;
-  const nodesFailed = fault.kind === "upstream_failed" || fault.kind === "upstream_timeout";
+  const ranOut = fault.kind === "upstream_timeout" && fault.limit !== "total";
+  const nodesFailed = fault.kind === "upstream_failed" || ranOut;
   return nodesFailed ? INTERRUPTED : fault;
 }
 
@@ -144,7 +145,13 @@ async function relayStream(
   let { leg, walked } = first;
   for (;;) {
     const { node, ordinal, promptCeiling } = walked;
-    const passed = await pass(walked.answer, outlet, { before: leg.seen, heard, sent });
+    travel.served.push(node);
+    const passed = await pass(walked.answer, outlet, {
+      before: leg.seen,
+      heard,
+      sent,
+      last: () => served(travel),
+    });
     walked.answer.leave();
     if (passed.end === "natural") {
       travel.trace.ended = passed.progress.ended ?? "";
@@ -153,9 +160,10 @@ async function relayStream(
     }
     // Frees the connection, and stops a node that is still at it.
     walked.answer.drop();
+    const limit = walked.answer.overrun();
     const end = (why: WordWhy): Promise<unknown> => {
-      travel.trace.ended = why;
-      return tell(travel, reply.who.account, { ordinal, why, node, next: null }, passed.progress);
+      travel.trace.ended = limit === undefined ? why : `${why}_${limit}`;
+      return tell(travel, reply.who.account, { ordinal, why, limit, node, next: null }, passed.progress);
     };
     // A fetch that breaks because we let go of it is the client's leaving, not the node's failing.
     const left = departure(travel) ?? (passed.end === "client_gone" ? "client_gone" : undefined);
@@ -163,11 +171,15 @@ async function relayStream(
       await end(left);
       return;
     }
-    const why = passed.end === "cut" ? "node_lost" : "node_failed";
-    travel.failed.add(node.id);
+    const why = limit === undefined ? (passed.end === "cut" ? "node_lost" : "node_failed") : "timeout";
+    if (limit === "total") {
+      await end(why);
+      throw new FaultError({ kind: "upstream_timeout", limit });
+    }
+    travel.failed.set(node.id, leg.seen.to);
     const following = nextLeg(
       leg,
-      { ordinal, why, node, promptCeiling },
+      { ordinal, why, limit, node, promptCeiling },
       {
         seen: passed.progress,
         tokens: delivered.tokens(passed.progress.to),
@@ -191,6 +203,11 @@ async function relayStream(
     leg = following;
     walked = going;
   }
+}
+
+/** The last comment of a stream: every node it came from, and where each stands. */
+function served({ served }: Travel): string {
+  return `: served by ${served.map(({ id, region }) => `${id}/${region}`).join(" ")}\n`;
 }
 
 /** The text of an answer that is not a stream, once it is whole; otherwise the word is said and there is none. */

@@ -9,11 +9,13 @@ import type { Principal } from "../auth/authenticate.ts";
 import type { Resolved } from "../core/catalogue.ts";
 import type { Env } from "../core/env.ts";
 import { log } from "../core/log.ts";
+import type { LiveNode } from "../core/node.ts";
 import type { Secrets } from "../core/secrets.ts";
 import type { Saying } from "../dispatch/walk.ts";
 import { sendWord } from "../dispatch/words.ts";
 import type { Progress } from "../relay/progress.ts";
 import { startPulse, type Pulse } from "../relay/pulse.ts";
+import { timeoutsOf } from "../core/timeouts.ts";
 import type { Call } from "../wire/call.ts";
 
 /** One request on its way; made at its arrival, read by every step. */
@@ -26,8 +28,10 @@ export type Travel = {
   readonly client: AbortController;
   readonly pulse: Pulse;
   readonly trace: Trace;
-  /** Nodes that failed this request: no later leg asks them again. One that only refused may be asked again. */
-  readonly failed: Set<string>;
+  /** Nodes that failed this request, and from which position each had been asked to make its answer. */
+  readonly failed: Map<string, number>;
+  /** Nodes whose events the client has been sent, in order. */
+  readonly served: LiveNode[];
   /** Run once, at the request's very end, however it came. */
   readonly atEnd: (() => void)[];
 };
@@ -48,6 +52,8 @@ export type Job = {
   readonly who: Principal;
   readonly call: Call;
   readonly wanted: Resolved;
+  /** Where the client wants it to run, in order; null where it did not say. */
+  readonly regions: readonly string[] | null;
   /** When the whole call was here: a slow upload is no delay of ours, and a status after it can still be true. */
   readonly arrivedAtMs: number;
 };
@@ -64,8 +70,9 @@ export function depart(request: Request, env: Env, ctx: ExecutionContext, secret
     requestId: `req_${ulid(enteredAtMs, crypto.getRandomValues(new Uint8Array(16)))}`,
     enteredAtMs,
     client,
-    pulse: startPulse(),
-    failed: new Set(),
+    pulse: startPulse(timeoutsOf(env), enteredAtMs),
+    failed: new Map(),
+    served: [],
     trace: { nodes: [], ended: "", ms: {} },
     atEnd: [],
   };
@@ -90,6 +97,7 @@ export async function tell(
     request: travel.requestId,
     ordinal: saying.ordinal,
     why: saying.why,
+    ...(saying.limit === undefined ? {} : { limit: saying.limit }),
     seenTo: seen.to,
     prompt: seen.prompt,
     cached: seen.cached,

@@ -2,6 +2,7 @@
  * A node's answer, from the first bytes to the last: read until content comes, then passed on batch by batch. Says how
  * far the answer came in whole events, which is exactly what the client was sent.
  */
+import { workingAt } from "@sluice/protocol/events";
 import { isNatural } from "@sluice/protocol/receipt";
 import { readBatches, type Batches } from "./batches.ts";
 import type { Outlet } from "./outlet.ts";
@@ -28,17 +29,21 @@ const encoder = new TextEncoder();
 export async function begin(
   body: ReadableStream<Uint8Array>,
   hooks: {
-    readonly heard: () => void;
+    /** `moved`: the answer has come further, told or not. */
+    readonly heard: (moved?: boolean) => void;
     /** Undefined for an answer that is no stream. */
     readonly pulling: ((ends: Promise<unknown>) => void) | undefined;
   },
 ): Promise<Beginning> {
   const batches = readBatches(body, hooks);
   let progress = NO_PROGRESS;
+  let madeTo = 0;
   for (let batch = await batches.next(); batch !== undefined; batch = await batches.next()) {
-    hooks.heard();
     const events = decoder.decode(batch);
     progress = advance(progress, events);
+    const workedTo = Math.max(progress.to, workingAt(events) ?? 0);
+    hooks.heard(workedTo > madeTo);
+    madeTo = Math.max(madeTo, workedTo);
     if (hasData(events)) {
       // What the node said while it queued is for us: the client's answer begins with the first event that has data.
       const first = events.startsWith("data:") ? batch : encoder.encode(events.slice(firstDataEvent(events)));
@@ -58,14 +63,18 @@ export type Passed = {
 export type Passing = {
   /** What earlier nodes of the same answer brought the client. */
   readonly before: Progress;
-  readonly heard: () => void;
+  /** `moved`: the answer has come further, told or not. */
+  readonly heard: (moved?: boolean) => void;
   /** Whole events the client's side has taken. */
   readonly sent: (events: string) => void;
+  /** A comment line for the last event of an answer that ended well. */
+  readonly last: () => string;
 };
 
 /** Passes a stream on until it ends, somehow. Never rejects. */
 export async function pass(begun: Begun, outlet: Outlet, passing: Passing): Promise<Passed> {
   let sent = passing.before;
+  let madeTo = sent.to;
   let batch: Uint8Array | undefined = begun.first;
   while (batch !== undefined) {
     const events = decoder.decode(batch);
@@ -74,12 +83,16 @@ export async function pass(begun: Begun, outlet: Outlet, passing: Passing): Prom
     // The event that says how an attempt failed is for us: the client hears of it in its own dialect, or not at all.
     const forClient = failed ? events.slice(0, lastEvent(events)) : events;
     try {
-      await outlet.write(failed ? encoder.encode(forClient) : batch);
+      const ended = after.ended !== undefined && !failed;
+      const text = ended ? withComment(events, passing.last()) : forClient;
+      await outlet.write(failed || ended ? encoder.encode(text) : batch);
     } catch {
       return { progress: sent, end: "client_gone" };
     }
     // From here on the node is listened to again.
-    passing.heard();
+    const workedTo = after.to > sent.to ? after.to : (workingAt(events) ?? 0);
+    passing.heard(workedTo > madeTo);
+    madeTo = Math.max(madeTo, workedTo);
     passing.sent(forClient);
     sent = after;
     if (sent.ended !== undefined) return { progress: sent, end: failed ? "node_failed" : "natural" };
@@ -91,6 +104,13 @@ export async function pass(begun: Begun, outlet: Outlet, passing: Passing): Prom
     passing.heard();
   }
   return { progress: sent, end: "cut" };
+}
+
+/** The same events with one more comment line, the last before the last event's data. */
+function withComment(events: string, comment: string): string {
+  const from = lastEvent(events);
+  const at = events.startsWith("data:", from) ? from : events.indexOf("\ndata:", from) + 1;
+  return events.slice(0, at) + comment + events.slice(at);
 }
 
 /** The JSON text of a non-stream answer; undefined where the event is not one that ended naturally. */

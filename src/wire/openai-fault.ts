@@ -101,8 +101,21 @@ export function openAiFault(fault: Fault): WireFault {
     case "upstream_timeout":
       return {
         ...yes(504, "api_error", "upstream_timeout", 1_000),
-        message: "The node that was asked did not answer in time. Try again.",
+        message: OVERRUN[fault.limit],
       };
+    case "data_residency_mismatch":
+      return fault.never
+        ? {
+            ...no(403, "permission_error", "data_residency_mismatch"),
+            param: "x-sluice-regions",
+            message: `None of the regions asked for is among those this key may use${listed(fault.regions)}.`,
+          }
+        : {
+            ...yes(503, "overloaded_error", "data_residency_mismatch", 2_000),
+            message:
+              `No node in the regions this request may use${listed(fault.regions)} can take it at the moment, ` +
+              "and it is not sent anywhere else. Try again shortly.",
+          };
     case "storage_unavailable":
       return {
         ...yes(503, "api_error", "storage_unavailable", 1_000),
@@ -122,6 +135,18 @@ export function openAiFault(fault: Fault): WireFault {
         message: "Something went wrong here. The request id names it in our logs.",
       };
   }
+}
+
+const OVERRUN: { readonly [Limit in Extract<Fault, { kind: "upstream_timeout" }>["limit"]]: string } = {
+  connect: "The node that was asked did not take the call in time. Try again.",
+  silence: "The node that was asked fell silent. Try again.",
+  first_token: "The node that was asked had no first token in time. Try again.",
+  between_tokens: "The node that was answering made no further token in time. Try again.",
+  total: "The request took longer than this deployment allows. Ask for less at a time.",
+};
+
+function listed(regions: readonly string[]): string {
+  return regions.length === 0 ? "" : ` (${regions.join(", ")})`;
 }
 
 type Why = Extract<Fault, { kind: "unauthenticated" }>["why"];

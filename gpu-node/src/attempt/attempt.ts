@@ -94,6 +94,11 @@ export class Attempt {
     return this.#to;
   }
 
+  /** Positions made so far, handed over or not. */
+  get made(): number {
+    return this.#state.positions;
+  }
+
   /** Prompt tokens that still have to be evaluated. */
   get prefillTokensPending(): number {
     return this.#producing || this.#made !== undefined ? 0 : this.#plan.task.prompt.length - this.#evaluated;

@@ -60,10 +60,10 @@ export class Outlet {
   }
 
   /** From now on `comment` is written in every second of silence. */
-  breakSilence(comment: string): void {
+  breakSilence(comment: () => string): void {
     if (!this.open) return;
     this.#silenceTimer = setInterval(() => {
-      if (this.#outstanding === 0) this.write(comment);
+      if (this.#outstanding === 0) this.write(comment());
     }, this.#times.silenceMs);
   }
 

@@ -9,7 +9,7 @@ import { openOutlet } from "../../../src/relay/outlet.ts";
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 const ignore = (): void => undefined;
-const passing = { before: NO_PROGRESS, heard: ignore, sent: ignore };
+const passing = { before: NO_PROGRESS, heard: ignore, sent: ignore, last: () => ": served by n/eu\n" };
 
 type Upstream = {
   readonly body: ReadableStream<Uint8Array>;

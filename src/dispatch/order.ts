@@ -1,0 +1,33 @@
+/**
+ * In which order the ranked nodes are asked, given what this request has been through. Pure.
+ *
+ * Three groups, each in the ranking's order. First those who were heard of just now. Then those whose beat is late: a
+ * region that is lost is avoided three seconds after its last word, while one late beat costs a lone node nothing. Last
+ * those that failed this request and had brought it further before: their process may be back, or only a connection
+ * was cut, and the alternative is an answer that ends in the middle. A node that failed and brought nothing is out.
+ */
+import type { LiveNode } from "../core/node.ts";
+
+/** Since the last beat, when a node counts as late. */
+export const BEAT_LATE_MS = 2_900;
+
+export function inOrder(
+  ranking: readonly LiveNode[],
+  /** From which position each node that failed this request was asked to answer. */
+  failed: ReadonlyMap<string, number>,
+  /** How far the client has been brought. */
+  broughtTo: number,
+  nowMs: number,
+): readonly LiveNode[] {
+  const fresh: LiveNode[] = [];
+  const late: LiveNode[] = [];
+  const again: LiveNode[] = [];
+  for (const node of ranking) {
+    const failedFrom = failed.get(node.id);
+    if (failedFrom !== undefined) {
+      if (broughtTo > failedFrom) again.push(node);
+    } else if (nowMs - node.beatAtMs > BEAT_LATE_MS) late.push(node);
+    else fresh.push(node);
+  }
+  return [...fresh, ...late, ...again];
+}
