@@ -51,13 +51,17 @@ export class Printer {
 
   /** The last events of a stream that ended naturally; `ids` are the positions no piece took along. */
   finish(reason: FinishReason, ids: readonly number[], totals: Totals): string {
-    const { face } = this.#plan;
+    const { face, before } = this.#plan;
     this.#to += ids.length;
     const to = this.#to;
     let text = this.#opening(totals);
-    text += this.#event({ ...this.#billing(totals), to, ids }, printFinish(face, reason));
-    if (face.includeUsage) text += this.#event({ to }, printUsageChunk(face, totals));
-    return text + this.#event({ to, reasoning: totals.reasoning, ended: reason }, DONE);
+    // Whoever has the end token was told why with it: it came in that very event.
+    if (!before.stopped)
+      text += this.#event({ ...this.#billing(totals), to, ids }, printFinish(face, reason));
+    if (face.includeUsage)
+      text += this.#event({ ...this.#billing(totals), to }, printUsageChunk(face, totals));
+    const last = { ...this.#billing(totals), to, reasoning: totals.reasoning, ended: reason };
+    return text + this.#event(last, DONE);
   }
 
   /** Keeps the text of an answer that is sent whole. */

@@ -5,6 +5,7 @@ import type { LiveNode } from "../../../src/core/node.ts";
 import { walk, type Saying, type Steps, type Tried } from "../../../src/dispatch/walk.ts";
 
 const nodes = ["a", "b", "c"].map((id) => ({ id, region: "eu" }) as LiveNode);
+const nobody = { kind: "overloaded", retryAfterMs: 2_000 } as const;
 const dead = { id: "dead", region: "eu" } as LiveNode;
 
 type Story = { readonly asked: string[]; readonly said: Saying[]; readonly dropped: string[] };
@@ -18,6 +19,7 @@ function play(
   const walked = walk(nodes, {
     after: undefined,
     promptCeiling: 100,
+    nobody,
     issueByMs: 10_000,
     nowMs: () => 5_000,
     waitMs: () => new Promise(() => undefined),
@@ -118,6 +120,7 @@ test("with no node at all the hold is given back at once", async () => {
   const none = walk<string>([], {
     after: undefined,
     promptCeiling: 1,
+    nobody,
     issueByMs: 1,
     nowMs: () => 0,
     waitMs: () => Promise.resolve(),
@@ -165,4 +168,23 @@ test("a stream that nobody can continue ends with the word of the attempt that b
   const { story, walked } = play([], { after: { ...broken, ordinal: 15 } });
   expect(await faultOf(walked)).toMatchObject({ kind: "overloaded" });
   expect(story.said).toEqual([{ ...broken, ordinal: 15, next: null }]);
+});
+
+const pinned = { kind: "data_residency_mismatch", regions: ["eu"], never: false } as const;
+
+test("where nobody within the allowed regions can be reached, the request fails closed", async () => {
+  const unreached = { kind: "failed", why: "timeout", limit: "connect" } as const;
+  const { walked } = play([lost, unreached, lost], { nobody: pinned });
+  expect(await faultOf(walked)).toEqual(pinned);
+});
+
+test("a pinned request whose nodes are there and busy is told so", async () => {
+  const { walked } = play([lost, busy, lost], { nobody: pinned });
+  expect(await faultOf(walked)).toMatchObject({ kind: "upstream_failed" });
+});
+
+test("a request that has had all its time asks no further node", async () => {
+  const { story, walked } = play([{ kind: "failed", why: "timeout", limit: "total" }, content]);
+  expect(await faultOf(walked)).toEqual({ kind: "upstream_timeout", limit: "total" });
+  expect(story.said).toEqual([{ ordinal: 0, why: "timeout", limit: "total", node: nodes[0], next: null }]);
 });

@@ -107,7 +107,7 @@ async function begunWith(node: Upstream, text: string) {
   return begun.begun;
 }
 
-test("the client gets exactly the whole events, and what it was sent is known", async () => {
+test("the client gets exactly the whole events and, in the last, who sent them; and what it was sent is known", async () => {
   const node = upstream();
   const outlet = openOutlet();
   const text = new Response(outlet.readable).text();
@@ -117,7 +117,7 @@ test("the client gets exactly the whole events, and what it was sent is known", 
   node.send(done);
   expect(await passed).toEqual({ end: "natural", progress: { to: 3, prompt: 3, cached: 0, ended: "stop" } });
   await outlet.close();
-  expect(await text).toBe(first + second + done);
+  expect(await text).toBe(first + second + done.replace("data:", ": served by n/eu\ndata:"));
 });
 
 test("the event that says how a node failed stays with us", async () => {
