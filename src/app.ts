@@ -13,6 +13,8 @@ import { readCatalogue } from "./db/catalogue.ts";
 import { infer } from "./infer.ts";
 import { settleBeat } from "./metering/settle.ts";
 import { nodesApp } from "./nodes/app.ts";
+import { publicKeys } from "./nodes/public-keys.ts";
+import { tenantApp } from "./tenant/app.ts";
 import { discardBody } from "./wire/body.ts";
 import { faultResponse } from "./wire/openai-fault.ts";
 import { printModel, printModels } from "./wire/openai-models.ts";
@@ -85,6 +87,8 @@ app.get("/health", (c) => {
   return c.json({ status: "ok" });
 });
 
+app.get("/.well-known/sluice-node-keys.json", (c) => publicKeys(c.env, c.req.url));
+app.route("/", tenantApp);
 app.route("/node/v1", nodesApp({ secretsOf, settle: settleBeat }));
 app.route("/admin/v1", adminApp({ secretsOf }));
 

@@ -12,6 +12,7 @@ import { AttemptName } from "./beat.ts";
 import { AccountId, KeyId, NodeId, Region, RequestId } from "./ids.ts";
 import { ATTEMPTS_MAX, TOKENS_MAX } from "./limits.ts";
 import { Receipt } from "./receipt.ts";
+import { Signed } from "./sign.ts";
 import { PriceRow } from "./ticket.ts";
 import { Version } from "./version.ts";
 
@@ -271,6 +272,8 @@ export const CheckedReceipt = z.object({
   /** From the ticket: the object bounds what the receipt claims by what the edge allowed. */
   promptCeiling: Tokens,
   outputCeiling: Tokens,
+  /** As the node signed it: kept with the usage, so that anybody can check a bill. An older Worker does not send it. */
+  signed: Signed.optional(),
 });
 export type CheckedReceipt = z.infer<typeof CheckedReceipt>;
 
@@ -319,6 +322,8 @@ export const AttemptTrace = z.object({
   region: z.string().nullable(),
   ended: z.string(),
   to: Tokens,
+  /** Its receipt, as the node signed it; absent where none came. */
+  receipt: Signed.optional(),
 });
 export type AttemptTrace = z.infer<typeof AttemptTrace>;
 

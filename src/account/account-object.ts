@@ -22,7 +22,14 @@ import type {
 import type { AttemptName } from "@sluice/protocol/beat";
 import { toHex } from "@sluice/protocol/bytes";
 import { DurableObject } from "cloudflare:workers";
-import type { AccountSettings, AccountStatus, CreditGiven, KeySettings } from "../core/account.ts";
+import type {
+  AccountSettings,
+  AccountStatus,
+  CreditGiven,
+  KeySettings,
+  LookAnswer,
+  LookAsk,
+} from "../core/account.ts";
 import { assert } from "../core/assert.ts";
 import type { AccountRpc, Env } from "../core/env.ts";
 import { logError } from "../core/log.ts";
@@ -32,6 +39,7 @@ import { parseClocks, type Clocks } from "./clocks.ts";
 import type { Hold } from "./facts.ts";
 import { grantedNanoUsd as grantedOf, nextEndMs } from "./grants.ts";
 import { GroupCommit } from "./group-commit.ts";
+import { keyStatus, lookRefusal } from "./look.ts";
 import { Line, type Waiting } from "./line.ts";
 import { Outbox } from "./outbox.ts";
 import { askPromises } from "./promises.ts";
@@ -160,6 +168,16 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
       this.#books.credit(credit, Date.now());
       return { balanceNanoUsd: this.#books.account?.balanceNanoUsd ?? 0 };
     });
+  }
+
+  async look(ask: LookAsk): Promise<LookAnswer> {
+    const key = this.#books.key(ask.key.id);
+    const refusal = lookRefusal(ask, key, Date.now());
+    const account = refusal === null ? await this.status() : null;
+    if (refusal !== null || key === undefined || account === null)
+      return { ok: false, refusal: refusal ?? { kind: "unknown_key" } };
+    const request = ask.request === undefined ? null : this.#books.requestNow(ask.request);
+    return { ok: true, account, key: keyStatus(key, this.#books.openOf(key.id)), request };
   }
 
   async status(): Promise<AccountStatus | null> {

@@ -13,10 +13,11 @@ import type {
   ExtendAsk,
   ExtendVerdict,
   HitAsk,
+  UsageEvent,
   Word,
   WordAck,
 } from "@sluice/protocol/account";
-import type { CreditGiven } from "../core/account.ts";
+import type { CreditGiven, RunningRequest } from "../core/account.ts";
 import { assert } from "../core/assert.ts";
 import { log } from "../core/log.ts";
 import { hitCostNanoUsd } from "../core/money.ts";
@@ -37,6 +38,7 @@ import {
 } from "./facts.ts";
 import { grantedNanoUsd } from "./grants.ts";
 import { worstCostNanoUsd } from "./hold.ts";
+import { running } from "./look.ts";
 import type { Tried } from "./line.ts";
 import { afterClosing, closedEvent, hitEvent, isCorrection, pendingEvent, post } from "./post.ts";
 import { Purse, withGranted } from "./purse.ts";
@@ -115,6 +117,18 @@ export class Books {
     if (this.#keys.size >= REMEMBERED_MAX) this.#keys.clear();
     if (read !== undefined) this.#keys.set(id, read);
     return read;
+  }
+
+  /** How many requests of a key run now. */
+  openOf(key: string): number {
+    return this.#openByKey.get(key) ?? 0;
+  }
+
+  /** A request that runs, or the newest that the log still says of it. */
+  requestNow(request: string): RunningRequest | UsageEvent | null {
+    const hold = this.#store.hold(request);
+    const told = this.#store.newestOf(request, this.account?.lastSeq ?? 0);
+    return told ?? (hold === undefined ? null : running(hold));
   }
 
   /* ---- admission -------------------------------------------------------------------------------------------- */

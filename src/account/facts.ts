@@ -17,6 +17,7 @@ import type {
   WordWhy,
 } from "@sluice/protocol/account";
 import type { Ending } from "@sluice/protocol/receipt";
+import type { Signed } from "@sluice/protocol/sign";
 import type { PriceRow } from "@sluice/protocol/ticket";
 import type { Grants } from "./grants.ts";
 
@@ -40,6 +41,8 @@ export type KnownReceipt = {
   readonly cached: number;
   readonly reasoning: number;
   readonly weights: string;
+  /** As the node signed it. */
+  readonly signed?: Signed;
 };
 
 export type Attempt = {
@@ -189,7 +192,7 @@ export function noteExtension(
   return { ...called, promptCeiling: ask.promptCeiling, extended: true };
 }
 
-export function noteReceipt(hold: Hold, { receipt, region }: CheckedReceipt, nowMs: number): Hold {
+export function noteReceipt(hold: Hold, { receipt, region, signed }: CheckedReceipt, nowMs: number): Hold {
   return withAttempt(hold, receipt.ordinal, (attempt) => {
     if (attempt.receipt !== null) return attempt;
     const { to, ended, prompt, cached, reasoning, weights } = receipt;
@@ -199,7 +202,15 @@ export function noteReceipt(hold: Hold, { receipt, region }: CheckedReceipt, now
       region,
       beatAtMs: nowMs,
       position: to,
-      receipt: { to, ended, prompt, cached, reasoning, weights },
+      receipt: {
+        to,
+        ended,
+        prompt,
+        cached,
+        reasoning,
+        weights,
+        ...(signed === undefined ? {} : { signed }),
+      },
     };
   });
 }

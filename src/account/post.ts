@@ -125,9 +125,19 @@ function common(hold: Hold, { seq, nowMs }: { readonly seq: number; readonly now
   } as const;
 }
 
-function trace({ ordinal, node, region, word, receipt, position }: Hold["attempts"][number]): AttemptTrace {
+/** An attempt as it will be looked up later. */
+export function trace({
+  ordinal,
+  node,
+  region,
+  word,
+  receipt,
+  position,
+}: Hold["attempts"][number]): AttemptTrace {
   const to = receipt?.to ?? Math.max(position, word?.seenTo ?? 0);
-  return { ordinal, node, region, ended: word === null ? (receipt?.ended ?? "unheard") : endingOf(word), to };
+  const ended = word === null ? (receipt?.ended ?? "unheard") : endingOf(word);
+  const signed = receipt?.signed;
+  return { ordinal, node, region, ended, to, ...(signed === undefined ? {} : { receipt: signed }) };
 }
 
 function pendingAs(hold: Hold): string {

@@ -5,7 +5,7 @@
  *
  * Owns no decisions. Called inside the turns of account-object.ts only; what a turn wrote is committed or undone whole.
  */
-import type { AccountEvent } from "@sluice/protocol/account";
+import type { AccountEvent, UsageEvent } from "@sluice/protocol/account";
 import type { KnownKey } from "./admission.ts";
 import type { Hold } from "./facts.ts";
 import { AccountRow, holdColumns, HoldRow, KeyRow, readHold, readKey, type AccountState } from "./rows.ts";
@@ -160,6 +160,18 @@ export class Store {
         max,
       )
       .toArray();
+  }
+
+  /** What the log last says of a request, where it still does. */
+  newestOf(request: string, lastSeq: number): UsageEvent | undefined {
+    const [row] = this.#sql
+      .exec<{ event: string }>(
+        "SELECT event FROM events WHERE seq > ? AND request = ? ORDER BY seq DESC LIMIT 1",
+        lastSeq - RECALL_EVENTS_MAX,
+        request,
+      )
+      .toArray();
+    return row === undefined ? undefined : (JSON.parse(row.event) as UsageEvent);
   }
 
   /** The last state of a request that closed a moment ago and has no row any more. */

@@ -2,7 +2,13 @@
  * What an operator sets about an account and its keys, and what can be read back. The account's object owns these; D1
  * has lists of them.
  */
-import type { CacheSetting, CreditKind } from "@sluice/protocol/account";
+import type {
+  AdmitRefusal,
+  AttemptTrace,
+  CacheSetting,
+  CreditKind,
+  UsageEvent,
+} from "@sluice/protocol/account";
 
 export type AccountSettings = {
   readonly account: string;
@@ -64,3 +70,46 @@ export type AccountStatus = {
   readonly eventsUnprojected: number;
   readonly lastSeq: number;
 };
+
+/** What a key may know of itself and its account: whoever shows its secret. */
+export type KeyLook = {
+  readonly account: AccountStatus;
+  readonly key: KeyStatus;
+  /** Of the request that was asked about, as far as the object still knows it: the newest event, or that it runs. */
+  readonly request: UsageEvent | RunningRequest | null;
+};
+
+export type KeyStatus = {
+  readonly id: string;
+  readonly name: string;
+  readonly expiresAtMs: number | null;
+  readonly models: readonly string[] | null;
+  readonly requestsPerMinute: number | null;
+  readonly concurrency: number | null;
+  /** Requests of this key that run now. */
+  readonly open: number;
+};
+
+export type RunningRequest = {
+  readonly kind: "running";
+  readonly request: string;
+  readonly key: string;
+  readonly model: string;
+  readonly stream: boolean;
+  readonly priceId: string;
+  readonly admittedAtMs: number;
+  readonly attempts: readonly AttemptTrace[];
+};
+
+export type LookAsk = {
+  readonly key: { readonly id: string; readonly secretSha256: string };
+  readonly request?: string;
+};
+
+/** The refusals are those of an admission: a revoked key learns nothing more. */
+export type LookAnswer =
+  | ({ readonly ok: true } & KeyLook)
+  | {
+      readonly ok: false;
+      readonly refusal: Extract<AdmitRefusal, { kind: "unknown_key" | "key_revoked" | "key_expired" }>;
+    };

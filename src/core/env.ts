@@ -15,7 +15,14 @@ import type {
 } from "@sluice/protocol/account";
 import type { Beat, Command } from "@sluice/protocol/beat";
 import { homeOf } from "@sluice/protocol/ids";
-import type { AccountSettings, AccountStatus, CreditGiven, KeySettings } from "./account.ts";
+import type {
+  AccountSettings,
+  AccountStatus,
+  CreditGiven,
+  KeySettings,
+  LookAnswer,
+  LookAsk,
+} from "./account.ts";
 import { assert } from "./assert.ts";
 import type { LiveNode, NodeRecord } from "./node.ts";
 
@@ -37,6 +44,8 @@ export interface AccountRpc extends Rpc.DurableObjectBranded {
   /** Idempotent by `creditId`. The amount may be negative: a correction. */
   credit(credit: CreditGiven): Promise<{ balanceNanoUsd: number }>;
   status(): Promise<AccountStatus | null>;
+  /** What a key may know of itself and its account. Refused as an admission would be; a suspended account may look. */
+  look(ask: LookAsk): Promise<LookAnswer>;
 }
 
 /** One object per region; its name is the region's. */

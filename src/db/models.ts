@@ -23,6 +23,22 @@ export async function aliasByName(env: Db, alias: string): Promise<AliasRow | un
   return row;
 }
 
+/** A row of the price book, as the bills that name it were made under. */
+export async function priceById(env: Db, id: string): Promise<PriceRow | undefined> {
+  const [row] = await database(env).select().from(prices).where(eq(prices.id, id));
+  if (row === undefined) return undefined;
+  const { inputMicroUsdPerM, cachedMicroUsdPerM, outputMicroUsdPerM } = row;
+  const { hitInputMicroUsdPerM, hitOutputMicroUsdPerM } = row;
+  return {
+    id,
+    inputMicroUsdPerM,
+    cachedMicroUsdPerM,
+    outputMicroUsdPerM,
+    hitInputMicroUsdPerM,
+    hitOutputMicroUsdPerM,
+  };
+}
+
 /** The model and, where one is given, its new price, together or not at all. */
 export async function putModel(
   env: Db,

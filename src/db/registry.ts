@@ -100,6 +100,21 @@ export async function nodesPage(env: Db, { limit, after }: PageAsk): Promise<Pag
   return cutPage(rows, limit, (row) => [row.createdAtMs, row.id]);
 }
 
+/** What receipts are checked with: of every node that was ever registered, or of one. */
+export async function nodeKeys(
+  env: Db,
+  node: string | undefined,
+  limit: number,
+): Promise<Pick<NodeRow, "id" | "publicKey" | "removedAtMs">[]> {
+  const { id, publicKey, removedAtMs } = nodes;
+  return database(env)
+    .select({ id, publicKey, removedAtMs })
+    .from(nodes)
+    .where(node === undefined ? undefined : eq(nodes.id, node))
+    .orderBy(nodes.id)
+    .limit(limit);
+}
+
 /** The first removal is the one that is remembered. */
 export async function markRemoved(env: Db, node: string, nowMs: number): Promise<void> {
   await database(env)

@@ -2,6 +2,7 @@
  * Reading the history of usage. Request ids are ULIDs and the table is keyed by (account, request, revision), so the
  * newest requests of an account are the end of its stretch of the table: no index is needed and none exists.
  */
+import { UsageEvent } from "@sluice/protocol/account";
 import { and, asc, desc, eq, lt, sql } from "drizzle-orm";
 import type { Env } from "../core/env.ts";
 import { database } from "./database.ts";
@@ -37,4 +38,15 @@ export async function usageOf(env: Db, account: string, request: string): Promis
     .from(usageEvents)
     .where(and(eq(usageEvents.account, account), eq(usageEvents.request, request)))
     .orderBy(asc(usageEvents.revision));
+}
+
+/** A request's newest revision, as the account's object once sent it. */
+export async function generationOf(
+  env: Db,
+  account: string,
+  request: string,
+): Promise<UsageEvent | undefined> {
+  const row = (await usageOf(env, account, request)).at(-1);
+  if (row === undefined) return undefined;
+  return UsageEvent.parse({ ...row, kind: "usage", attempts: JSON.parse(row.attempts) });
 }

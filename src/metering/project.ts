@@ -17,6 +17,8 @@ export const DEAD_LETTERS = "sluice-events-dead";
 const RETRY_S = 2;
 /** One transaction takes at most this many events; the rest follows in the next. */
 const TRANSACTION_EVENTS_MAX = 100;
+/** And about this much text of theirs: D1 takes two megabytes in one parameter, and receipts are long. */
+const TRANSACTION_CHARS_MAX = 1_000_000;
 
 type Letter = { readonly message: Message; readonly batch: EventBatch };
 
@@ -77,13 +79,18 @@ function consecutive(letters: readonly Letter[], through: number): AccountEvent[
   const events = letters.flatMap(({ batch }) => batch.events).sort((a, b) => a.seq - b.seq);
   const portions: AccountEvent[][] = [];
   let portion: AccountEvent[] = [];
+  let chars = 0;
   let next = through + 1;
   for (const event of events) {
     if (event.seq < next) continue;
     if (event.seq > next) break;
+    if (portion.length === TRANSACTION_EVENTS_MAX || chars > TRANSACTION_CHARS_MAX) {
+      portion = [];
+      chars = 0;
+    }
     if (portion.length === 0) portions.push(portion);
     portion.push(event);
-    if (portion.length === TRANSACTION_EVENTS_MAX) portion = [];
+    chars += JSON.stringify(event).length;
     next++;
   }
   return portions;

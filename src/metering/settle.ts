@@ -93,7 +93,7 @@ async function checkReceipt(
     return rejection(receipt.ticket, "impossible");
   }
   const { account, region, promptCeiling, outputCeiling } = ticket;
-  return { kind: "receipt", account, receipt: { receipt, region, promptCeiling, outputCeiling } };
+  return { kind: "receipt", account, receipt: { receipt, region, promptCeiling, outputCeiling, signed } };
 }
 
 async function checkRenewal(

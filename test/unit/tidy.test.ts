@@ -23,7 +23,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["db", "wire"],
   ["auth", "account", "cache", "routing", "dispatch", "relay", "metering", "nodes"],
   ["infer"],
-  ["infer.ts", "admin"],
+  ["infer.ts", "admin", "tenant"],
   ["app.ts"],
   ["index.ts"],
 ];
