@@ -19,8 +19,9 @@ export function readQuery<Schema extends z.ZodType>(
   const given: Record<string, string | string[]> = {};
   for (const [typed, value] of searchParams) {
     const name = typed.replace(/\[\]$/, "");
-    if (lists.includes(name)) given[name] = [...(given[name] ?? []), ...value.split(",")];
-    else if (given[name] === undefined) given[name] = value;
+    const before = given[name];
+    if (lists.includes(name)) given[name] = [before ?? [], value.split(",")].flat();
+    else if (before === undefined) given[name] = value;
     else throw invalid(name, `'${name}' was given twice.`);
   }
   const parsed = schema.safeParse(given);
