@@ -4,6 +4,8 @@
  */
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { printCost } from "./cost/result.ts";
+import { runCost } from "./cost/run.ts";
 import { Void } from "./edge/books.ts";
 import { runProfile } from "./edge/profile.ts";
 import { runEdge } from "./edge/run.ts";
@@ -12,7 +14,8 @@ import { runEngine } from "./engine/run.ts";
 import { printEngineTable } from "./engine/table.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
-const USAGE = "usage: npm run bench -- edge|engine [--json] [--quick] | profile";
+const USAGE = "usage: npm run bench -- edge|engine|cost [--json] [--quick] | profile";
+const BENCHES: ReadonlySet<string | undefined> = new Set(["edge", "engine", "cost", "profile"]);
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
@@ -20,7 +23,7 @@ async function main(): Promise<number> {
     options: { json: { type: "boolean" }, quick: { type: "boolean" } },
   });
   const [which, ...rest] = positionals;
-  if (rest.length > 0 || (which !== "edge" && which !== "engine" && which !== "profile")) {
+  if (rest.length > 0 || !BENCHES.has(which)) {
     console.error(USAGE);
     return 2;
   }
@@ -33,6 +36,11 @@ async function main(): Promise<number> {
     if (which === "engine") {
       const result = await runEngine(options);
       console.log(values.json ? JSON.stringify(result) : printEngineTable(result));
+      return 0;
+    }
+    if (which === "cost") {
+      const result = await runCost(options);
+      console.log(values.json ? JSON.stringify(result) : printCost(result));
       return 0;
     }
     const result = await runEdge(options);

@@ -92,7 +92,7 @@ export function readLedger(workerDataDir: string): Ledger {
 }
 
 function readApplied(db: DatabaseSync): ReadonlyMap<string, number> {
-  const rows = db.prepare("select account, through from applied").all();
+  const rows = db.prepare("select account, max(seq) as through from ledger_entries group by account").all();
   return new Map(rows.map((row) => [String(row["account"]), Number(row["through"])]));
 }
 

@@ -37,6 +37,7 @@ export type Status = {
   readonly holdsOpen: number;
   readonly holdsPending: number;
   readonly lastSeq: number;
+  readonly eventsUnprojected: number;
 };
 
 const POLL_MS = 50;

@@ -1,5 +1,6 @@
 /**
- * D1 as a file: what a bench or chaos reads beside the running platform, so that asking is no part of what is asked about.
+ * D1 as a file: what a bench or chaos reads beside the platform, so that asking is no part of what is asked about. While
+ * workerd runs, what is read may be torn: its locks are not the file system's. The last word is read when it has ended.
  */
 import { globSync } from "node:fs";
 import { join } from "node:path";
