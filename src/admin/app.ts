@@ -14,6 +14,7 @@ import { accountRoutes } from "./accounts.ts";
 import { adminKeyRoutes } from "./admin-keys.ts";
 import { audited, auditRoutes } from "./audit.ts";
 import { Complaint } from "./complaint.ts";
+import { generationRoutes } from "./generations.ts";
 import type { AdminEnv } from "./input.ts";
 import { keyRoutes } from "./keys.ts";
 import { aliasRoutes, modelRoutes } from "./models.ts";
@@ -62,6 +63,7 @@ export function adminApp({ secretsOf }: { readonly secretsOf: (env: Env) => Secr
   app.route("/accounts", accountRoutes);
   app.route("/accounts/:account/keys", keyRoutes(secretsOf));
   app.route("/accounts/:account/usage", usageRoutes);
+  app.route("/generations", generationRoutes);
   app.route("/nodes", nodeRoutes);
   app.route("/models", modelRoutes);
   app.route("/aliases", aliasRoutes);

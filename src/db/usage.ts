@@ -50,3 +50,16 @@ export async function generationOf(
   if (row === undefined) return undefined;
   return UsageEvent.parse({ ...row, kind: "usage", attempts: JSON.parse(row.attempts) });
 }
+
+/**
+ * Whose request this is; undefined where no account that is listed has it. A seek per account: the table is keyed by the
+ * account first, and an index for this one question would be a row more for every request.
+ */
+export async function accountOfRequest(env: Db, request: string): Promise<string | undefined> {
+  const row = await env.DB.prepare(
+    `SELECT a.id FROM accounts a CROSS JOIN usage_events e ON e.account = a.id AND e.request = ?1 LIMIT 1`,
+  )
+    .bind(request)
+    .first<{ id: string }>();
+  return row?.id;
+}

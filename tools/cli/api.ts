@@ -1,5 +1,5 @@
 /**
- * Calls to the admin API. A refusal becomes a sentence, with the fields it is about and what to do next. The token is in
+ * Calls to the platform, mostly to its admin API. A refusal becomes a sentence, with the fields it is about and what to do next. The token is in
  * no message.
  */
 import { z } from "zod";
@@ -36,7 +36,21 @@ export class AdminApi {
   }
 
   /** The answer as `shape` has it; fields it does not name are kept, for `--json`. */
-  async call<Shape extends z.ZodType>(
+  call<Shape extends z.ZodType>(
+    shape: Shape,
+    method: string,
+    path: string,
+    body?: object,
+  ): Promise<z.infer<Shape>> {
+    return this.#ask(shape, method, `/admin/v1${path}`, body);
+  }
+
+  /** What is not the operator's alone: `/v1/...` with an account's key as the token, and what is public. */
+  get<Shape extends z.ZodType>(shape: Shape, path: string): Promise<z.infer<Shape>> {
+    return this.#ask(shape, "GET", path);
+  }
+
+  async #ask<Shape extends z.ZodType>(
     shape: Shape,
     method: string,
     path: string,
@@ -88,7 +102,7 @@ export class AdminApi {
   async #send(method: string, path: string, body?: object): Promise<{ status: number; text: string }> {
     const { baseUrl, token } = this.#target;
     try {
-      const response = await fetch(`${baseUrl}/admin/v1${path}`, {
+      const response = await fetch(`${baseUrl}${path}`, {
         method,
         headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
@@ -109,7 +123,7 @@ export class AdminApi {
   #notOurs(status: number): Complaint {
     return new Complaint(
       EXIT.unreachable,
-      `${this.#target.baseUrl} answered ${status}, but not as the admin API does`,
+      `${this.#target.baseUrl} answered ${status}, but not as Sluice does`,
       { next: "check --url: it names the platform's origin, without a path" },
     );
   }

@@ -12,6 +12,7 @@ import { keys } from "./commands/keys.ts";
 import { models } from "./commands/models.ts";
 import { nodes } from "./commands/nodes.ts";
 import { usage } from "./commands/usage.ts";
+import { verify } from "./commands/verify.ts";
 import { Complaint, EXIT, misused } from "./complaint.ts";
 import { plain } from "./table.ts";
 import { findTarget } from "./target.ts";
@@ -25,6 +26,7 @@ export const COMMANDS: readonly Command[] = [
   ...models,
   ...adminKeys,
   ...audit,
+  ...verify,
 ];
 
 export type Surroundings = {
@@ -37,8 +39,9 @@ export type Surroundings = {
 
 export async function cli(argv: readonly string[], around: Surroundings): Promise<number> {
   try {
-    around.print(await perform(argv, around));
-    return EXIT.ok;
+    const { text, exit = EXIT.ok } = await perform(argv, around);
+    around.print(text);
+    return exit;
   } catch (error) {
     if (!(error instanceof Complaint)) throw error;
     around.printError(argv.includes("--json") ? complaintJson(error) : complaintText(error));
@@ -46,23 +49,30 @@ export async function cli(argv: readonly string[], around: Surroundings): Promis
   }
 }
 
-async function perform(argv: readonly string[], around: Surroundings): Promise<string> {
+type Printed = { readonly text: string; readonly exit?: number };
+
+async function perform(argv: readonly string[], around: Surroundings): Promise<Printed> {
   const found = findCommand(argv);
-  if (found === undefined) return helpFor(argv);
+  if (found === undefined) return { text: helpFor(argv) };
   const { command, rest } = found;
   const { args, values } = parse(command, rest);
-  if (values["help"] === true) return helpOf(command);
+  if (values["help"] === true) return { text: helpOf(command) };
   checkCount(command, args);
   const text = (option: string): string | undefined => {
     const value = values[option];
     return typeof value === "string" ? value : undefined;
   };
-  const target = findTarget({ url: text("url"), token: text("token") }, around.env, around.folder);
+  const target = findTarget(
+    { url: text("url"), token: text("api-key") ?? text("token") },
+    around.env,
+    around.folder,
+  );
   const run = { api: new AdminApi(target), args, text, on: (option: string) => values[option] === true };
   const said = await command.run(run).catch((error: unknown) => {
     throw error instanceof Complaint ? inTyped(command, error) : error;
   });
-  return values["json"] === true ? JSON.stringify(said.json, null, 2) : said.text;
+  const printed = values["json"] === true ? JSON.stringify(said.json, null, 2) : said.text;
+  return { text: printed, ...(said.exit === undefined ? {} : { exit: said.exit }) };
 }
 
 /** The longest name that the words begin with. Options may only come after it. */

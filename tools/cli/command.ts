@@ -26,7 +26,12 @@ export type Run = {
 };
 
 /** What a command has to say: `json` for machines, as the API gave it; `text` for people. */
-export type Said = { readonly json: unknown; readonly text: string };
+export type Said = {
+  readonly json: unknown;
+  readonly text: string;
+  /** Where what was found is not as it should be; else 0. */
+  readonly exit?: number;
+};
 
 export type Command = {
   /** "accounts create" */
