@@ -7,7 +7,7 @@ import { keyPair, NODE, OTHER_NODE, receipt as example, REQUEST } from "../proto
 
 const [mine, others] = await Promise.all([keyPair(), keyPair()]);
 const rawOf = async (key: CryptoKey): Promise<string> =>
-  toBase64Url(new Uint8Array((await crypto.subtle.exportKey("raw", key)) as ArrayBuffer));
+  toBase64Url(new Uint8Array(await crypto.subtle.exportKey("raw", key)));
 const KEYS = {
   keys: [
     { kid: OTHER_NODE, x: await rawOf(others.publicKey) },
