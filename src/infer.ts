@@ -17,20 +17,20 @@ import { authenticate, rememberRefusal } from "./auth/authenticate.ts";
 import { resolveModel, type Catalogue } from "./core/catalogue.ts";
 import { accountObject, type Env } from "./core/env.ts";
 import { FaultError } from "./core/fault.ts";
-import { isolationNames, type Secrets } from "./core/secrets.ts";
+import type { Secrets } from "./core/secrets.ts";
 import { readCatalogue } from "./db/catalogue.ts";
 import { inOrder } from "./dispatch/order.ts";
 import { walk } from "./dispatch/walk.ts";
 import { attempt } from "./infer/attempt.ts";
 import type { Leg } from "./infer/leg.ts";
 import { freeHitAsk, hitAsk, recall, search, type Admitted, type Search } from "./infer/recall.ts";
+import { rank } from "./infer/rank.ts";
 import { remember } from "./infer/remember.ts";
 import { respond, respondRecalled, type Going } from "./infer/respond.ts";
 import { depart, finish, mark, tell, type Job, type Travel } from "./infer/travel.ts";
-import { liveNodes } from "./nodes/snapshot.ts";
-import { choose } from "./routing/choose.ts";
+import { readTrail } from "./infer/wish.ts";
+import { sketchesKnown } from "./nodes/snapshot.ts";
 import { NO_PROGRESS } from "./relay/progress.ts";
-import { inFlight } from "./routing/in-flight.ts";
 import { readBody } from "./wire/body.ts";
 import { firstPromptCeiling } from "./wire/call.ts";
 import { parseOpenAiChat } from "./wire/openai-chat.ts";
@@ -65,16 +65,17 @@ async function answer(travel: Travel, request: Request): Promise<Response> {
   // Parse.
   const body = await readBody(request, CLIENT_BODY_BYTES_MAX);
   const arrivedAtMs = Date.now();
-  const call = parseOpenAiChat(body);
+  const { prompt, ...call } = parseOpenAiChat(body);
   const catalogue = await readCatalogue(env, travel.enteredAtMs);
   const wanted = resolveModel(catalogue, call.modelAs);
   if (wanted === undefined) throw new FaultError({ kind: "model_not_found", model: call.modelAs });
   trace.model = wanted.model.id;
   const regions = readRegions(request.headers.get(REGIONS_HEADER), catalogue.regions);
+  const trail = readTrail(prompt, wanted, sketchesKnown(catalogue.regions));
   mark(travel, "parse");
 
   // Admit: a committed hold, or a refusal. Where the answer may be cached, it is looked for beside that.
-  const job: Job = { who, call, wanted, regions, arrivedAtMs };
+  const job: Job = { who, call, trail, wanted, regions, arrivedAtMs };
   const searched = await search(travel, job, catalogue, request.headers);
   const admitted = await admit(travel, job, searched);
   mark(travel, "admit");
@@ -144,16 +145,13 @@ type AdmittedJob = Job & { readonly admitted: Admitted; readonly catalogue: Cata
 
 /** Ranks the nodes and walks the ranking until one has content. */
 async function route(travel: Travel, job: AdmittedJob, leg: Leg): Going {
-  const { env, secrets } = travel;
-  const { who, call, wanted, admitted, catalogue } = job;
-  const { promptCeiling, issueByMs, after, resume, weights } = leg;
-  const [fleet, names] = await Promise.all([
-    liveNodes(env, admitted.regions ?? catalogue.regions, Date.now()),
-    isolationNames(secrets, who.account, call.userId),
-  ]);
-  const wish = { model: wanted.model.id, promptTokens: promptCeiling, regions: admitted.regions, weights };
-  const ranking = choose(wish, fleet.nodes, inFlight, Math.random);
-  const nodes = ranking.map((choice) => choice.node);
+  const { env } = travel;
+  const { who, admitted, catalogue } = job;
+  const { promptCeiling, issueByMs, after, resume } = leg;
+  const where = { regions: admitted.regions ?? catalogue.regions, pinned: admitted.regions };
+  const { choices, names } = await rank(travel, job, leg, where);
+  const nodes = choices.map((choice) => choice.node);
+  const uncached = new Map(choices.map(({ node, uncachedTokens }) => [node.id, uncachedTokens]));
   mark(travel, "route");
   return walk(inOrder(nodes, leg.failed, leg.seen.to, Date.now()), {
     nobody:
@@ -181,6 +179,14 @@ async function route(travel: Travel, job: AdmittedJob, leg: Leg): Going {
         })
         .catch(() => ({ ok: false, refusal: { kind: "storage_unavailable" } }) as const),
     attempt: (naming, promptCeiling) =>
-      attempt(travel, { job, names, naming, promptCeiling, outputCeiling: admitted.outputCeiling, resume }),
+      attempt(travel, {
+        job,
+        names,
+        naming,
+        uncachedTokens: (node) => uncached.get(node.id) ?? promptCeiling,
+        promptCeiling,
+        outputCeiling: admitted.outputCeiling,
+        resume,
+      }),
   });
 }

@@ -30,6 +30,8 @@ export const ServedModel = z.object({
   contextTokens: z.int().min(1),
   /** What the engine can do beyond plain chat, as short words: "tools", "logprobs", "resume"... */
   features: z.array(z.string().max(32)).max(64),
+  /** Where the weights sleep: about how long until they answer. */
+  wakeMs: z.int().min(0).optional().catch(undefined),
 });
 export type ServedModel = z.infer<typeof ServedModel>;
 

@@ -80,7 +80,7 @@ export type Marks = {
   readonly opening: number;
 };
 
-/** The trail of a prompt. About a nanosecond per character. */
+/** The trail of a prompt. About 1.5 ns per character. */
 export function trailOf(source: PromptSource): Trail {
   const { messages } = source.body;
   const walk = walkTo(source, messages.length);
@@ -202,8 +202,14 @@ class Walk {
     let from = 0;
     while (from < text.length) {
       const to = Math.min(text.length, from + this.#next - this.#chars);
-      for (let i = from; i < to; i++) {
-        state = Math.imul(state ^ text.charCodeAt(i), 0x9e3779b1);
+      // Two characters a step. Where pairs begin depends on what came before alone, so equal beginnings stay equal.
+      const odd = (to - from) % 2;
+      for (let i = from; i < to - odd; i += 2) {
+        state = Math.imul(state ^ (text.charCodeAt(i) | (text.charCodeAt(i + 1) << 16)), 0x9e3779b1);
+        state ^= state >>> 15;
+      }
+      if (odd === 1) {
+        state = Math.imul(state ^ text.charCodeAt(to - 1), 0x85ebca77);
         state ^= state >>> 15;
       }
       this.#chars += to - from;

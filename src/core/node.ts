@@ -2,6 +2,7 @@
  * A node as the edge knows it: the registry's record (who it is and where, decided by an admin) and what its beats say.
  */
 import type { Load, ServedModel } from "@sluice/protocol/beat";
+import type { Sketch } from "@sluice/protocol/sketch";
 import type { VersionRange } from "@sluice/protocol/version";
 
 export type NodeRecord = {
@@ -24,4 +25,6 @@ export type LiveNode = NodeRecord & {
   readonly callKeyIds: readonly string[];
   /** By the edge's clock. */
   readonly beatAtMs: number;
+  /** Which prompts' beginnings it has cached; absent where it has not said. */
+  readonly sketch?: Sketch | undefined;
 };

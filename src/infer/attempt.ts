@@ -4,16 +4,18 @@
 import type { Overrun } from "@sluice/protocol/account";
 import type { Resume } from "@sluice/protocol/call";
 import { NEWEST } from "@sluice/protocol/version";
+import type { LiveNode } from "../core/node.ts";
 import { callNode } from "../dispatch/node-call.ts";
 import type { Naming, Tried } from "../dispatch/walk.ts";
 import { begin, type Begun } from "../relay/answer.ts";
-import { enter } from "../routing/in-flight.ts";
+import { ofFailure, ofRefusal, type Outcome } from "../routing/health.ts";
+import { call as countCall } from "../routing/isolate.ts";
 import type { Job, Travel } from "./travel.ts";
 
 /** An answer that has begun on some node, and how to let that node go. */
 export type Answering = Begun & {
-  /** The node is done with, as far as this isolate's load goes. */
-  readonly leave: () => void;
+  /** The node is done with, as far as this isolate's load goes; what it is to be blamed for, once that is known. */
+  readonly leave: (outcome: Outcome) => void;
   /** Breaks the connection: the answer is not wanted any more. */
   readonly drop: () => void;
   /** The limit that ended it, where one did. */
@@ -24,6 +26,8 @@ export type AttemptSpec = {
   readonly job: Job;
   readonly names: { readonly tag: string; readonly lane: string };
   readonly naming: Naming;
+  /** Prompt tokens the node is expected to evaluate. */
+  uncachedTokens(node: LiveNode): number;
   readonly promptCeiling: number;
   readonly outputCeiling: number;
   /** What an earlier node delivered, where this one continues. */
@@ -37,7 +41,8 @@ export async function attempt(travel: Travel, spec: AttemptSpec): Promise<Tried<
   const { node, ordinal, issuedAtMs } = spec.naming;
   travel.trace.nodes.push(node.id);
   const silent = new AbortController();
-  const leave = enter(node.id);
+  const calling = countCall(node, spec.uncachedTokens(node), Date.now());
+  const leave = (outcome: Outcome): void => calling.ended(outcome, Date.now());
   let limit: Overrun | undefined;
   pulse.watch({
     bodyBytes: call.body.length,
@@ -49,7 +54,7 @@ export async function attempt(travel: Travel, spec: AttemptSpec): Promise<Tried<
   });
   const bounds = { promptCeiling: spec.promptCeiling, outputCeiling: spec.outputCeiling };
   const named = { v: NEWEST, request: requestId, ordinal, node: node.id, issuedAtMs, ...bounds };
-  let tried: Tried<Answering>;
+  let tried: Exclude<Tried<Answering>, { kind: "content" }>;
   try {
     const answered = await callNode(
       travel.secrets,
@@ -84,6 +89,7 @@ export async function attempt(travel: Travel, spec: AttemptSpec): Promise<Tried<
       AbortSignal.any([client.signal, silent.signal]),
     );
     pulse.taken();
+    calling.taken(Date.now());
     if (answered.kind === "refused") tried = answered;
     else if (answered.kind === "lost") tried = { kind: "failed", why: "node_lost" };
     else {
@@ -92,9 +98,10 @@ export async function attempt(travel: Travel, spec: AttemptSpec): Promise<Tried<
         pulling: call.stream ? (ends) => travel.ctx.waitUntil(ends) : undefined,
       });
       if (beginning.kind === "begun") {
+        calling.began(Date.now());
         const drop = (): void => {
           silent.abort();
-          leave();
+          leave("unblamed");
         };
         return { kind: "content", answer: { ...beginning.begun, leave, drop, overrun: () => limit } };
       }
@@ -108,6 +115,11 @@ export async function attempt(travel: Travel, spec: AttemptSpec): Promise<Tried<
   // An attempt that is over needs its connection no more, whatever the node still means to say on it.
   silent.abort();
   pulse.unwatch();
-  leave();
+  leave(blame(tried));
   return tried;
+}
+
+function blame(tried: Exclude<Tried<Answering>, { kind: "content" }>): Outcome {
+  if (tried.kind === "refused") return ofRefusal(tried.refusal);
+  return tried.kind === "failed" ? ofFailure(tried.limit) : "unblamed";
 }

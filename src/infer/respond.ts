@@ -152,7 +152,7 @@ async function relayStream(
       sent,
       last: () => served(travel),
     });
-    walked.answer.leave();
+    walked.answer.leave(passed.end === "natural" ? "answered" : "unblamed");
     if (passed.end === "natural") {
       travel.trace.ended = passed.progress.ended ?? "";
       if (leg === first.leg) reply.keep?.done(node, passed.progress);
@@ -177,6 +177,7 @@ async function relayStream(
       throw new FaultError({ kind: "upstream_timeout", limit });
     }
     travel.failed.set(node.id, leg.seen.to);
+    walked.answer.leave("failed");
     const following = nextLeg(
       leg,
       { ordinal, why, limit, node, promptCeiling },
@@ -217,8 +218,8 @@ async function settleWhole(
   reply: Reply,
 ): Promise<string | undefined> {
   const { answer: answering, node, ordinal } = walked;
-  answering.leave();
   const text = wholeAnswer(answering);
+  answering.leave(text === undefined ? "failed" : "answered");
   travel.trace.ended = answering.progress.ended ?? "node_lost";
   if (text !== undefined) {
     reply.keep?.saw(text);

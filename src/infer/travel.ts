@@ -17,6 +17,7 @@ import type { Progress } from "../relay/progress.ts";
 import { startPulse, type Pulse } from "../relay/pulse.ts";
 import { timeoutsOf } from "../core/timeouts.ts";
 import type { Call } from "../wire/call.ts";
+import type { PromptTrail } from "./wish.ts";
 
 /** One request on its way; made at its arrival, read by every step. */
 export type Travel = {
@@ -51,6 +52,7 @@ export type Trace = {
 export type Job = {
   readonly who: Principal;
   readonly call: Call;
+  readonly trail: PromptTrail;
   readonly wanted: Resolved;
   /** Where the client wants it to run, in order; null where it did not say. */
   readonly regions: readonly string[] | null;

@@ -51,7 +51,12 @@ export class RegionObject extends DurableObject<Env> implements RegionRpc {
       completeThroughMs: believable(beat.completeThroughMs, receivedAtMs),
       journalSinceMs: beat.journalSinceMs,
     };
-    const next: Entry = { ...known, last, wish: wishAfter(known.wish, beat.state), beat };
+    const next: Entry = {
+      ...known,
+      last,
+      wish: wishAfter(known.wish, beat.state),
+      beat: sketched(beat, known),
+    };
     this.#keep(next, mustSave(known, next, receivedAtMs), receivedAtMs);
     // What a removed node promises still counts; there is nothing it could be told.
     if (known.removedAtMs !== null) return { ok: false, why: "unknown_node" };
@@ -63,9 +68,10 @@ export class RegionObject extends DurableObject<Env> implements RegionRpc {
     return [...this.#nodes.values()].flatMap(({ record, beat, last, wish, removedAtMs }) => {
       if (beat === undefined || last === undefined || removedAtMs !== null) return [];
       if (nowMs - last.beatAtMs > BEAT_DEAD_MS) return [];
-      const { boot, models, load, speaks, callKeyIds } = beat;
+      const { boot, models, load, speaks, callKeyIds, sketch } = beat;
       const state = stateShown(wish, beat.state);
-      return [{ ...record, boot, state, models, load, speaks, callKeyIds, beatAtMs: last.beatAtMs }];
+      const node = { ...record, boot, state, models, load, speaks, callKeyIds, beatAtMs: last.beatAtMs };
+      return [sketch === undefined ? node : { ...node, sketch }];
     });
   }
 
@@ -114,6 +120,12 @@ export class RegionObject extends DurableObject<Env> implements RegionRpc {
       this.#nodes.delete(id);
     }
   }
+}
+
+/** A beat that says nothing of what is cached means: as this boot said last. */
+function sketched(beat: Beat, { beat: before }: Entry): Beat {
+  if (beat.sketch !== undefined || before?.sketch === undefined || before.boot !== beat.boot) return beat;
+  return { ...beat, sketch: before.sketch };
 }
 
 function mustSave(known: Entry, next: Entry, nowMs: number): boolean {

@@ -90,6 +90,11 @@ export function rememberedNodes(regions: readonly string[], nowMs: number): read
   });
 }
 
+/** Whether any node that this isolate remembers has said which prompts it has cached. */
+export function sketchesKnown(regions: readonly string[]): boolean {
+  return regions.some((region) => memory.get(region)?.nodes.some((node) => node.sketch !== undefined));
+}
+
 async function renewWhereDue(env: Pick<Env, "REGIONS">, region: string, nowMs: number): Promise<void> {
   if (memory.size >= REGIONS_MAX && !memory.has(region)) memory.clear();
   const known = memory.get(region) ?? { ...NOTHING };

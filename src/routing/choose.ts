@@ -1,86 +1,183 @@
 /**
  * Which node first, which next: a pure function from what is known of the nodes to a ranking. Hard filters come first
- * (model, region, state, freshness); what is left is ordered by expected milliseconds until the first token:
+ * (model, weights, features, region, state); a node that cannot do what is asked is not in the ranking at all. Then the
+ * expected cost in milliseconds (expect.ts) decides, in this order:
  *
- *     waiting + prompt tokens still to evaluate here / measured prefill speed
+ * 1. nodes that are well and have room, before those that are full by a beat young enough to be believed, before those
+ *    whose calls have failed here lately: the later ones are asked only where all before them said no;
+ * 2. among them, **candidates**: everybody while beats are fresh; as they age fewer, down to two, because many
+ *    isolates that act on the same old picture would all run to the same node. Who is a candidate is the request's own
+ *    rendezvous order, so isolates that know nothing of each other agree, and a conversation keeps its nodes. A node
+ *    that has a good part of the prompt cached is always one;
+ * 3. among those, the cost; and where costs are as good as equal, again the rendezvous order.
  *
  * A snapshot holds only nodes that were heard of shortly before it was made; how old it may be itself is its keeper's
- * decision, so no clock is read here: while a region's object is away, its last snapshot still routes.
- *
- * Load that is a beat old is corrected by this isolate's own calls in flight, which no beat has counted yet. Nodes whose
- * expectations are close are not really different, so a fair die decides between them: many isolates with the same
- * snapshot must not all pick the same node.
+ * decision: while a region's object is away, its last snapshot still routes.
  */
 import type { ServedModel } from "@sluice/protocol/beat";
+import type { Marks } from "@sluice/protocol/sketch";
 import type { LiveNode } from "../core/node.ts";
+import { costMs, expect, meanOf, prefillPerMs, trustAt, type OwnCalls } from "./expect.ts";
+import { numberOf, rendezvous } from "./rendezvous.ts";
 
-/** Assumed of a node that has not measured itself yet. */
-const PREFILL_TOKENS_PER_S_UNMEASURED = 500;
-const DECODE_TOKENS_PER_S_UNMEASURED = 20;
-/** What a queued request is taken to generate before it frees its slot. */
-const OUTPUT_TOKENS_TYPICAL = 200;
-/** Expectations within this factor count as equal. */
-const CLOSE_ENOUGH = 1.25;
-const CLOSE_ENOUGH_MS = 5;
+/** The defaults of the ranking. */
+export const RANKED = {
+  /** Costs within this factor and this many milliseconds of the best count as equal. */
+  closeFactor: 1.25,
+  closeMs: 5,
+  /** Choices left when beats say nothing any more. */
+  candidatesMin: 2,
+  /** A node that has this part of the prompt cached is a candidate however old the picture is. */
+  heldShare: 0.25,
+  /** Of the nodes that fit, at most this part is put back for having failed. */
+  ejectedShareMax: 0.5,
+  /** A beat older than this is not believed that a node is full. */
+  fullBelievedMs: 2_000,
+};
 
 export type Wish = {
   readonly model: string;
+  /** A ceiling, where the prompt's text is not known. */
   readonly promptTokens: number;
   /** Null: anywhere. */
   readonly regions: readonly string[] | null;
   /** The digest of the weights that began this answer: only equal weights continue it. Undefined: it has not begun. */
   readonly weights?: string | undefined;
+  /** What the engine has to be able to do, as `ServedModel.features` names it. */
+  readonly features?: readonly string[] | undefined;
+  /** The prompt's marks, where some node has said a sketch. */
+  readonly prompt?: Marks | undefined;
+  /** The conversation this request belongs to, as a number; undefined: any. */
+  readonly opening?: number | undefined;
+};
+
+/** What this isolate knows beside the snapshot. */
+export type Knowledge = {
+  /** By the edge's clock. */
+  readonly nowMs: number;
+  own(node: LiveNode): OwnCalls;
+  rttMs(region: string): number;
+  /** Until when a node comes last because calls to it have failed here; undefined where it is well. */
+  behindUntilMs(node: string): number | undefined;
+  heldChars(node: LiveNode, prompt: Marks): number;
 };
 
 export type Choice = {
   readonly node: LiveNode;
   readonly expectedMs: number;
+  /** The prompt tokens it would have to evaluate. */
+  readonly uncachedTokens: number;
+  /** False where its beat, which is young enough to be believed, says that it would refuse. */
+  readonly room: boolean;
 };
 
-/** `inFlight`: this isolate's own running calls by node id. `dice`: a number in [0, 1) at each call. */
+/** `dice`: a number in [0, 1) at each call. */
 export function choose(
   wish: Wish,
   nodes: readonly LiveNode[],
-  inFlight: ReadonlyMap<string, number>,
+  knowledge: Knowledge,
   dice: () => number,
 ): readonly Choice[] {
   const fit = nodes.filter((node) => fits(wish, node));
-  const choices = fit.map((node) => ({
-    node,
-    expectedMs: expectMs(wish, node, inFlight.get(node.id) ?? 0),
-    die: dice(),
-  }));
-  const bestMs = Math.min(...choices.map((choice) => choice.expectedMs));
-  const tier = (expectedMs: number): number =>
-    expectedMs <= bestMs * CLOSE_ENOUGH + CLOSE_ENOUGH_MS ? 0 : 1;
-  choices.sort((a, b) => {
-    const tiers = tier(a.expectedMs) - tier(b.expectedMs);
-    if (tiers !== 0) return tiers;
-    return tier(a.expectedMs) === 0 ? a.die - b.die : a.expectedMs - b.expectedMs;
+  if (fit.length === 0) return [];
+  const { nowMs } = knowledge;
+  const mean = meanOf(fit);
+  const key = wish.opening ?? Math.floor(dice() * 2 ** 32);
+  const ranked = fit.map((node) => {
+    const heldChars = wish.prompt === undefined ? 0 : knowledge.heldChars(node, wish.prompt);
+    const wakeMs = node.models.find((model) => model.id === wish.model)?.wakeMs ?? 0;
+    const reading = {
+      node,
+      rttMs: knowledge.rttMs(node.region),
+      own: knowledge.own(node),
+      heldChars,
+      wakeMs,
+    };
+    const expected = expect({ promptTokens: wish.promptTokens, prompt: wish.prompt }, reading, mean, nowMs);
+    return {
+      node,
+      expectedMs: costMs(expected),
+      uncachedTokens: expected.uncachedTokens,
+      room: hasRoom(node, nowMs),
+      holds: wish.prompt !== undefined && heldChars >= RANKED.heldShare * wish.prompt.charsTotal,
+      nearness: rendezvous(key, numberOf(node.id), prefillPerMs(node)),
+      standing: 0,
+    };
   });
-  return choices.map(({ node, expectedMs }) => ({ node, expectedMs }));
+
+  const out = ejectedAmong(fit, knowledge);
+  for (const entry of ranked) if (!entry.room) entry.standing = FULL;
+  for (const entry of ranked) if (out.has(entry.node.id)) entry.standing = EJECTED;
+
+  const standing = ranked.filter((entry) => entry.standing === 0);
+  markCandidates(standing, nowMs);
+  const candidates = standing.filter((entry) => entry.standing === CANDIDATE);
+  const bestMs = Math.min(...candidates.map((entry) => entry.expectedMs));
+  const limitMs = bestMs * RANKED.closeFactor + RANKED.closeMs;
+  for (const entry of candidates) if (entry.expectedMs <= limitMs) entry.standing = BEST;
+
+  ranked.sort((a, b) => {
+    if (a.standing !== b.standing) return a.standing - b.standing;
+    return a.standing === BEST ? a.nearness - b.nearness : a.expectedMs - b.expectedMs;
+  });
+  return ranked.map(({ node, expectedMs, uncachedTokens, room }) => ({
+    node,
+    expectedMs,
+    uncachedTokens,
+    room,
+  }));
+}
+
+/** Where a node stands before costs are compared; lower comes first, 0 is not decided yet. */
+const [BEST, CANDIDATE, OTHER, FULL, EJECTED] = [1, 2, 3, 4, 5] as const;
+
+type Entry = {
+  readonly node: LiveNode;
+  readonly holds: boolean;
+  readonly nearness: number;
+  standing: number;
+};
+
+function markCandidates(entries: readonly Entry[], nowMs: number): void {
+  let trust = 0;
+  for (const { node } of entries) trust += trustAt(nowMs - node.beatAtMs);
+  trust /= Math.max(1, entries.length);
+  const min = Math.min(RANKED.candidatesMin, entries.length);
+  const count = min + Math.round((entries.length - min) * trust);
+  const byNearness = entries.toSorted((a, b) => a.nearness - b.nearness);
+  for (const [at, entry] of byNearness.entries())
+    entry.standing = at < count || entry.holds ? CANDIDATE : OTHER;
+}
+
+/**
+ * The nodes that come last for having failed, never more than a part of the fleet: what is left has to bear the load.
+ * Of too many, those that will be tried again soonest stay.
+ */
+function ejectedAmong(fit: readonly LiveNode[], knowledge: Knowledge): ReadonlySet<string> {
+  const failing = fit.flatMap(({ id }) => {
+    const untilMs = knowledge.behindUntilMs(id);
+    return untilMs === undefined ? [] : [{ id, untilMs }];
+  });
+  const max = Math.min(fit.length - 1, Math.ceil(fit.length * RANKED.ejectedShareMax));
+  failing.sort((a, b) => b.untilMs - a.untilMs);
+  return new Set(failing.slice(0, max).map(({ id }) => id));
+}
+
+function hasRoom({ load, beatAtMs }: LiveNode, nowMs: number): boolean {
+  if (nowMs - beatAtMs > RANKED.fullBelievedMs) return true;
+  return load.slotsBusy < load.slots || load.queued < load.queueMax;
 }
 
 function fits(wish: Wish, node: LiveNode): boolean {
   return (
     node.state === "ready" &&
     (wish.regions === null || wish.regions.includes(node.region)) &&
-    node.models.some((model) => model.id === wish.model && continues(model, wish.weights))
+    node.models.some((model) => model.id === wish.model && does(model, wish))
   );
 }
 
-function continues(model: ServedModel, weights: string | undefined): boolean {
-  return weights === undefined || (model.weights === weights && model.features.includes("resume"));
-}
-
-/** Expected milliseconds to the first token on this node. */
-export function expectMs(wish: Wish, node: LiveNode, ownInFlight: number): number {
-  const { load } = node;
-  const prefillPerMs = (load.prefillTokensPerS || PREFILL_TOKENS_PER_S_UNMEASURED) / 1_000;
-  const prefillMs = (load.prefillTokensPending + wish.promptTokens) / prefillPerMs;
-  const ahead = Math.max(load.slotsBusy + load.queued, ownInFlight);
-  const waiting = Math.max(0, ahead + 1 - Math.max(1, load.slots));
-  const requestMs =
-    (OUTPUT_TOKENS_TYPICAL * 1_000) / (load.decodeTokensPerS || DECODE_TOKENS_PER_S_UNMEASURED);
-  return prefillMs + (waiting * requestMs) / Math.max(1, load.slots);
+function does(model: ServedModel, { weights, features = [] }: Wish): boolean {
+  if (weights !== undefined && (model.weights !== weights || !model.features.includes("resume")))
+    return false;
+  return features.every((feature) => model.features.includes(feature));
 }

@@ -4,6 +4,7 @@
  * has never heard of still reaches an engine that has.
  */
 import type { Dialect } from "@sluice/protocol/call";
+import type { PromptSource } from "@sluice/protocol/sketch";
 
 export type Call = {
   readonly dialect: Dialect;
@@ -21,6 +22,9 @@ export type Call = {
   readonly includeUsage: boolean;
   readonly body: Uint8Array;
 };
+
+/** A call as it was just parsed, with the prompt as text. That is read once and let go: the call may run for minutes. */
+export type ParsedCall = Call & { readonly prompt: PromptSource["body"] };
 
 /**
  * The prompt ceiling before anyone has tokenised anything: a byte-level vocabulary needs well under one token per

@@ -6,7 +6,7 @@
  */
 import { z } from "zod";
 import { FaultError, type Fault } from "../core/fault.ts";
-import type { Call } from "./call.ts";
+import type { ParsedCall } from "./call.ts";
 
 const MESSAGES_MAX = 4_096;
 const STOPS_MAX = 16;
@@ -88,8 +88,9 @@ export function faultOf(error: z.ZodError): Fault {
 }
 
 /** Throws a FaultError `invalid_request` that names the field. */
-export function parseOpenAiChat(body: Uint8Array): Call {
-  const parsed = ChatBody.safeParse(parseJson(body));
+export function parseOpenAiChat(body: Uint8Array): ParsedCall {
+  const raw = parseJson(body);
+  const parsed = ChatBody.safeParse(raw);
   if (!parsed.success) throw new FaultError(faultOf(parsed.error));
   const chat = parsed.data;
   return {
@@ -102,5 +103,7 @@ export function parseOpenAiChat(body: Uint8Array): Call {
     deterministic: chat.temperature === 0 || (chat.seed !== null && chat.seed !== undefined),
     includeUsage: chat.stream_options?.include_usage ?? false,
     body,
+    // As it was sent, not as the schema copies it: a node reads the same.
+    prompt: raw as ParsedCall["prompt"],
   };
 }

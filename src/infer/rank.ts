@@ -1,0 +1,49 @@
+/**
+ * From what is known of the fleet to the order in which nodes are asked. Where every node that fits is full by its last
+ * word, the request waits for room: but not so long that a refusal would come after the status, which is fixed a second
+ * after the call's arrival. After the wait they are asked all the same: a node knows better than its beat, and its
+ * refusal says when to come again.
+ */
+import { isolationNames, type IsolationNames } from "../core/secrets.ts";
+import { liveNodes } from "../nodes/snapshot.ts";
+import { choose, type Choice } from "../routing/choose.ts";
+import { knowledge } from "../routing/isolate.ts";
+import type { Leg } from "./leg.ts";
+import type { Job, Travel } from "./travel.ts";
+import { wishUnder } from "./wish.ts";
+
+/** Of the second until the status, the part that may be spent waiting for room. */
+export const ROOM_WAIT_MS = 900;
+/** Beats come once a second; some node's next one is never far. */
+const ROOM_POLL_MS = 150;
+
+export type Ranked = { readonly choices: readonly Choice[]; readonly names: IsolationNames };
+
+/** `regions`: where nodes may be; `pinned`: the same where the account, the key or the request says so, else null. */
+export async function rank(
+  travel: Travel,
+  { who, call, wanted, trail, arrivedAtMs }: Job,
+  leg: Leg,
+  where: { readonly regions: readonly string[]; readonly pinned: readonly string[] | null },
+): Promise<Ranked> {
+  const naming = isolationNames(travel.secrets, who.account, call.userId);
+  const fleet = async (): Promise<Awaited<ReturnType<typeof liveNodes>>> =>
+    liveNodes(travel.env, where.regions, Date.now());
+  const [first, names] = await Promise.all([fleet(), naming]);
+  const wish = wishUnder(names.tag, trail, {
+    model: wanted.model.id,
+    promptTokens: leg.promptCeiling,
+    regions: where.pinned,
+    weights: leg.weights,
+  });
+  const order = ({ nodes }: typeof first): readonly Choice[] =>
+    choose(wish, nodes, knowledge(Date.now()), Math.random);
+  let choices = order(first);
+  while (choices.length > 0 && choices.every((choice) => !choice.room)) {
+    const leftMs = arrivedAtMs + ROOM_WAIT_MS - Date.now();
+    if (leftMs <= 0 || travel.client.signal.aborted) break;
+    await scheduler.wait(Math.min(ROOM_POLL_MS, leftMs));
+    choices = order(await fleet());
+  }
+  return { choices, names };
+}

@@ -1,0 +1,101 @@
+/** Whom a failed attempt is blamed on, and how long a node that failed comes last. */
+import type { Refusal } from "@sluice/protocol/refusal";
+import { beforeEach, describe, expect, test } from "vitest";
+import { after, behindUntilMs, called, ofFailure, ofRefusal, WELL } from "../../../src/routing/health.ts";
+import { call, forget, knowledge } from "../../../src/routing/isolate.ts";
+import { node, NOW } from "./support.ts";
+
+describe("blame", () => {
+  test.each([
+    "queue_full",
+    "kv_full",
+    "draining",
+    "loading",
+    "prompt_too_long",
+    "invalid_request",
+    "hold_too_small",
+  ])("never falls on a node that says %s", (kind) => {
+    expect(ofRefusal({ kind: kind as Refusal["kind"] })).toBe("unblamed");
+  });
+
+  test.each(["bad_mac", "unknown_model", "stale", "bad_call"])(
+    "falls on one that would say %s to all",
+    (kind) => {
+      expect(ofRefusal({ kind: kind as Refusal["kind"] })).toBe("failed");
+    },
+  );
+
+  test("falls on one that ran out of its time, not on one that was given a request as old as that", () => {
+    expect(ofFailure("first_token")).toBe("failed");
+    expect(ofFailure(undefined)).toBe("failed");
+    expect(ofFailure("total")).toBe("unblamed");
+  });
+});
+
+describe("a node that fails", () => {
+  test("comes last for a second, then twice as long, never longer than a minute", () => {
+    let health = WELL;
+    let nowMs = NOW;
+    const pausesMs: number[] = [];
+    for (let i = 0; i < 9; i++) {
+      health = after(health, "failed", nowMs);
+      pausesMs.push((behindUntilMs(health, nowMs) ?? 0) - nowMs);
+      nowMs = health.pausedUntilMs;
+      expect(behindUntilMs(health, nowMs)).toBeUndefined();
+    }
+    expect(pausesMs).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000]);
+  });
+
+  test("fails once when twenty calls break with it", () => {
+    let health = WELL;
+    for (let i = 0; i < 20; i++) health = after(health, "failed", NOW + i);
+    expect(health).toMatchObject({ failures: 1, pausedUntilMs: NOW + 1_000 });
+  });
+
+  test("is probed by one call, and is well again when that has an answer", () => {
+    const paused = after(WELL, "failed", NOW);
+    expect(called(paused, NOW + 10)).toBe(paused);
+    const probed = called(paused, NOW + 1_000);
+    expect(behindUntilMs(probed, NOW + 1_001)).toBeGreaterThan(NOW + 1_001);
+    expect(behindUntilMs(after(probed, "answered", NOW + 1_500), NOW + 1_500)).toBeUndefined();
+    // A client that leaves tells nothing: the next call is the probe.
+    expect(behindUntilMs(after(probed, "unblamed", NOW + 1_500), NOW + 1_500)).toBeUndefined();
+    expect(after(probed, "failed", NOW + 1_500).pausedUntilMs).toBe(NOW + 3_500);
+  });
+});
+
+describe("what an isolate has seen for itself", () => {
+  beforeEach(forget);
+  const a = node("a", { beatAtMs: NOW });
+
+  test("is its calls: those that no beat has counted, until their prompts are evaluated, until they end", () => {
+    call(a, 500, NOW - 10);
+    const calling = call(a, 300, NOW + 10);
+    expect(knowledge(NOW + 20).own(a)).toEqual({ sinceBeat: 1, promptTokensSinceBeat: 300, running: 2 });
+    calling.began(NOW + 30);
+    expect(knowledge(NOW + 40).own(a)).toEqual({ sinceBeat: 1, promptTokensSinceBeat: 0, running: 2 });
+    calling.ended("answered", NOW + 50);
+    calling.ended("answered", NOW + 50);
+    expect(knowledge(NOW + 60).own(a)).toEqual({ sinceBeat: 0, promptTokensSinceBeat: 0, running: 1 });
+  });
+
+  test("is a stream that died in the middle, and not a client that left one", () => {
+    const left = call(a, 1, NOW);
+    left.began(NOW + 5);
+    left.ended("unblamed", NOW + 10);
+    expect(knowledge(NOW + 10).behindUntilMs("a")).toBeUndefined();
+    const died = call(a, 1, NOW);
+    died.began(NOW + 5);
+    died.ended("failed", NOW + 10);
+    expect(knowledge(NOW + 10).behindUntilMs("a")).toBe(NOW + 1_010);
+  });
+
+  test("is how near a region has been, however slow one of its nodes is now", () => {
+    call(a, 1, NOW).taken(NOW + 20);
+    call(a, 1, NOW).taken(NOW + 220);
+    expect(knowledge(NOW).rttMs("eu")).toBeCloseTo(30);
+    call(a, 1, NOW).taken(NOW + 12);
+    expect(knowledge(NOW).rttMs("eu")).toBe(12);
+    expect(knowledge(NOW).rttMs("elsewhere")).toBe(50);
+  });
+});
