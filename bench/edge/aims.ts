@@ -18,4 +18,14 @@ export const AIMS: readonly Aim[] = [
     met: (x) => x <= 0.2,
   },
   { ratio: "gapP99C1OverDirectMs", says: "gap p99 at c1 beyond direct, ms: <= 5", met: (x) => x <= 5 },
+  {
+    ratio: "hitC1AddedOverRefused",
+    says: "added p50 of a hit at c1, of a refusal's: <= 2",
+    met: (x) => x <= 2,
+  },
+  {
+    ratio: "hitC16AddedOverRefused",
+    says: "added p50 of a hit at c16, of a refusal's: <= 2",
+    met: (x) => x <= 2,
+  },
 ];

@@ -69,6 +69,26 @@ export class Books {
     return performance.now() - startedAtMs;
   }
 
+  /** One exact row per request: of `made` a node made the answer, the others came out of the cache, for nothing. */
+  proveRecalled(sent: number, made: number): void {
+    const recalled = this.#db
+      .prepare(
+        `select count(*) as rows, count(distinct request) as requests from usage_events
+         where account = ? and certainty = 'exact' and ended = 'recalled' and charged_nano_usd = 0`,
+      )
+      .get(this.#account);
+    const { rows, exact } = this.sums();
+    if (
+      rows !== sent ||
+      exact !== made ||
+      recalled?.["requests"] !== sent - made ||
+      recalled["rows"] !== sent - made
+    )
+      throw new Void(
+        `${sent} requests were sent, ${made} of them to a node; in D1: ${JSON.stringify({ rows, exact, recalled })}`,
+      );
+  }
+
   /** The last word: one exact row per request, and not one more. */
   prove(sent: number, tokens: number): Sums {
     const sums = this.sums();

@@ -33,7 +33,7 @@ export async function measure(
   loader: Loader,
   target: Bookkeeper,
   cell: Cell,
-  { tally, body }: { readonly tally: Tally; readonly body?: string },
+  { tally, body, status = 200 }: { readonly tally: Tally; readonly body?: string; readonly status?: number },
 ): Promise<Measured> {
   const scene = sceneOf(cell);
   const pid = target.pid();
@@ -44,6 +44,7 @@ export async function measure(
     headers: target.headers,
     body: body ?? requestBody(scene),
     stream: scene.gapMs !== undefined,
+    status,
     events: body === undefined ? EVENTS_WHOLE : null,
     gapMs: scene.gapMs ?? 0,
     lanes: cell.lanes,

@@ -24,6 +24,8 @@ export type LoadAsk = {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
   readonly stream: boolean;
+  /** That every answer has to have. */
+  readonly status: number;
   /** Events with data that a whole stream has, its `[DONE]` included; null where the upstream decides. */
   readonly events: number | null;
   /** Between events, where the stream is paced: what lateness is measured against. */

@@ -27,6 +27,10 @@ export type EdgeResult = {
   readonly stream: Readonly<Record<string, Row>>;
   /** A hundred slow streams at once. */
   readonly crowd: Row;
+  /** The burst at c16, cut into chunks the other way round: gathered for the others, one per event for Sluice. */
+  readonly swapped: Row;
+  /** By load, then by layer: Sluice's answers out of its cache, and its refusals. */
+  readonly cached: Readonly<Record<string, Row>>;
   readonly ratios: Readonly<Record<string, number | null>>;
   readonly settled: {
     readonly requests: number;
@@ -93,6 +97,7 @@ function added(a: number | null | undefined, b: number | null | undefined): numb
 export function ratiosOf(
   json: Readonly<Record<string, Row>>,
   stream: Readonly<Record<string, Row>>,
+  cached: Readonly<Record<string, Row>>,
 ): Readonly<Record<string, number | null>> {
   const at = (table: Readonly<Record<string, Row>>, cell: string, target: string): Figures =>
     table[cell]?.[target] ?? {};
@@ -102,6 +107,11 @@ export function ratiosOf(
   const stream16 = (target: string): Figures => at(stream, "c16", target);
   const firstAdded = (target: string): number | null =>
     added(stream1(target).firstEventMs, stream1("direct").firstEventMs);
+  const hitOverRefused = (cell: string): number | null => {
+    const direct = at(json, cell, "direct").p50Ms;
+    const [hit, refused] = ["memory", "refused"].map((row) => added(at(cached, cell, row).p50Ms, direct));
+    return quotient(hit, refused);
+  };
   return {
     jsonC16OverPortkey: quotient(json16("sluice").rps, json16("portkey").rps),
     jsonC16OverBare: quotient(json16("sluice").rps, json16("bare").rps),
@@ -117,5 +127,7 @@ export function ratiosOf(
     firstEventC1AddedMs: firstAdded("sluice"),
     firstEventC1AddedOverPortkey: quotient(firstAdded("sluice"), firstAdded("portkey")),
     gapP99C1OverDirectMs: added(stream1("sluice").gapP99Ms, stream1("direct").gapP99Ms),
+    hitC1AddedOverRefused: hitOverRefused("c1"),
+    hitC16AddedOverRefused: hitOverRefused("c16"),
   };
 }

@@ -5,6 +5,7 @@
  */
 import { cpus, loadavg } from "node:os";
 import { createRequire } from "node:module";
+import { measureCached } from "./cached.ts";
 import { EVENTS_WHOLE, planOf, sceneOf, type Cell, type Plan } from "./cells.ts";
 import { assertInTime, measure, type Loader, type Measured, type Tally } from "./measure.ts";
 import { Helper, type FromUpstream, type LoadAsk, type LoadResult, type ToUpstream } from "./messages.ts";
@@ -32,7 +33,7 @@ export type EdgeSettings = {
   readonly say: (what: string) => void;
 };
 
-type House = {
+export type House = {
   readonly settings: EdgeSettings;
   readonly plan: Plan;
   readonly upstream: Helper<ToUpstream, FromUpstream>;
@@ -86,10 +87,10 @@ async function runHouse(house: House): Promise<EdgeResult> {
     settings.say(name);
     extra = { ...extra, [name]: await extraRow(house, farHome) };
   }
-  return resultOf(house, { targets: targets.map(({ name }) => name), rounds, extra, missing, tallies }, [
-    loadBefore,
-    loadDuring,
-  ]);
+  settings.say("answers out of the cache");
+  const cached = await measureCached(house, sluiceSettings(house));
+  const all = { targets: targets.map(({ name }) => name), rounds, extra, cached, missing, tallies };
+  return resultOf(house, all, [loadBefore, loadDuring]);
 }
 
 function directTarget(port: number): Target {
@@ -135,6 +136,21 @@ async function interleaved(
   return rounds;
 }
 
+/** bench/worker/far-home.ts with its variables. */
+function farHomeEntry({
+  delayMs,
+  stub,
+}: {
+  delayMs: number;
+  stub: boolean;
+}): NonNullable<SluiceSettings["entry"]> {
+  const vars = {
+    BENCH_ACCOUNT_DELAY_MS: String(delayMs),
+    BENCH_ADMISSION: stub ? "stub" : "real",
+  };
+  return { main: "./bench/worker/far-home.ts", vars, books: !stub };
+}
+
 function farHomes(): readonly (readonly [string, { delayMs: number; stub: boolean }])[] {
   return [
     ...FAR_MS.map((delayMs) => [`home ${delayMs} ms away`, { delayMs, stub: false }] as const),
@@ -147,7 +163,7 @@ async function extraRow(
   house: House,
   farHome: { delayMs: number; stub: boolean },
 ): Promise<Readonly<Record<string, Figures>>> {
-  const sluice = await startSluice({ ...sluiceSettings(house), farHome });
+  const sluice = await startSluice({ ...sluiceSettings(house), entry: farHomeEntry(farHome) });
   const tally = { sent: 0, tokens: 0 };
   try {
     await warmUp(house, sluice, tally).catch((error: unknown) => {
@@ -165,7 +181,7 @@ async function extraRow(
 
 function figuresOf(cell: Cell, measured: Measured): Figures {
   if (cell.scene === "json") return jsonFigures([measured]);
-  return cell.scene === "burst" ? streamFigures([measured], undefined) : pacedFigures([measured]);
+  return sceneOf(cell).gapMs === 0 ? streamFigures([measured], undefined) : pacedFigures([measured]);
 }
 
 /** The same questions to a real node, whose script engine answers with as many tokens as fast as it can. */
@@ -198,6 +214,7 @@ function resultOf(
     readonly targets: readonly string[];
     readonly rounds: Rounds;
     readonly extra: EdgeResult["extra"];
+    readonly cached: EdgeResult["cached"];
     readonly missing: EdgeResult["missing"];
     readonly tallies: ReadonlyMap<string, Tally>;
   },
@@ -220,7 +237,9 @@ function resultOf(
     json,
     stream,
     crowd: rowOf(targets, (target) => pacedFigures(of(crowd, target))),
-    ratios: ratiosOf(json, stream),
+    swapped: rowOf(targets, (target) => streamFigures(of("swapped.c16", target), undefined)),
+    cached: all.cached,
+    ratios: ratiosOf(json, stream, all.cached),
     settled: {
       requests: all.tallies.get("sluice")?.sent ?? 0,
       backlog: rounded(median(settled.map(({ unsettled }) => unsettled))),

@@ -15,11 +15,14 @@ export type Scene = {
   readonly model: string;
   /** Undefined: not a stream. 0: everything in one write. */
   readonly gapMs: number | undefined;
+  /** A burst whose chunks are cut as the other tongue would cut them. */
+  readonly swapped?: true;
 };
 
 export const SCENES = {
   json: { model: "bench-json", gapMs: undefined },
   burst: { model: "bench-burst", gapMs: 0 },
+  swapped: { model: "bench-swapped", gapMs: 0, swapped: true },
   gap2: { model: "bench-gap2", gapMs: 2 },
   gap20: { model: "bench-gap20", gapMs: 20 },
 } as const satisfies { readonly [name: string]: Scene };
@@ -34,7 +37,7 @@ export type Rendered = {
   readonly tokens: number;
   /** Status line, headers and, where the answer is no stream, the body. */
   readonly head: Buffer;
-  /** One chunk each; the last one carries the end of the message too. Empty where the answer is no stream. */
+  /** HTTP chunks; the last one carries the end of the message too. Empty where the answer is no stream. */
   readonly chunks: readonly Buffer[];
   /** Head and all chunks, for one write. */
   readonly whole: Buffer;
@@ -84,6 +87,20 @@ function headOf(type: string, framing: string): string {
   return `HTTP/1.1 200 OK\r\ncontent-type: ${type}\r\nconnection: keep-alive\r\n${framing}\r\n\r\n`;
 }
 
+/** What gpu-node hands to the kernel at a time, and so the largest HTTP chunk it sends. */
+const SLICE_BYTES = 16 * 1024;
+
+/**
+ * How a burst is cut into HTTP chunks: by OpenAI's servers, and vLLM's, one for each event; by a gpu-node, which writes
+ * what is ready in one piece, one for each slice of that. The bytes are the same.
+ */
+function piecesOf(events: readonly string[], gathered: boolean): readonly Buffer[] {
+  if (!gathered) return events.map((event) => Buffer.from(event));
+  const whole = Buffer.from(events.join(""));
+  const slices = Math.ceil(whole.length / SLICE_BYTES);
+  return Array.from({ length: slices }, (_, at) => whole.subarray(at * SLICE_BYTES, (at + 1) * SLICE_BYTES));
+}
+
 const EVENT_STREAM = "text/event-stream; charset=utf-8";
 
 export function render(scene: Scene, tongue: Tongue): Rendered {
@@ -97,15 +114,20 @@ export function render(scene: Scene, tongue: Tongue): Rendered {
   }
   const head = Buffer.from(headOf(EVENT_STREAM, "transfer-encoding: chunked"));
   const events = eventsOf(scene, tongue);
-  const chunks = events.map((event, at) => {
-    const framed = `${Buffer.byteLength(event).toString(16)}\r\n${event}\r\n`;
-    return Buffer.from(at === events.length - 1 ? `${framed}0\r\n\r\n` : framed);
-  });
+  const gathered = scene.gapMs === 0 && (tongue === "node") !== (scene.swapped ?? false);
+  const pieces = piecesOf(events, gathered);
+  const chunks = pieces.map((piece, at) =>
+    Buffer.concat([
+      Buffer.from(`${piece.length.toString(16)}\r\n`),
+      piece,
+      Buffer.from(at === pieces.length - 1 ? "\r\n0\r\n\r\n" : "\r\n"),
+    ]),
+  );
   return { scene, tokens: STREAM_EVENTS, head, chunks, whole: Buffer.concat([head, ...chunks]) };
 }
 
 /** The body a client sends for a scene: of ordinary size, with the fields ordinary clients send. */
-export function requestBody(scene: Scene): string {
+export function requestBody(scene: Scene, also: { readonly [field: string]: unknown } = {}): string {
   return JSON.stringify({
     model: scene.model,
     messages: [
@@ -115,5 +137,6 @@ export function requestBody(scene: Scene): string {
     max_tokens: 400,
     temperature: 0.7,
     stream: scene.gapMs !== undefined,
+    ...also,
   });
 }

@@ -33,7 +33,9 @@ export function printTable(result: EdgeResult): string {
     head,
     ...Object.entries(result.json).flatMap(([cell, row]) => linesOf(`json ${cell}`, row)),
     ...Object.entries(result.stream).flatMap(([cell, row]) => linesOf(`stream ${cell}`, row)),
+    ...linesOf("stream c16, chunks swapped", result.swapped),
     ...linesOf("crowd", result.crowd),
+    ...Object.entries(result.cached).flatMap(([cell, row]) => linesOf(`cached ${cell}`, row)),
     ...Object.entries(result.extra).flatMap(([name, row]) => linesOf(name, row)),
   ];
   const aims = AIMS.map(({ ratio, says, met }) => {

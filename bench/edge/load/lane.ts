@@ -80,7 +80,8 @@ export class Lane {
   }
 
   #judge(): string | null {
-    if (this.#status !== "200") return `status ${this.#status}: ${this.#text.slice(0, 200)}`;
+    if (this.#status !== String(this.#ask.status))
+      return `status ${this.#status}: ${this.#text.slice(0, 200)}`;
     if (!this.#ask.stream) return this.#bodyBytes > 100 ? null : "an answer too short";
     const events = this.#eventsAtMs.length;
     if (!this.#ended) return `a stream of ${events} events without its end`;

@@ -24,7 +24,9 @@ const REGION = "local";
 const PRICE = { inputMicroUsdPerM: 100_000, cachedMicroUsdPerM: 10_000, outputMicroUsdPerM: 400_000 };
 const CREDIT_USD = "10000.00";
 /** Far above anything sent here: a limit that is kept count of, and never reached. */
-const LIMITS = { requestsPerMinute: 1_000_000, concurrency: 10_000 };
+const LIMITS: Limits = { requestsPerMinute: 1_000_000, concurrency: 10_000 };
+
+export type Limits = { readonly requestsPerMinute: number; readonly concurrency: number };
 
 export type SluiceSettings = {
   readonly root: string;
@@ -32,20 +34,29 @@ export type SluiceSettings = {
   readonly nodePort: number;
   /** Opens workerd's inspector. */
   readonly inspectorPort?: number;
-  /** bench/worker/far-home.ts with these variables, instead of the Worker as it is. */
-  readonly farHome?: { readonly delayMs: number; readonly stub: boolean };
+  /** An entry of the bench around the Worker, instead of the Worker as it is. */
+  readonly entry?: {
+    readonly main: string;
+    readonly vars: Readonly<Record<string, string>>;
+    /** False where nothing is settled, and there is nothing to prove. */
+    readonly books: boolean;
+  };
 };
+
+export type Customer = { readonly headers: Readonly<Record<string, string>>; readonly books: Books };
 
 export type Sluice = Target & {
   readonly workerLog: string;
   /** Requests answered and not in D1 yet. */
   readonly unsettled: (sent: number) => number;
+  /** One more customer, with limits of its own and books of its own to prove. */
+  readonly addCustomer: (name: string, limits?: Limits) => Promise<Customer>;
   /** A real gpu-node with the script engine; tells the model it serves and its process. */
   readonly addGpuNode: () => Promise<{ readonly model: string; readonly pid: number }>;
 };
 
 export async function startSluice(settings: SluiceSettings): Promise<Sluice> {
-  const { root, upstream, nodePort, farHome, inspectorPort } = settings;
+  const { root, upstream, nodePort, entry, inspectorPort } = settings;
   const folder = new StateFolder(await mkdtemp(join(tmpdir(), "sluice-bench-")));
   const { secrets, adminToken } = folder.secrets();
   const port = await freePort();
@@ -59,17 +70,12 @@ export async function startSluice(settings: SluiceSettings): Promise<Sluice> {
     dataDir,
     logFile: workerLog,
     ...(inspectorPort === undefined ? {} : { inspectorPort }),
-    ...(farHome === undefined ? {} : { main: "./bench/worker/far-home.ts" }),
+    ...(entry === undefined ? {} : { main: entry.main }),
     vars: {
       SLUICE_SECRETS: secrets,
       SLUICE_ADMIN_TOKEN: adminToken,
       SLUICE_DEV: "1",
-      ...(farHome === undefined
-        ? {}
-        : {
-            BENCH_ACCOUNT_DELAY_MS: String(farHome.delayMs),
-            BENCH_ADMISSION: farHome.stub ? "stub" : "real",
-          }),
+      ...entry?.vars,
     },
   });
   const admin = new AdminClient(baseUrl, adminToken);
@@ -78,10 +84,13 @@ export async function startSluice(settings: SluiceSettings): Promise<Sluice> {
   if (!(await until(() => admin.healthy(), READY_MS)))
     throw new Error(`the edge does not answer: ${workerLog}`);
 
-  const account = await admin.makeAccount("bench");
-  await limitAccount(baseUrl, adminToken, account);
-  await admin.credit(account, "bench", CREDIT_USD);
-  const apiKey = await admin.makeKey(account, "bench");
+  const customer = async (name: string, limits: Limits): Promise<{ account: string; apiKey: string }> => {
+    const account = await admin.makeAccount(name);
+    await limitAccount(baseUrl, adminToken, account, limits);
+    await admin.credit(account, name, CREDIT_USD);
+    return { account, apiKey: await admin.makeKey(account, name) };
+  };
+  const { account, apiKey } = await customer("bench", LIMITS);
   const joinToken = await admin.makeJoinToken({
     name: "scripted",
     region: REGION,
@@ -93,9 +102,10 @@ export async function startSluice(settings: SluiceSettings): Promise<Sluice> {
   await whenServing(admin, SCENES.json.model);
   const books = new Books(dataDir, account);
   const nodes: NodeProcess[] = [];
+  const customers: Books[] = [];
 
   const settled = async (sent: number, tokens: number): Promise<number> => {
-    if (farHome?.stub) return 0;
+    if (entry?.books === false) return 0;
     const tookMs = await books.settled(sent);
     books.prove(sent, tokens);
     const { rejected } = await upstream.ask({ do: "rejected" });
@@ -111,6 +121,12 @@ export async function startSluice(settings: SluiceSettings): Promise<Sluice> {
     workerLog,
     unsettled: (sent) => sent - books.rows(),
     settled,
+    addCustomer: async (name, limits = LIMITS) => {
+      const made = await customer(name, limits);
+      const books = new Books(dataDir, made.account);
+      customers.push(books);
+      return { headers: { authorization: `Bearer ${made.apiKey}` }, books };
+    },
     addGpuNode: async () => {
       const node = await gpuNode(root, folder, baseUrl, admin);
       nodes.push(node);
@@ -122,18 +138,23 @@ export async function startSluice(settings: SluiceSettings): Promise<Sluice> {
     stop: async () => {
       await Promise.all(nodes.map((node) => node.stop()));
       await upstream.ask({ do: "leave" });
-      books.close();
+      for (const one of [books, ...customers]) one.close();
       await worker.stop();
       await rm(folder.path, { recursive: true, force: true });
     },
   };
 }
 
-async function limitAccount(baseUrl: string, adminToken: string, account: string): Promise<void> {
+async function limitAccount(
+  baseUrl: string,
+  adminToken: string,
+  account: string,
+  limits: Limits,
+): Promise<void> {
   const response = await fetch(`${baseUrl}/admin/v1/accounts/${account}`, {
     method: "PATCH",
     headers: { authorization: `Bearer ${adminToken}`, "content-type": "application/json" },
-    body: JSON.stringify(LIMITS),
+    body: JSON.stringify(limits),
   });
   if (!response.ok) throw new Error(`limits: ${response.status} ${await response.text()}`);
 }
