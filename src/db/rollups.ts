@@ -35,6 +35,9 @@ function camel(column: string): string {
 /**
  * ?1: the newest revision of each request of a batch, as JSON. Comes before the rows themselves, because what it takes
  * back is what they replace. `guard` is the batch's own condition, over ?2 (account) and ?3.
+ *
+ * MATERIALIZED and CROSS JOIN are for the planner: left to itself it reads all that the account ever used, and the batch's
+ * text again for each row of that.
  */
 export function rollupUpsert(guard: string): string {
   const columns = ["request", "revision", "key", "model", "region", "admitted_at_ms", ...SUMS];
@@ -42,9 +45,9 @@ export function rollupUpsert(guard: string): string {
   const picked = ["key", "model", "region", "admitted_at_ms", ...SUMS].join(", ");
   return `
     INSERT INTO rollups
-    WITH fresh AS (SELECT ?2 AS account, ${fresh.join(", ")} FROM json_each(?1)),
+    WITH fresh AS MATERIALIZED (SELECT ?2 AS account, ${fresh.join(", ")} FROM json_each(?1)),
     replaced AS (
-      SELECT old.* FROM fresh JOIN usage_events old ON old.account = ?2 AND old.request = fresh.request
+      SELECT old.* FROM fresh CROSS JOIN usage_events old ON old.account = ?2 AND old.request = fresh.request
       WHERE fresh.revision > 0 AND old.revision =
         (SELECT max(e.revision) FROM usage_events e WHERE e.account = ?2 AND e.request = fresh.request)),
     changes AS (
