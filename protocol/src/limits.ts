@@ -25,8 +25,11 @@ export const BEAT_RECEIPTS_MAX = 200;
 export const BEAT_RENEWALS_MAX = 500;
 export const BEAT_BYTES_MAX = 1024 * 1024;
 
-/** A running attempt is named for the first time no later than this after it was accepted... */
-export const RENEW_FIRST_MS = 5_000;
+/**
+ * A running attempt is named for the first time no later than this after it was accepted: most are over by then, and a
+ * renewal costs the account's object a row. It is also how far `complete through` may lag behind...
+ */
+export const RENEW_FIRST_MS = 25_000;
 /** ...and from then on this often. */
 export const RENEW_INTERVAL_MS = 30_000;
 /** A hold that nothing has renewed for this long lapses. */

@@ -42,6 +42,7 @@ import { GroupCommit } from "./group-commit.ts";
 import { keyStatus, lookRefusal } from "./look.ts";
 import { Line, type Waiting } from "./line.ts";
 import { Outbox } from "./outbox.ts";
+import { FRESH, spent, waitMs } from "./pace.ts";
 import { askPromises } from "./promises.ts";
 import { configured, keyed } from "./settings.ts";
 import { Store } from "./store.ts";
@@ -62,12 +63,13 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
   /** When the alarm rings; null where none is set. */
   #alarmAtMs: number | null = null;
   #sendTimer: number | null = null;
+  #pace = FRESH;
   #lineTimer: number | null = null;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#clocks = parseClocks(env);
-    this.#store = new Store(ctx.storage.sql);
+    this.#store = new Store(ctx.storage.sql, this.#clocks.logKeepMs);
     this.#outbox = new Outbox(this.#store, env.EVENTS);
     this.#books = new Books(this.#store, this.#clocks, this.#buckets);
     this.#group = new GroupCommit({
@@ -121,7 +123,7 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
   async applied(through: number): Promise<void> {
     await this.#group.run(() => {
       this.#books.purse.appliedSeq = through;
-      this.#store.dropEvents(this.#books.purse.appliedSeq, Date.now() - this.#clocks.logKeepMs);
+      this.#store.dropEvents(Date.now());
     });
   }
 
@@ -256,21 +258,27 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
 
   /* ---- events ----------------------------------------------------------------------------------------------- */
 
-  #sendSoon(): void {
+  /** `more`: one round was not enough, and a message that is full has nothing to wait for. */
+  #sendSoon(more = false): void {
     if (this.#sendTimer !== null) return;
-    this.#sendTimer = setTimeout(() => {
-      this.#sendTimer = null;
-      // The alarm tries again.
-      this.#send().catch((error: unknown) => logError("projection_failed", error));
-    }, this.#clocks.projectDelayMs);
+    const { projectDelayMs } = this.#clocks;
+    this.#sendTimer = setTimeout(
+      () => {
+        this.#sendTimer = null;
+        // The alarm tries again.
+        this.#send().catch((error: unknown) => logError("projection_failed", error));
+      },
+      more ? projectDelayMs : waitMs(this.#pace, Date.now(), projectDelayMs),
+    );
   }
 
   async #send(): Promise<void> {
     const account = this.#books.account;
     if (account === undefined) return;
     const { appliedSeq } = this.#books.purse;
+    this.#pace = spent(this.#pace, Date.now());
     const more = await this.#outbox.send(account.account, appliedSeq, Date.now(), this.#clocks.resendMs);
-    if (more) this.#sendSoon();
+    if (more) this.#sendSoon(true);
   }
 
   /* ---- the alarm -------------------------------------------------------------------------------------------- */
@@ -307,7 +315,7 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
         const strikable = asked.has(request) && isStrikable(hold, nowMs);
         this.#books.review(hold, nowMs, strikable ? struckOut(hold, promises) : new Set());
       }
-      this.#store.dropEvents(this.#books.purse.appliedSeq, nowMs - this.#clocks.logKeepMs);
+      this.#store.dropEvents(nowMs);
     });
   }
 
@@ -319,7 +327,6 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
     if (grantEndMs !== null) this.#wakeBy(grantEndMs);
     const unsent = (this.#books.account?.lastSeq ?? 0) > this.#books.purse.appliedSeq;
     if (unsent) this.#wakeBy(nowMs + this.#clocks.resendMs);
-    else if (this.#store.hasEvents()) this.#wakeBy(nowMs + this.#clocks.logKeepMs);
   }
 }
 

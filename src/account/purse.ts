@@ -22,6 +22,7 @@ export class Purse {
     this.#store = store;
     this.#account = this.#saved = store.account();
     this.#appliedSeq = this.#account?.appliedSeq ?? 0;
+    store.confirm(this.#appliedSeq);
   }
 
   get account(): AccountState | undefined {
@@ -35,6 +36,7 @@ export class Purse {
   /** D1 has everything through here. Not worth a row of its own: it travels with the next one that is written. */
   set appliedSeq(seq: number) {
     this.#appliedSeq = Math.max(this.#appliedSeq, Math.min(seq, this.#account?.lastSeq ?? 0));
+    this.#store.confirm(this.#appliedSeq);
   }
 
   change(account: AccountState): void {

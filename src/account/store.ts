@@ -1,7 +1,10 @@
 /**
  * The tables of an account's object, and every statement on them. Rows written are what an object costs, so: no table
  * has a secondary index, those keyed by text are without rowid, and an ordinary request writes its hold twice (in, out),
- * its event twice (in, out) and its share of the account's one row.
+ * its event once and its share of the account's one row.
+ *
+ * The surprising choice: an event goes by being written over. A delete is billed like a write, so the oldest event that
+ * nobody needs any more makes room for the newest: one row, where a delete and an insert would be two.
  *
  * Owns no decisions. Called inside the turns of account-object.ts only; what a turn wrote is committed or undone whole.
  */
@@ -13,7 +16,9 @@ import { prepareTables } from "./tables.ts";
 
 /** How far back the log is searched for a request that is closed and forgotten. */
 const RECALL_EVENTS_MAX = 20_000;
-/** Old events go in bites of this size, at most so many at once. */
+/** So many events that nobody needs may lie and wait to be written over; a log that was longer once is cut to this. */
+const SPARE_EVENTS_MAX = 10_000;
+/** Those beyond go in bites of this size, at most so many at once. */
 const DROP_BITE = 100;
 const DROP_BITES_MAX = 50;
 
@@ -27,11 +32,16 @@ export type Totals = {
 
 export class Store {
   readonly #sql: SqlStorage;
+  readonly #logKeepMs: number;
+  /** D1 has every event through here. */
+  #confirmedSeq = 0;
   /** Since the object woke: what the tests of cost read. */
   rowsWritten = 0;
 
-  constructor(sql: SqlStorage) {
+  /** An event that D1 has is kept for at least this long. */
+  constructor(sql: SqlStorage, logKeepMs: number) {
     this.#sql = sql;
+    this.#logKeepMs = logKeepMs;
     prepareTables(sql);
   }
 
@@ -140,16 +150,27 @@ export class Store {
       .one();
   }
 
+  confirm(through: number): void {
+    this.#confirmedSeq = Math.max(this.#confirmedSeq, through);
+  }
+
   /** `forgotten` is the request's last state, where its row goes with this event. */
   appendEvent(event: AccountEvent, atMs: number, forgotten: Hold | null): void {
-    this.#write(
-      "INSERT INTO events VALUES (?, ?, ?, ?, ?)",
+    const row = [
       event.seq,
       atMs,
       event.kind === "usage" ? event.request : null,
       JSON.stringify(event),
       forgotten === null ? null : JSON.stringify(forgotten),
+    ] as const;
+    const written = this.#write(
+      `UPDATE events SET seq = ?1, at_ms = ?2, request = ?3, event = ?4, facts = ?5
+       WHERE seq = (SELECT min(seq) FROM events) AND seq <= ?6 AND at_ms <= ?7`,
+      ...row,
+      this.#confirmedSeq,
+      atMs - this.#logKeepMs,
     );
+    if (written === 0) this.#write("INSERT INTO events VALUES (?, ?, ?, ?, ?)", ...row);
   }
 
   eventsAfter(seq: number, max: number): StoredEvent[] {
@@ -186,24 +207,25 @@ export class Store {
     return row === undefined || row.facts === null ? undefined : (JSON.parse(row.facts) as Hold);
   }
 
-  /** Drops what D1 has and what is old enough, oldest first. */
-  dropEvents(through: number, beforeMs: number): void {
+  /** Cuts a log that was longer once: what D1 has and what is old enough, oldest first, beyond what may lie and wait. */
+  dropEvents(nowMs: number): void {
     for (let bite = 0; bite < DROP_BITES_MAX; bite++) {
-      const first = this.#sql.exec<{ seq: number | null }>("SELECT min(seq) AS seq FROM events").one().seq;
-      if (first === null || first > through) return;
-      const last = Math.min(through, first + DROP_BITE - 1);
+      const { first, last } = this.#sql
+        .exec<{ first: number | null; last: number | null }>(
+          "SELECT (SELECT min(seq) FROM events) AS first, (SELECT max(seq) FROM events) AS last",
+        )
+        .one();
+      if (first === null || last === null) return;
+      const through = Math.min(this.#confirmedSeq, last - SPARE_EVENTS_MAX, first + DROP_BITE - 1);
+      if (through < first) return;
       const dropped = this.#write(
         "DELETE FROM events WHERE seq BETWEEN ? AND ? AND at_ms <= ?",
         first,
-        last,
-        beforeMs,
+        through,
+        nowMs - this.#logKeepMs,
       );
-      if (dropped < last - first + 1) return;
+      if (dropped < DROP_BITE) return;
     }
-  }
-
-  hasEvents(): boolean {
-    return this.#sql.exec("SELECT 1 FROM events LIMIT 1").toArray().length > 0;
   }
 
   answerRules(): ReadonlyMap<string, string> {

@@ -7,7 +7,7 @@ import { RENEW_FIRST_MS, RENEW_INTERVAL_MS } from "@sluice/protocol/limits";
 import type { Attempt, StopEnding } from "./attempt.ts";
 
 /** A first renewal leaves well before it is due: the beat that carries it may have to be repeated. */
-const RENEW_FIRST_SENT_MS = RENEW_FIRST_MS / 2;
+const RENEW_FIRST_SENT_MS = RENEW_FIRST_MS - 5_000;
 
 type Entry = {
   readonly attempt: Attempt;

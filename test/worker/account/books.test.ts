@@ -105,7 +105,7 @@ function take(world: World, { request, tokens, ordinal, kind }: Step): void {
 function openBooks(state: DurableObjectState, credit: number): { books: Books; store: Store } {
   for (const table of ["holds", "events", "credits"]) state.storage.sql.exec(`DELETE FROM ${table}`);
   state.storage.sql.exec("UPDATE account SET balance_nano_usd = 0, last_seq = 0, applied_seq = 0");
-  const store = new Store(state.storage.sql);
+  const store = new Store(state.storage.sql, CLOCKS.logKeepMs);
   const books = new Books(store, CLOCKS, new Map<string, Bucket>());
   books.credit({ creditId: "c", amountNanoUsd: credit, note: "" }, 0);
   return { books, store };

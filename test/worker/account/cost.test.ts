@@ -1,6 +1,6 @@
 /** What a request costs in rows written: the price of an object is its rows, so each path has a number that holds. */
 import { describe, test } from "vitest";
-import { call, HOLD, openAccount, receipt, word, type Account } from "./support.ts";
+import { call, eventsOf, HOLD, openAccount, receipt, word, type Account } from "./support.ts";
 
 const BALANCE = 1_000 * HOLD;
 
@@ -48,12 +48,25 @@ describe("rows written", () => {
     expect(await rowsOf(account, () => renewed({ v: 1, account: account.id, receipts: [], renew }))).toBe(1);
   });
 
-  test("an event that D1 has is one row when it goes, in its own time", async ({ expect }) => {
+  test("an event that D1 has and nobody needs is written over by a new one: its going costs no row", async ({
+    expect,
+  }) => {
     const account = await openAccount(BALANCE);
-    const request = await account.admit();
-    await account.settle(receipt(request, "stop"));
-    // Confirmed, and kept a while for a word that comes late.
+    await account.settle(receipt(await account.admit(), "stop"));
     expect(await rowsOf(account, () => account.object.applied(2))).toBe(0);
     expect(await account.object.status()).toMatchObject({ eventsUnprojected: 0 });
+    // As if it had lain there for long enough.
+    await account.inside((_, state) => void state.storage.sql.exec("UPDATE events SET at_ms = 0"));
+    const request = await account.admit();
+    expect(await rowsOf(account, () => account.settle(receipt(request, "stop")))).toBe(3);
+    expect((await eventsOf(account)).map(({ seq }) => seq)).toEqual([2, 3]);
+  });
+
+  test("an event that D1 has not confirmed is never written over", async ({ expect }) => {
+    const account = await openAccount(BALANCE);
+    await account.settle(receipt(await account.admit(), "stop"));
+    await account.inside((_, state) => void state.storage.sql.exec("UPDATE events SET at_ms = 0"));
+    await account.settle(receipt(await account.admit(), "stop"));
+    expect((await eventsOf(account)).map(({ seq }) => seq)).toEqual([1, 2, 3]);
   });
 });

@@ -6,6 +6,7 @@ import { Store } from "../../../src/account/store.ts";
 import { openAccount } from "./support.ts";
 
 const RESEND_MS = 60_000;
+const LOG_KEEP_MS = 120_000;
 
 /** A log of this many credits, an outbox on it, and a queue that writes down what it gets. */
 async function withOutbox(
@@ -18,7 +19,7 @@ async function withOutbox(
 ): Promise<void> {
   const account = await openAccount(0);
   await account.inside(async (_, state) => {
-    const store = new Store(state.storage.sql);
+    const store = new Store(state.storage.sql, LOG_KEEP_MS);
     let last = 0;
     const more = (to: number): void => {
       for (; last < to; last++) {
