@@ -33,7 +33,8 @@ const Usage = z.object({
  */
 const FIRST_TEXT = /"(?:reasoning_)?content":\s*"[^"]|"finish_reason":\s*"/;
 
-const agent = new Agent({ keepAlive: true, maxSockets: 64 });
+/** A connection per request: one of the two closes those that rest while the other has its turn. */
+const agent = new Agent({ keepAlive: false });
 
 export function bodyOf(model: string, asked: Asked): string {
   return JSON.stringify({

@@ -1,0 +1,55 @@
+/**
+ * From segments to tokens by the server's tokenizer: what is special is decided here, piece by piece, as for the
+ * embedded engine. What the template writes is the same in every prompt and asked once; what people write is asked in
+ * short pieces, several at a time.
+ */
+import { encodeSegments, type Encoder } from "../llama/encode.ts";
+import { type Segment, cutContent } from "../llama/segments.ts";
+
+export type AskTokens = (text: string, special: boolean) => Promise<readonly number[]>;
+
+const AT_ONCE = 8;
+const TEMPLATE_PIECES_MAX = 256;
+
+export class RemoteEncoder {
+  readonly #ask: AskTokens;
+  readonly #encoder: Omit<Encoder, "tokenize">;
+  readonly #template = new Map<string, readonly number[]>();
+
+  constructor(ask: AskTokens, encoder: Omit<Encoder, "tokenize">) {
+    this.#ask = ask;
+    this.#encoder = encoder;
+  }
+
+  async encode(segments: readonly Segment[]): Promise<number[]> {
+    const content = new Map<string, readonly number[]>();
+    const pieces = segments
+      .filter(({ kind }) => kind === "content")
+      .flatMap(({ text }) => cutContent(text, this.#encoder.spellings));
+    const missing = new Set(pieces.filter((piece) => piece !== ""));
+    await atOnce([...missing], async (piece) => void content.set(piece, await this.#ask(piece, false)));
+    await atOnce(
+      [...new Set(segments.filter(({ kind }) => kind === "template").map(({ text }) => text))],
+      (text) => this.#learn(text),
+    );
+    return encodeSegments(segments, {
+      ...this.#encoder,
+      tokenize: (text, special) => (special ? this.#template.get(text) : content.get(text)) ?? [],
+    });
+  }
+
+  async #learn(text: string): Promise<void> {
+    if (text === "" || this.#template.has(text)) return;
+    // A Jinja template may write something new each time, a date for one.
+    if (this.#template.size >= TEMPLATE_PIECES_MAX) this.#template.clear();
+    this.#template.set(text, await this.#ask(text, true));
+  }
+}
+
+async function atOnce<Item>(items: readonly Item[], work: (item: Item) => Promise<void>): Promise<void> {
+  const left = [...items];
+  const worker = async (): Promise<void> => {
+    for (let item = left.shift(); item !== undefined; item = left.shift()) await work(item);
+  };
+  await Promise.all(Array.from({ length: Math.min(AT_ONCE, left.length) }, worker));
+}

@@ -1,0 +1,299 @@
+/**
+ * The `http` engine: vLLM, SGLang or llama-server do the computing, somewhere this node can reach; what the node owes
+ * its edge (exact positions, isolation, continuation, one dialect) is made here from token ids, so that none of it
+ * depends on how those servers print an answer. The server's quirks are in its own small file.
+ *
+ * A lost connection is the death of its task; when the server cannot be reached, or answers that it is not itself, the
+ * engine is not ready until it is healthy and still serves the same model.
+ */
+import { setTimeout as delay } from "node:timers/promises";
+import { EngineFault } from "../engine.ts";
+import type { ChatPrompt, Engine, EngineEvent, EngineInfo, Task, Token } from "../engine.ts";
+import { pickTemplate } from "../llama/pick-template.ts";
+import { spellingsPattern } from "../llama/segments.ts";
+import type { Template } from "../llama/template.ts";
+import { chooseSlot } from "../slots.ts";
+import { RemoteEncoder } from "./encode.ts";
+import { llamaServer } from "./llama-server.ts";
+import { readServerLoad, type ServerLoad } from "./metrics.ts";
+import type { Server, ServerFacts } from "./server.ts";
+import { sglang } from "./sglang.ts";
+import { TokenReader } from "./token-reader.ts";
+import { vllm } from "./vllm.ts";
+import { Wire, WireError } from "./wire.ts";
+import { readWords, type Words } from "./words.ts";
+
+const SERVERS = { vllm, sglang, "llama-server": llamaServer } as const;
+export type ServerName = keyof typeof SERVERS;
+
+const SLOTS_DEFAULT = 64;
+const HEALTH_POLL_MS = 250;
+/** Loading hundreds of gigabytes takes its time. */
+const START_WITHIN_MS = 60 * 60_000;
+
+export type HttpEngineOptions = {
+  /** The model's id, as calls name it. */
+  readonly model: string;
+  readonly server: ServerName;
+  readonly url: URL;
+  /** What the server loads: a GGUF file, or a folder with a tokenizer.json. */
+  readonly weightsPath: string;
+  readonly key?: string;
+  /** Requests at once; by default what the server says, else 64. */
+  readonly slots?: number;
+  readonly contextTokens?: number;
+  /** Whether prefixes may be reused where the server can only be trusted to keep tags apart by its slots. */
+  readonly reuseInSlots?: boolean;
+  readonly startWithinMs?: number;
+  readonly log?: (line: string) => void;
+};
+
+type Slot = { busy: boolean; tag: string; tokens: readonly number[]; usedAt: number };
+
+export async function createHttpEngine(options: HttpEngineOptions): Promise<Engine> {
+  const words = await readWords(options.weightsPath);
+  const engine = new HttpEngine(options, words);
+  await engine.start();
+  return engine;
+}
+
+class HttpEngine implements Engine {
+  readonly #options: HttpEngineOptions;
+  readonly #server: Server;
+  readonly #words: Words;
+  readonly #wire: Wire;
+  readonly #encoder: RemoteEncoder;
+  readonly #template: Template;
+  readonly #closing = new AbortController();
+  readonly #running = new Set<AbortController>();
+  #facts: ServerFacts | undefined;
+  #slots: Slot[] = [];
+  #ready = false;
+  #clock = 0;
+
+  constructor(options: HttpEngineOptions, words: Words) {
+    this.#options = options;
+    this.#server = SERVERS[options.server];
+    this.#words = words;
+    this.#wire = new Wire(options.url, options.key);
+    this.#template = pickTemplate(words.vocabulary);
+    const { special, spellings, addBos, bos } = words.vocabulary;
+    this.#encoder = new RemoteEncoder((text, isSpecial) => this.#tokenize(text, isSpecial), {
+      special,
+      spellings: spellingsPattern(spellings.keys()),
+      bos: addBos ? bos : undefined,
+    });
+  }
+
+  async start(): Promise<void> {
+    const untilMs = performance.now() + (this.#options.startWithinMs ?? START_WITHIN_MS);
+    const why = await this.#becomeReady(untilMs);
+    if (why === undefined) return;
+    this.#wire.close();
+    throw new EngineFault("bad_model", `${this.#options.url.href} cannot be used as ${this.#server.name}: ${why}`);
+  }
+
+  get info(): EngineInfo {
+    const { contextTokens, slots } = this.#facts ?? {};
+    const { vocabulary, endTokens, digest } = this.#words;
+    const { think } = vocabulary;
+    return {
+      model: this.#options.model,
+      weights: digest,
+      contextTokens: Math.min(contextTokens ?? 1, this.#options.contextTokens ?? Number.POSITIVE_INFINITY),
+      slots: this.#options.slots ?? slots ?? SLOTS_DEFAULT,
+      backend: this.#server.name,
+      // Not "seed": these servers' dice are their own, and another node would throw others.
+      features: think === undefined ? ["resume"] : ["resume", "thinking"],
+      endTokens,
+      ...(think === undefined ? {} : { think }),
+    };
+  }
+
+  get ready(): boolean {
+    return this.#ready;
+  }
+
+  async encodeChat(prompt: ChatPrompt): Promise<readonly number[]> {
+    if (!this.#ready) throw notReady();
+    return this.#encoder.encode(this.#template(prompt));
+  }
+
+  decode(tokens: readonly number[]): Promise<readonly Token[]> {
+    return Promise.resolve(tokens.map((id) => this.#token(id)));
+  }
+
+  /** What the server says of its own load. Throws where it does not say it. */
+  async serverLoad(): Promise<ServerLoad> {
+    return readServerLoad(await this.#wire.get("/metrics"), this.#server.metrics);
+  }
+
+  async *generate(task: Task, signal: AbortSignal): AsyncGenerator<EngineEvent, void, void> {
+    signal.throwIfAborted();
+    if (!this.#ready) throw notReady();
+    this.#refuse(task);
+    const { contextTokens } = this.info;
+    const used = task.prompt.length + task.delivered.length;
+    const outputTokensMax = Math.min(task.outputTokensMax, contextTokens - used);
+    if (outputTokensMax <= 0) {
+      yield { kind: "started", cached: 0 };
+      yield { kind: "end", why: "length" };
+      return;
+    }
+    const own = new AbortController();
+    const stop = AbortSignal.any([signal, own.signal, this.#closing.signal]);
+    this.#running.add(own);
+    const place = this.#place(task);
+    try {
+      yield* this.#stream({ ...task, outputTokensMax }, place, stop);
+    } catch (error) {
+      signal.throwIfAborted();
+      throw this.#explain(error);
+    } finally {
+      this.#running.delete(own);
+      // A caller that simply stops reading has left, too.
+      own.abort();
+      place.leave();
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#ready = false;
+    this.#closing.abort(new EngineFault("engine_died", "The engine was closed."));
+    this.#wire.close();
+    return Promise.resolve();
+  }
+
+  async *#stream(
+    task: Task,
+    place: { readonly slot?: number; readonly reuse: boolean },
+    stop: AbortSignal,
+  ): AsyncGenerator<EngineEvent, void, void> {
+    const asked = this.#server.generate(this.#facts?.model ?? "", task, place);
+    const read = this.#server.reader();
+    const tokens = new TokenReader(this.#words, task.outputTokensMax);
+    const promptTokens = task.prompt.length;
+    let started = false;
+    for await (const event of this.#wire.events(asked.path, asked.body, stop)) {
+      const part = read(event);
+      const fresh = tokens.take(part);
+      if (!started && (part.cached !== undefined || fresh.length > 0)) {
+        started = true;
+        yield { kind: "started", cached: Math.min(part.cached ?? 0, promptTokens) };
+      }
+      if (part.evaluated !== undefined)
+        yield { kind: "evaluated", promptTokens: Math.min(part.evaluated, promptTokens) };
+      if (fresh.length > 0) {
+        if (tokens.count === fresh.length) yield { kind: "evaluated", promptTokens };
+        yield { kind: "tokens", tokens: fresh.map((id) => this.#token(id)) };
+      }
+      if (part.end === undefined && !tokens.over) continue;
+      if (!started) yield { kind: "started", cached: 0 };
+      yield { kind: "end", why: tokens.stopped ? "stop" : "length" };
+      return;
+    }
+    throw new Error("its answer ended without saying how");
+  }
+
+  #refuse(task: Task): void {
+    const { contextTokens } = this.info;
+    if (task.prompt.length === 0 || task.prompt.length >= contextTokens)
+      throw new EngineFault(
+        "unsupported",
+        `The prompt has ${task.prompt.length} tokens; the context holds ${contextTokens}.`,
+      );
+    if (task.grammar !== undefined || task.logprobs !== undefined || task.thinkingTokensMax !== undefined)
+      throw new EngineFault("unsupported", `This is not done through ${this.#server.name} yet.`);
+  }
+
+  /** Where isolation is by slots, a slot; it is held until the task leaves. */
+  #place(task: Task): { readonly slot?: number; readonly reuse: boolean; leave(): void } {
+    if (this.#server.isolation === "salt") return { reuse: true, leave: () => undefined };
+    if (this.#options.reuseInSlots !== true) return { reuse: false, leave: () => undefined };
+    const tokens = [...task.prompt, ...task.delivered];
+    const choice = chooseSlot(this.#slots, task.tag, tokens);
+    const slot = choice === undefined ? undefined : this.#slots[choice.slot];
+    if (choice === undefined || slot === undefined) return { reuse: false, leave: () => undefined };
+    const reuse = slot.tag === task.tag;
+    slot.busy = true;
+    slot.tag = task.tag;
+    slot.tokens = tokens;
+    return {
+      slot: choice.slot,
+      reuse,
+      leave: () => {
+        slot.busy = false;
+        slot.usedAt = this.#clock += 1;
+      },
+    };
+  }
+
+  async #tokenize(text: string, special: boolean): Promise<readonly number[]> {
+    try {
+      const { path, body } = this.#server.tokenize(this.#facts?.model ?? "", text, special);
+      return this.#server.tokensIn(await this.#wire.post(path, body));
+    } catch (error) {
+      throw this.#explain(error);
+    }
+  }
+
+  #token(id: number): Token {
+    return { id, bytes: this.#words.vocabulary.bytesOf(id) ?? new Uint8Array() };
+  }
+
+  /** Any failure of the connection is taken for the server's death until it proves to be alive. */
+  #explain(error: unknown): EngineFault {
+    if (error instanceof EngineFault) return error;
+    const reason = error instanceof Error ? error.message : String(error);
+    const cause = { cause: error };
+    if (error instanceof WireError && error.status >= 400 && error.status < 500)
+      return new EngineFault("unsupported", `${this.#server.name} refused: ${reason}`, cause);
+    if (this.#ready) this.#mourn(reason);
+    return new EngineFault("engine_died", `${this.#server.name}: ${reason}`, cause);
+  }
+
+  #mourn(reason: string): void {
+    this.#ready = false;
+    this.#options.log?.(`${this.#server.name} is lost: ${reason}`);
+    const lost = new EngineFault("engine_died", `${this.#server.name}: ${reason}`);
+    for (const running of this.#running) running.abort(lost);
+    void this.#becomeReady(Number.POSITIVE_INFINITY).then((why) => {
+      if (why === undefined) this.#options.log?.(`${this.#server.name} is back`);
+    });
+  }
+
+  /** Polls until the server answers; resolves with the reason where it did not in time. */
+  async #becomeReady(untilMs: number): Promise<string | undefined> {
+    let reason = "nobody has asked it";
+    let told = "";
+    while (!this.#closing.signal.aborted) {
+      try {
+        await this.#wire.get("/health");
+        const answers = await Promise.all(this.#server.factPaths.map((path) => this.#wire.get(path)));
+        const facts = this.#server.facts(answers.map((text): unknown => JSON.parse(text)));
+        if (this.#facts !== undefined && facts.model !== this.#facts.model)
+          throw new Error(`it serves ${facts.model} now, and not ${this.#facts.model}`);
+        this.#facts = facts;
+        this.#slots = Array.from({ length: facts.slots ?? 0 }, () => ({
+          busy: false,
+          tag: "",
+          tokens: [],
+          usedAt: 0,
+        }));
+        this.#ready = true;
+        return undefined;
+      } catch (error) {
+        reason = error instanceof Error ? error.message : String(error);
+        if (reason !== told) this.#options.log?.(`waiting for ${this.#server.name}: ${reason}`);
+        told = reason;
+      }
+      if (performance.now() >= untilMs) return reason;
+      await delay(HEALTH_POLL_MS, undefined, { signal: this.#closing.signal }).catch(() => undefined);
+    }
+    return reason;
+  }
+}
+
+function notReady(): EngineFault {
+  return new EngineFault("engine_died", "The server in front of which this node stands does not answer.");
+}

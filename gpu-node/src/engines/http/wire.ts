@@ -1,0 +1,105 @@
+/**
+ * Requests to the server this engine fronts: JSON in, JSON or server-sent events out. Its address is the operator's; no
+ * redirect is followed, and nothing waits for ever but a stream, which ends with its caller's signal or its connection.
+ */
+import { request as httpRequest, Agent, type IncomingMessage } from "node:http";
+import { request as httpsRequest, Agent as SecureAgent } from "node:https";
+
+const ANSWER_TIMEOUT_MS = 30_000;
+const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
+const LINE_CHARS_MAX = 16 * 1024 * 1024;
+const REASON_CHARS_MAX = 300;
+const SOCKETS_MAX = 512;
+
+/** The server answered, and not with what was asked for. */
+export class WireError extends Error {
+  override readonly name = "WireError";
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+export class Wire {
+  readonly #base: URL;
+  readonly #key: string | undefined;
+  readonly #agent: Agent;
+
+  constructor(base: URL, key: string | undefined) {
+    this.#base = base;
+    this.#key = key;
+    const options = { keepAlive: true, maxSockets: SOCKETS_MAX };
+    this.#agent = base.protocol === "https:" ? new SecureAgent(options) : new Agent(options);
+  }
+
+  async get(path: string): Promise<string> {
+    return this.#whole(await this.#send("GET", path, undefined, AbortSignal.timeout(ANSWER_TIMEOUT_MS)));
+  }
+
+  async post(path: string, body: unknown): Promise<unknown> {
+    const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
+    const text = await this.#whole(await this.#send("POST", path, body, signal));
+    return text === "" ? undefined : JSON.parse(text);
+  }
+
+  /** The data of each event, `[DONE]` left out. */
+  async *events(path: string, body: unknown, signal: AbortSignal): AsyncGenerator<unknown, void, void> {
+    const response = await this.#send("POST", path, body, signal);
+    if (response.statusCode !== 200) {
+      const text = await this.#whole(response);
+      throw new WireError(response.statusCode ?? 0, text.slice(0, REASON_CHARS_MAX));
+    }
+    let rest = "";
+    for await (const piece of response.setEncoding("utf8")) {
+      const lines = (rest + String(piece)).split("\n");
+      rest = lines.pop() ?? "";
+      if (rest.length > LINE_CHARS_MAX) throw new Error("an event of the server is too long");
+      for (const line of lines) {
+        if (!line.startsWith("data:")) continue;
+        const data = line.slice("data:".length).trim();
+        if (data !== "[DONE]") yield JSON.parse(data);
+      }
+    }
+  }
+
+  close(): void {
+    this.#agent.destroy();
+  }
+
+  async #whole(response: IncomingMessage): Promise<string> {
+    let text = "";
+    for await (const piece of response.setEncoding("utf8")) {
+      text += String(piece);
+      if (text.length > ANSWER_BYTES_MAX) throw new Error("an answer of the server is too long");
+    }
+    if (response.statusCode !== 200)
+      throw new WireError(response.statusCode ?? 0, text.slice(0, REASON_CHARS_MAX));
+    return text;
+  }
+
+  #send(method: string, path: string, body: unknown, signal: AbortSignal): Promise<IncomingMessage> {
+    const bytes = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
+    const send = this.#base.protocol === "https:" ? httpsRequest : httpRequest;
+    return new Promise((resolve, reject) => {
+      const request = send(
+        new URL(path, this.#base),
+        {
+          method,
+          agent: this.#agent,
+          signal,
+          headers: {
+            ...(bytes === undefined
+              ? {}
+              : { "content-type": "application/json", "content-length": String(bytes.length) }),
+            ...(this.#key === undefined ? {} : { authorization: `Bearer ${this.#key}` }),
+          },
+        },
+        resolve,
+      );
+      request.on("error", reject);
+      request.end(bytes);
+    });
+  }
+}
