@@ -2,8 +2,8 @@
  * What this process was told at its start: argv over environment over defaults, parsed once. Everything that can be
  * wrong with it is said here, in words, before anything is opened. Pure: argv and environment are arguments.
  *
- * Every flag has a variable: `--edge` is SLUICE_EDGE, `--queue-max` is SLUICE_QUEUE_MAX. The join token is better given
- * as SLUICE_JOIN: argv can be read by every user of the machine.
+ * Every flag has a variable: `--edge` is SLUICE_EDGE, `--queue-max` is SLUICE_QUEUE_MAX. The join token and the key of an
+ * upstream are better given as SLUICE_JOIN and SLUICE_UPSTREAM_KEY: argv can be read by every user of the machine.
  */
 import { parseArgs } from "node:util";
 import { z } from "zod";
@@ -16,6 +16,10 @@ export const FLAGS = {
   "script-options": { type: "string" },
   threads: { type: "string" },
   gpu: { type: "string" },
+  server: { type: "string" },
+  upstream: { type: "string" },
+  "upstream-key": { type: "string" },
+  "reuse-in-slots": { type: "boolean" },
   host: { type: "string" },
   port: { type: "string" },
   edge: { type: "string" },
@@ -61,8 +65,10 @@ const ScriptJson = z
 /** The id of the bundled model: what a node serves that was told nothing. */
 export const BUNDLED_MODEL = "sluice-tiny";
 
+const Server = z.enum(["vllm", "sglang", "llama-server"]);
+
 const Given = z.object({
-  engine: z.enum(["llama", "script"]).default("llama"),
+  engine: z.enum(["llama", "http", "script"]).default("llama"),
   /** A GGUF file or a reference to one; undefined: the bundled model. */
   model: z.string().min(1).optional(),
   /** The model's id, as calls name it; undefined: made from the file's name. */
@@ -71,6 +77,11 @@ const Given = z.object({
   "script-options": ScriptJson.prefault("{}"),
   threads: whole(1, 1_024).optional(),
   gpu: Gpu.optional(),
+  /** What the http engine stands in front of, and where that is. */
+  server: Server.optional(),
+  upstream: z.url({ protocol: /^https?$/ }).optional(),
+  "upstream-key": z.string().min(1).max(1_024).optional(),
+  "reuse-in-slots": z.boolean().default(false),
   host: z.string().min(1).default("127.0.0.1"),
   port: whole(0, 65_535).default(8_080),
   edge: z.url({ protocol: /^https?$/ }).optional(),
@@ -100,13 +111,22 @@ export type Config = {
 
 /** Which engine, and what it is told; where a model's file lies is found out later. */
 export type EngineChoice = {
-  readonly kind: "llama" | "script";
+  readonly kind: "llama" | "http" | "script";
   readonly modelId: string;
   readonly model: string | undefined;
   readonly slots: number | undefined;
   readonly contextTokens: number | undefined;
   readonly threads: number | undefined;
   readonly gpu: z.infer<typeof Gpu> | undefined;
+  /** Of the http engine alone. */
+  readonly upstream:
+    | {
+        readonly server: z.infer<typeof Server>;
+        readonly url: URL;
+        readonly key: string | undefined;
+        readonly reuseInSlots: boolean;
+      }
+    | undefined;
   readonly script: ScriptOptions;
 };
 
@@ -181,6 +201,7 @@ export function parseConfig(
         contextTokens: given.context,
         threads: given.threads,
         gpu: given.gpu,
+        upstream: upstreamOf(given),
         script: given["script-options"],
       },
       host: given.host,
@@ -195,7 +216,34 @@ export function parseConfig(
   };
 }
 
+function upstreamOf(given: z.infer<typeof Given>): EngineChoice["upstream"] {
+  const { server, upstream } = given;
+  if (given.engine !== "http" || server === undefined || upstream === undefined) return undefined;
+  return {
+    server,
+    url: new URL(upstream),
+    key: given["upstream-key"],
+    reuseInSlots: given["reuse-in-slots"],
+  };
+}
+
+function problemWithUpstream(given: z.infer<typeof Given>): string | undefined {
+  const { server, upstream, model } = given;
+  if (given.engine === "http") {
+    if (server === undefined || upstream === undefined)
+      return "--engine http stands in front of a server: give --server vllm, sglang or llama-server, and --upstream URL";
+    if (model === undefined || model.startsWith("hf:"))
+      return "--engine http needs --model: the GGUF file, or the folder with tokenizer.json, that the server loads";
+    return undefined;
+  }
+  if (server !== undefined || upstream !== undefined || given["upstream-key"] !== undefined)
+    return "--server, --upstream and --upstream-key are for --engine http";
+  return undefined;
+}
+
 function problemWith(given: z.infer<typeof Given>): string | undefined {
+  const problem = problemWithUpstream(given);
+  if (problem !== undefined) return problem;
   if (given["insecure-standalone"]) {
     if (given.edge !== undefined) return "--insecure-standalone and --edge exclude each other";
     if (!isLoopback(given.host))

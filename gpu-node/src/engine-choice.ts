@@ -26,6 +26,24 @@ export async function openChosen(choice: EngineChoice, log: Log): Promise<Engine
       ...(script === undefined ? {} : { script }),
     });
   }
+  if (choice.kind === "http") {
+    const { upstream, model } = choice;
+    if (upstream === undefined || model === undefined)
+      throw new Error("an http engine without a server: the configuration should have said so");
+    const { server, url, key, reuseInSlots } = upstream;
+    return openEngine({
+      kind: "http",
+      model: choice.modelId,
+      server,
+      url,
+      weightsPath: model,
+      reuseInSlots,
+      ...slots,
+      ...context,
+      ...(key === undefined ? {} : { key }),
+      log: (line) => log("engine", { line }),
+    });
+  }
   const { threads, gpu } = choice;
   return openEngine({
     kind: "llama",

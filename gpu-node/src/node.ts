@@ -122,7 +122,7 @@ export class GpuNode {
     this.#server.closeAllConnections();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
     await workshop.engine?.close();
-    workshop.loop.stop();
+    workshop.stop();
     edge?.side.journal.close();
   }
 

@@ -88,6 +88,7 @@ export function makeApp(tools: ServerTools): Hono<Env> {
       journalBytes: edge?.receipts.bytes() ?? 0,
       receiptsUnacknowledged: edge?.receipts.unsettled() ?? 0,
       loop: workshop.loop.quantiles,
+      engineLoadFailing: workshop.engineLoadFailing,
     });
     return context.text(text, 200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" });
   });

@@ -12,11 +12,15 @@ gpu-node --insecure-standalone [...]   a plain OpenAI server for this machine al
 
   --model REF            a GGUF file, hf:owner/repo:Q4_K_M or hf:owner/repo/file.gguf (the bundled sluice-tiny)
   --as ID                the model's id, as calls name it (made from the file's name)
-  --engine NAME          llama, or script: answers that tests dictate (llama)
+  --engine NAME          llama; http: another server computes; script: answers that tests dictate (llama)
+  --server NAME          of --engine http: vllm, sglang or llama-server
+  --upstream URL         where that server is; --model is then the folder or GGUF file it loads
+  --upstream-key KEY     what it wants as a bearer token; better as SLUICE_UPSTREAM_KEY, argv is public
+  --reuse-in-slots       of llama-server without a prompt cache in RAM: reuse prefixes, each tag in slots of its own
   --script-options JSON  what the scripted engine is told
   --slots N              requests at once
   --context N            tokens of context per request
-  --threads N            of the CPU (one less than there are cores)
+  --threads N            of the CPU (as many as prove fastest)
   --gpu NAME             auto, cuda, vulkan, metal or cpu (auto)
 
   --queue-max N          requests that may wait for a slot (32)

@@ -11,6 +11,7 @@ import { prepare, type Frame, type Prepared } from "./attempt/prepare.ts";
 import { Running } from "./attempt/running.ts";
 import type { Engine } from "./engines/engine.ts";
 import type { Chat } from "./intake/chat-body.ts";
+import { EngineLoad } from "./load/engine-load.ts";
 import { LoopDelay } from "./load/loop-delay.ts";
 import { Measures } from "./load/measures.ts";
 import { errorFields, type Log } from "./log.ts";
@@ -36,6 +37,7 @@ export class Workshop {
   readonly #limits: WorkshopLimits;
   #engine: Engine | undefined;
   #scheduler: Scheduler | undefined;
+  #engineLoad: EngineLoad | undefined;
 
   constructor(limits: WorkshopLimits, log: Log, now: () => number) {
     this.#limits = limits;
@@ -45,6 +47,7 @@ export class Workshop {
 
   open(engine: Engine): void {
     this.#engine = engine;
+    if (engine.serverLoad !== undefined) this.#engineLoad = new EngineLoad(engine.serverLoad, this.log);
     this.#scheduler = new Scheduler(engine.info.slots, this.#limits.queueMax);
   }
 
@@ -108,18 +111,31 @@ export class Workshop {
     return [{ id: model, weights, contextTokens, features: [...features] }];
   }
 
+  /** An engine that is a server of its own does not say how loaded it is. */
+  get engineLoadFailing(): boolean {
+    return this.#engineLoad?.failing === true;
+  }
+
+  stop(): void {
+    this.loop.stop();
+    this.#engineLoad?.stop();
+  }
+
   get load(): Load {
     const slots = this.#scheduler?.slots ?? 0;
     const contextTokens = this.#engine?.info.contextTokens ?? 0;
+    const server = this.#engineLoad?.last;
+    const usedHere = this.running.contextTokens;
+    const usedThere = Math.ceil((server?.kvUsage ?? 0) * slots * contextTokens);
     return {
       slots,
-      slotsBusy: this.#scheduler?.busy ?? 0,
-      queued: this.queued,
+      slotsBusy: Math.min(slots, Math.max(this.#scheduler?.busy ?? 0, server?.running ?? 0)),
+      queued: this.queued + (server?.waiting ?? 0),
       queueMax: this.#scheduler?.queueMax ?? 0,
       prefillTokensPending: this.running.prefillTokensPending,
       prefillTokensPerS: this.measures.prefill.tokensPerS,
       decodeTokensPerS: this.measures.decode.tokensPerS,
-      kvTokensFree: Math.max(0, slots * contextTokens - this.running.contextTokens),
+      kvTokensFree: Math.max(0, slots * contextTokens - Math.max(usedHere, usedThere)),
     };
   }
 }

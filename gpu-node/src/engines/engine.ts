@@ -11,6 +11,8 @@
  * - One process-wide death (a native abort, a kill) fails every running task with `engine_died` and heals by itself.
  */
 
+import type { ServerLoad } from "../load/engine-load.ts";
+
 export type EngineInfo = {
   /** The model's id, as calls name it. */
   readonly model: string;
@@ -115,6 +117,8 @@ export interface Engine {
   decode(tokens: readonly number[]): Promise<readonly Token[]>;
   /** Runs one task; the caller never runs more than `info.slots` at once. */
   generate(task: Task, signal: AbortSignal): AsyncIterable<EngineEvent>;
+  /** What a server of its own says of its load; throws where it does not. */
+  readonly serverLoad?: () => Promise<ServerLoad>;
   close(): Promise<void>;
 }
 

@@ -19,6 +19,8 @@ export type Gauges = {
   readonly journalBytes: number;
   readonly receiptsUnacknowledged: number;
   readonly loop: LoopQuantiles;
+  /** An engine that is a server of its own does not say how loaded it is. */
+  readonly engineLoadFailing: boolean;
 };
 
 export class Measures {

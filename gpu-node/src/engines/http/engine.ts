@@ -7,6 +7,7 @@
  * engine is not ready until it is healthy and still serves the same model.
  */
 import { setTimeout as delay } from "node:timers/promises";
+import type { ServerLoad } from "../../load/engine-load.ts";
 import { EngineFault } from "../engine.ts";
 import type { ChatPrompt, Engine, EngineEvent, EngineInfo, Task, Token } from "../engine.ts";
 import { pickTemplate } from "../llama/pick-template.ts";
@@ -15,7 +16,7 @@ import type { Template } from "../llama/template.ts";
 import { chooseSlot } from "../slots.ts";
 import { RemoteEncoder } from "./encode.ts";
 import { llamaServer } from "./llama-server.ts";
-import { readServerLoad, type ServerLoad } from "./metrics.ts";
+import { readServerLoad } from "./metrics.ts";
 import type { Server, ServerFacts } from "./server.ts";
 import { sglang } from "./sglang.ts";
 import { TokenReader } from "./token-reader.ts";
@@ -90,7 +91,10 @@ class HttpEngine implements Engine {
     const why = await this.#becomeReady(untilMs);
     if (why === undefined) return;
     this.#wire.close();
-    throw new EngineFault("bad_model", `${this.#options.url.href} cannot be used as ${this.#server.name}: ${why}`);
+    throw new EngineFault(
+      "bad_model",
+      `${this.#options.url.href} cannot be used as ${this.#server.name}: ${why}`,
+    );
   }
 
   get info(): EngineInfo {
@@ -124,9 +128,8 @@ class HttpEngine implements Engine {
   }
 
   /** What the server says of its own load. Throws where it does not say it. */
-  async serverLoad(): Promise<ServerLoad> {
-    return readServerLoad(await this.#wire.get("/metrics"), this.#server.metrics);
-  }
+  readonly serverLoad = async (): Promise<ServerLoad> =>
+    readServerLoad(await this.#wire.get("/metrics"), this.#server.metrics);
 
   async *generate(task: Task, signal: AbortSignal): AsyncGenerator<EngineEvent, void, void> {
     signal.throwIfAborted();
@@ -257,9 +260,12 @@ class HttpEngine implements Engine {
     this.#options.log?.(`${this.#server.name} is lost: ${reason}`);
     const lost = new EngineFault("engine_died", `${this.#server.name}: ${reason}`);
     for (const running of this.#running) running.abort(lost);
-    void this.#becomeReady(Number.POSITIVE_INFINITY).then((why) => {
-      if (why === undefined) this.#options.log?.(`${this.#server.name} is back`);
-    });
+    void this.#comeBack();
+  }
+
+  async #comeBack(): Promise<void> {
+    const why = await this.#becomeReady(Number.POSITIVE_INFINITY);
+    if (why === undefined) this.#options.log?.(`${this.#server.name} is back`);
   }
 
   /** Polls until the server answers; resolves with the reason where it did not in time. */

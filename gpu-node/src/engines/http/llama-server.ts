@@ -19,9 +19,7 @@ const Event = z.looseObject({
   stop: z.boolean(),
   tokens_predicted: z.int().min(0),
   stop_type: z.string().optional(),
-  prompt_progress: z
-    .looseObject({ cache: z.int().min(0), processed: z.int().min(0) })
-    .optional(),
+  prompt_progress: z.looseObject({ cache: z.int().min(0), processed: z.int().min(0) }).optional(),
 });
 
 export const llamaServer: Server = {
@@ -29,7 +27,11 @@ export const llamaServer: Server = {
   isolation: "slots",
   factPaths: ["/props"],
   facts: ([answer]) => {
-    const { total_slots: slots, model_alias: alias, default_generation_settings: settings } = Props.parse(answer);
+    const {
+      total_slots: slots,
+      model_alias: alias,
+      default_generation_settings: settings,
+    } = Props.parse(answer);
     return { model: alias ?? "default", contextTokens: settings.n_ctx, slots };
   },
   tokenize: (_model, text, special) => ({
@@ -71,7 +73,10 @@ export const llamaServer: Server = {
       const { prompt_progress: progress, stop_type: why } = event;
       if (progress !== undefined) return { cached: progress.cache, evaluated: progress.processed };
       if (event.stop)
-        return { positions: event.tokens_predicted, end: why === "eos" || why === "word" ? "stop" : "length" };
+        return {
+          positions: event.tokens_predicted,
+          end: why === "eos" || why === "word" ? "stop" : "length",
+        };
       return { ids: event.tokens, positions: event.tokens_predicted, text: event.content };
     },
   metrics: { running: "llamacpp:requests_processing", waiting: "llamacpp:requests_deferred" },

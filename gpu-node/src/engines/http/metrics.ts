@@ -2,14 +2,8 @@
  * The load the server itself reports, read from its Prometheus text. A name that is not there is an error that is told,
  * never a zero: names change between releases, and an idle-looking server gets all the traffic. Pure.
  */
+import type { ServerLoad } from "../../load/engine-load.ts";
 import type { MetricNames } from "./server.ts";
-
-export type ServerLoad = {
-  readonly running: number;
-  readonly waiting: number;
-  /** Share of the memory for keys and values; undefined where the server has no such number. */
-  readonly kvUsage: number | undefined;
-};
 
 export function readServerLoad(text: string, names: MetricNames): ServerLoad {
   const read = (name: string): number => {

@@ -48,14 +48,14 @@ export class TokenReader {
   #missing({ ids = [], positions, text }: Part): readonly number[] {
     const missing = (positions ?? 0) - this.#count - ids.length;
     if (missing <= 0) return [];
-    const { bytesOf } = this.#words.vocabulary;
+    const { vocabulary } = this.#words;
     const all = Buffer.from(text ?? "", "utf8");
-    const shown = ids.reduce((length, id) => length + (bytesOf(id)?.length ?? 0), 0);
+    const shown = ids.reduce((length, id) => length + (vocabulary.bytesOf(id)?.length ?? 0), 0);
     const found = idsOfBytes(all.subarray(0, all.length - shown), missing, (bytes) => this.#idOf(bytes));
     if (found !== undefined) return found;
     // An answer cut inside a character: what came of it cannot be shown, but it was made.
-    const [endToken = 0] = this.#words.vocabulary.special;
-    return Array.from({ length: missing }, () => this.#last ?? endToken);
+    const [mark = 0] = vocabulary.special;
+    return Array.from({ length: missing }, () => this.#last ?? mark);
   }
 
   /** By its bytes. Asked for a few bytes now and then, so the vocabulary is looked through only once. */

@@ -21,7 +21,14 @@ export type Words = {
 };
 
 /** Marks that end a turn in the templates of open models; those a vocabulary has end an answer, as in llama.cpp. */
-const TURN_ENDS = ["<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<\uff5cend\u2581of\u2581sentence\uff5c>"];
+const TURN_ENDS = [
+  "<|im_end|>",
+  "<|eot_id|>",
+  "<|end|>",
+  "<end_of_turn>",
+  "<|endoftext|>",
+  "<\uff5cend\u2581of\u2581sentence\uff5c>",
+];
 const NO_BYTES = new Uint8Array();
 /** Of each shard of the weights, read for the digest: hashing all of it would take a server's start in minutes. */
 const SAMPLE_BYTES = 64 * 1024;
@@ -29,13 +36,15 @@ const SAMPLE_BYTES = 64 * 1024;
 const Text = z.union([z.string(), z.object({ content: z.string() }).transform(({ content }) => content)]);
 const Tokenizer = z.object({
   model: z.object({ type: z.string().nullish(), vocab: z.record(z.string(), z.int().min(0)) }),
-  added_tokens: z.array(z.object({ id: z.int().min(0), content: z.string(), special: z.boolean() })).default([]),
+  added_tokens: z
+    .array(z.object({ id: z.int().min(0), content: z.string(), special: z.boolean() }))
+    .default([]),
 });
 const TokenizerConfig = z.object({
   bos_token: Text.nullish(),
   eos_token: Text.nullish(),
   add_bos_token: z.boolean().nullish(),
-  chat_template: z.unknown(),
+  chat_template: z.unknown().optional(),
 });
 const GenerationConfig = z.object({
   eos_token_id: z.union([z.int(), z.array(z.int())]).nullish(),

@@ -1,0 +1,79 @@
+/** The contract of engines, kept by the http engine in front of a real llama-server. */
+import { afterAll, beforeAll, describe, test } from "vitest";
+import type { HttpEngineOptions } from "../../../gpu-node/src/engines/http/engine.ts";
+import { createHttpEngine } from "../../../gpu-node/src/engines/http/engine.ts";
+import type { Engine, Task } from "../../../gpu-node/src/engines/engine.ts";
+import { findLlamaServer } from "../../../tools/llama-server.ts";
+import { collect, describeEngineContract, textOf, tokensOf } from "../engine-contract.ts";
+import { type RunningServer, runLlamaServer } from "../support/llama-server.ts";
+import { WEIGHTS_PATH, openLlama } from "./weights-under-test.ts";
+
+const found = findLlamaServer();
+const SLOTS = 4;
+const CONTEXT_TOKENS = 1_024;
+const never = new AbortController().signal;
+
+const optionsFor = (server: RunningServer): HttpEngineOptions => ({
+  model: "sluice-tiny",
+  server: "llama-server",
+  url: server.url,
+  weightsPath: WEIGHTS_PATH,
+  reuseInSlots: true,
+  startWithinMs: 30_000,
+});
+
+if ("missing" in found) {
+  test.skip(`the http engine in front of a real llama-server: ${found.missing}`, () => undefined);
+} else {
+  let server: RunningServer;
+  beforeAll(async () => {
+    server = await runLlamaServer(found.path, { slots: SLOTS, contextTokens: CONTEXT_TOKENS });
+  });
+  afterAll(() => server.stop());
+
+  describeEngineContract("http (llama-server)", async () => ({
+    engine: await createHttpEngine(optionsFor(server)),
+    longQuestion: "Count from 1 to 90.",
+    shortQuestion: "What is 2 + 3?",
+    deadlyQuestion: "Count from 1 to 90.",
+    kill: () => server.kill(),
+  }));
+
+  describe("a fronted llama-server", () => {
+    const taskFor = async (engine: Engine, content: string): Promise<Task> => ({
+      prompt: await engine.encodeChat({ messages: [{ role: "user", content }], thinking: false }),
+      delivered: [],
+      outputTokensMax: 40,
+      sampling: { temperature: 0, topP: 1 },
+      tag: "a",
+    });
+
+    test("is one with the embedded engine: the same weights, prompts and text", async ({ expect }) => {
+      const [remote, embedded] = [await createHttpEngine(optionsFor(server)), await openLlama({ slots: 1 })];
+      try {
+        expect(remote.info.weights).toBe(embedded.info.weights);
+        expect(new Set(remote.info.endTokens)).toEqual(new Set(embedded.info.endTokens));
+        const question = "What is 17 + 25, grüße 你好?";
+        const task = await taskFor(remote, question);
+        expect(task.prompt).toEqual((await taskFor(embedded, question)).prompt);
+        const [theirs, ours] = [
+          tokensOf(await collect(remote.generate(task, never))),
+          tokensOf(await collect(embedded.generate(task, never))),
+        ];
+        expect(textOf(theirs)).toBe(textOf(ours));
+        expect(theirs.map(({ id }) => id)).toEqual(ours.map(({ id }) => id));
+      } finally {
+        await remote.close();
+        await embedded.close();
+      }
+    });
+
+    test("without the operator's word reuses nothing at all", async ({ expect }) => {
+      const engine = await createHttpEngine({ ...optionsFor(server), reuseInSlots: false });
+      const task = await taskFor(engine, "Count from 1 to 90.");
+      await collect(engine.generate(task, never));
+      expect((await collect(engine.generate(task, never)))[0]).toEqual({ kind: "started", cached: 0 });
+      await engine.close();
+    });
+  });
+}

@@ -1,0 +1,25 @@
+/** The load of an engine that is a server of its own: asked, shown, and missed aloud. */
+import { describe, onTestFinished, test } from "vitest";
+import { EngineLoad, type ServerLoad } from "../../../gpu-node/src/load/engine-load.ts";
+
+describe("what a fronted server says of its load", () => {
+  test("is known soon after the start, and when it stops being said, that is told once", async ({
+    expect,
+  }) => {
+    const logged: string[] = [];
+    const answers: (() => ServerLoad)[] = [() => ({ running: 3, waiting: 1, kvUsage: 0.5 })];
+    const missing = (): ServerLoad => {
+      throw new Error("the server has no metric x");
+    };
+    const load = new EngineLoad(
+      async () => (answers.shift() ?? missing)(),
+      (event) => logged.push(event),
+    );
+    onTestFinished(() => load.stop());
+    await expect.poll(() => load.last?.running, { interval: 5 }).toBe(3);
+    expect(load.failing).toBe(false);
+    await expect.poll(() => load.failing, { timeout: 5_000 }).toBe(true);
+    expect(load.last).toBeUndefined();
+    expect(logged).toEqual(["engine_load_unknown"]);
+  });
+});

@@ -1,0 +1,123 @@
+/**
+ * A server with the wire shapes of vLLM or SGLang and nothing behind them: answers what a test dictates and keeps what
+ * it was asked. Its tokenizer knows the bundled model's vocabulary and gives a token per byte.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { onTestFinished } from "vitest";
+import { bytesOfSpelling } from "../../../gpu-node/src/engines/llama/byte-alphabet.ts";
+import { readTokenizer } from "../../../tools/train/bundled.ts";
+
+const ORDINARY_TYPE = 1;
+
+export type Ask = { readonly path: string; readonly body: Record<string, unknown>; left: Promise<void> };
+/** The events of one stream; a number waits for nothing but marks where the stream stays open. */
+export type Answer = {
+  readonly events: readonly unknown[];
+  readonly open?: boolean;
+  readonly status?: number;
+};
+
+export type ScriptedServer = {
+  readonly url: URL;
+  readonly asks: Ask[];
+  answer: (ask: Ask) => Answer;
+  metrics: string;
+  healthy: boolean;
+};
+
+/** What the server's model folder looks like. */
+export function modelFolder(): string {
+  const { tokens, types } = readTokenizer();
+  const folder = mkdtempSync(join(tmpdir(), "sluice-hf-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const ordinary = tokens.flatMap((text, id) => (types[id] === ORDINARY_TYPE ? [[text, id] as const] : []));
+  const added = tokens.flatMap((content, id) =>
+    types[id] === ORDINARY_TYPE ? [] : [{ id, content, special: types[id] === 3 }],
+  );
+  const write = (name: string, value: unknown): void =>
+    writeFileSync(join(folder, name), JSON.stringify(value));
+  write("tokenizer.json", {
+    model: { type: "BPE", vocab: Object.fromEntries(ordinary) },
+    added_tokens: added,
+  });
+  write("tokenizer_config.json", {
+    bos_token: { content: tokens[0] },
+    eos_token: tokens[1],
+    add_bos_token: true,
+  });
+  write("generation_config.json", { eos_token_id: 1 });
+  return folder;
+}
+
+/** A token per byte; special spellings become their token, as those servers do it. */
+function tokenize(text: string): number[] {
+  const { tokens, types } = readTokenizer();
+  const special = tokens.flatMap((spelling, id) => (types[id] === ORDINARY_TYPE ? [] : [{ spelling, id }]));
+  const byBytes = new Map<number, number>();
+  for (const [id, spelling] of tokens.entries()) {
+    const bytes = types[id] === ORDINARY_TYPE ? bytesOfSpelling(spelling) : [];
+    const [byte] = bytes;
+    if (bytes.length === 1 && byte !== undefined) byBytes.set(byte, id);
+  }
+  const ids: number[] = [];
+  for (let at = 0; at < text.length;) {
+    const mark = special.find(({ spelling }) => text.startsWith(spelling, at));
+    if (mark !== undefined) {
+      ids.push(mark.id);
+      at += mark.spelling.length;
+      continue;
+    }
+    const character = String.fromCodePoint(text.codePointAt(at) ?? 0);
+    for (const byte of Buffer.from(character)) ids.push(byBytes.get(byte) ?? 0);
+    at += character.length;
+  }
+  return ids;
+}
+
+const INFO: Readonly<Record<string, unknown>> = {
+  "/v1/models": { object: "list", data: [{ id: "served", object: "model", max_model_len: 2_048 }] },
+  "/get_server_info": { served_model_name: "served", context_length: 2_048, max_running_requests: 16 },
+};
+
+export async function scriptedServer(): Promise<ScriptedServer> {
+  const asks: Ask[] = [];
+  const server = createServer((request, response) => void respond(request, response));
+  const scripted: ScriptedServer = {
+    get url() {
+      return new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    },
+    asks,
+    answer: () => ({ events: [] }),
+    metrics: "",
+    healthy: true,
+  };
+  async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const path = request.url ?? "";
+    const end = (status: number, body: string): void => void response.writeHead(status).end(body);
+    if (path === "/health") return end(scripted.healthy ? 200 : 503, "");
+    if (path === "/metrics") return end(200, scripted.metrics);
+    if (path in INFO) return end(200, JSON.stringify(INFO[path]));
+    let text = "";
+    for await (const piece of request.setEncoding("utf8")) text += String(piece);
+    const body = JSON.parse(text) as Record<string, unknown>;
+    if (path === "/tokenize") return end(200, JSON.stringify({ tokens: tokenize(String(body["prompt"])) }));
+    const left = new Promise<void>((resolve) => response.on("close", resolve));
+    const ask = { path, body, left };
+    asks.push(ask);
+    const { events, open, status } = scripted.answer(ask);
+    if (status !== undefined) return end(status, JSON.stringify({ error: { message: "refused" } }));
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    for (const event of events) response.write(`data: ${JSON.stringify(event)}\n\n`);
+    if (open !== true) response.end("data: [DONE]\n\n");
+  }
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return scripted;
+}
