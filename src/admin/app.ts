@@ -17,7 +17,7 @@ import { Complaint } from "./complaint.ts";
 import { generationRoutes } from "./generations.ts";
 import type { AdminEnv } from "./input.ts";
 import { keyRoutes } from "./keys.ts";
-import { aliasRoutes, modelRoutes } from "./models.ts";
+import { aliasRoutes, modelRoutes, priceRoutes } from "./models.ts";
 import { nodeRoutes } from "./nodes.ts";
 import { scopeFor } from "./scopes.ts";
 import { findAdmin, whyClosed } from "./token.ts";
@@ -66,6 +66,7 @@ export function adminApp({ secretsOf }: { readonly secretsOf: (env: Env) => Secr
   app.route("/generations", generationRoutes);
   app.route("/nodes", nodeRoutes);
   app.route("/models", modelRoutes);
+  app.route("/prices", priceRoutes);
   app.route("/aliases", aliasRoutes);
   app.route("/admin-keys", adminKeyRoutes);
   app.route("/audit", auditRoutes);

@@ -2,28 +2,27 @@
  * Models, their prices and their aliases. D1 is written, then the snapshot everybody reads; another isolate may offer
  * the old one for about a minute. A price is never changed: a new one begins, now or at a time to come.
  */
-import { ulid } from "@sluice/protocol/ids";
-import { PriceRow } from "@sluice/protocol/ticket";
 import { Hono } from "hono";
 import { z } from "zod";
-import type { Env } from "../core/env.ts";
 import { publishCatalogue, readBooks } from "../db/catalogue.ts";
 import {
+  addPrice,
   aliasByName,
   modelById,
+  priceHistory,
   putAlias,
   putModel,
   removeAlias,
   removeModel,
   type ModelRow,
 } from "../db/models.ts";
-import { priceInForce, type TimedPrice } from "../db/price-in-force.ts";
+import { priceInForce, priceName, pricesInForce } from "../db/price-in-force.ts";
 import { Complaint, wrong } from "./complaint.ts";
 import { pathId, readInput, type AdminContext, type AdminEnv } from "./input.ts";
+import { newPrice, PriceInput, printPrices } from "./prices.ts";
 
-/** A clock that runs a little behind ours still says "now". */
-const CLOCK_SLACK_MS = 60_000;
-const ULID_DICE_BYTES = 16;
+/** Of one model's price book, in one answer. */
+const PRICE_ROWS_MAX = 1_000;
 
 /** Slashes are common in the names of models, so an id is the whole rest of the path. */
 const ModelId = z.string().regex(/^[\w.:/@-]{1,128}$/, "has letters, digits and . _ : / @ - only");
@@ -36,11 +35,7 @@ const PutModel = z
     outputTokensDefault: Tokens.exactOptional(),
     ownedBy: z.string().min(1).max(64).exactOptional(),
     thinkingDefault: z.boolean().exactOptional(),
-    /** Micro-dollars per million tokens: 270000 is $0.27. */
-    price: PriceRow.omit({ id: true })
-      .extend({ effectiveFromMs: z.int().min(0).exactOptional() })
-      .strict()
-      .exactOptional(),
+    price: PriceInput.exactOptional(),
   })
   .refine((model) => Object.keys(model).length > 0, { error: "nothing to change was given" });
 type PutModel = z.infer<typeof PutModel>;
@@ -52,6 +47,7 @@ const PutAlias = z.strictObject({
 });
 
 export const modelRoutes = new Hono<AdminEnv>();
+export const priceRoutes = new Hono<AdminEnv>();
 export const aliasRoutes = new Hono<AdminEnv>();
 
 modelRoutes.get("/", async (c) => {
@@ -62,7 +58,7 @@ modelRoutes.get("/", async (c) => {
       ...model,
       /** Null: not offered, because nothing runs that could not be billed. */
       price: priceInForce(prices, nowMs) ?? null,
-      pricesToCome: prices.filter((price) => price.effectiveFromMs > nowMs),
+      pricesToCome: printPrices(prices.filter((price) => price.effectiveFromMs > nowMs)),
       aliases: aliases.filter((alias) => alias.model === model.id),
     })),
   });
@@ -81,7 +77,7 @@ modelRoutes.put("/:model{.+}", async (c) => {
   const price = await newPrice(c.env, id, change.price, nowMs);
   await putModel(c.env, model, price);
   await publishCatalogue(c.env, nowMs);
-  return c.json({ model, price: price ?? null }, known === undefined ? 201 : 200);
+  return c.json({ model, price: printPrices(price)[0] ?? null }, known === undefined ? 201 : 200);
 });
 
 modelRoutes.delete("/:model{.+}", async (c) => {
@@ -114,6 +110,32 @@ aliasRoutes.delete("/:alias{.+}", async (c) => {
   return c.json({ alias, removed: true });
 });
 
+/** The newest first: those to come, the one in force, those that were. */
+priceRoutes.get("/:model{.+}", async (c) => {
+  const id = pathModel(c, "model");
+  const nowMs = Date.now();
+  const rows = await priceHistory(c.env, id, PRICE_ROWS_MAX);
+  if (rows.length === 0) throw new Complaint("not_found", "there is no price of such a model");
+  const inForce = pricesInForce(rows, nowMs)[0];
+  return c.json({
+    model: id,
+    inForce: inForce === undefined ? null : priceName(inForce.id),
+    now: priceInForce(rows, nowMs) ?? null,
+    prices: printPrices(rows),
+  });
+});
+
+priceRoutes.post("/:model{.+}", async (c) => {
+  const id = pathModel(c, "model");
+  const given = await readInput(c, PriceInput);
+  if ((await modelById(c.env, id)) === undefined) throw new Complaint("not_found", "there is no such model");
+  const nowMs = Date.now();
+  const price = await newPrice(c.env, id, given, nowMs, "");
+  await addPrice(c.env, id, price);
+  await publishCatalogue(c.env, nowMs);
+  return c.json({ model: id, price: printPrices(price)[0] ?? null }, price.length > 0 ? 201 : 200);
+});
+
 /** A name that is about to be made may be wrong; then that is said, and not that nothing was found. */
 function pathModel(c: AdminContext, name: "model" | "alias"): string {
   if (c.req.method === "PUT") {
@@ -141,29 +163,4 @@ function newModel(id: string, given: PutModel, nowMs: number): ModelRow {
 function changed(known: ModelRow, change: PutModel): ModelRow {
   const { contextTokens, outputTokensDefault, ownedBy, thinkingDefault } = { ...known, ...change };
   return { ...known, contextTokens, outputTokensDefault, ownedBy, thinkingDefault };
-}
-
-/** The row to add to the price book, or none where this very price is in force already: asking twice adds one row. */
-async function newPrice(
-  env: Env,
-  model: string,
-  given: PutModel["price"],
-  nowMs: number,
-): Promise<TimedPrice | undefined> {
-  if (given === undefined) return undefined;
-  const effectiveFromMs = given.effectiveFromMs ?? nowMs;
-  if (effectiveFromMs < nowMs - CLOCK_SLACK_MS)
-    throw wrong("price.effectiveFromMs", "is in the past; what was sold then stays sold at its price");
-  const prices = (await readBooks(env, nowMs)).models.find((known) => known.id === model)?.prices ?? [];
-  const inForce = priceInForce(prices, nowMs);
-  const isSame =
-    inForce?.inputMicroUsdPerM === given.inputMicroUsdPerM &&
-    inForce.cachedMicroUsdPerM === given.cachedMicroUsdPerM &&
-    inForce.outputMicroUsdPerM === given.outputMicroUsdPerM &&
-    // Nothing said of hits is free, as it is when it is said.
-    (inForce.hitInputMicroUsdPerM ?? 0) === (given.hitInputMicroUsdPerM ?? 0) &&
-    (inForce.hitOutputMicroUsdPerM ?? 0) === (given.hitOutputMicroUsdPerM ?? 0);
-  if (isSame && given.effectiveFromMs === undefined) return undefined;
-  const id = `price_${ulid(nowMs, crypto.getRandomValues(new Uint8Array(ULID_DICE_BYTES)))}`;
-  return { ...given, effectiveFromMs, id };
 }

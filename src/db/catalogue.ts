@@ -17,6 +17,7 @@ import { FaultError } from "../core/fault.ts";
 import { logError } from "../core/log.ts";
 import { within } from "../core/within.ts";
 import { database } from "./database.ts";
+import { timedPrice } from "./models.ts";
 import { catalogueAt, CatalogueSnapshot } from "./price-in-force.ts";
 import { regionsKnown } from "./registry.ts";
 import { aliases, models, prices } from "./schema.ts";
@@ -156,7 +157,7 @@ export async function readBooks(env: Pick<Env, "DB">, nowMs: number): Promise<Ca
     builtAtMs: nowMs,
     models: modelRows.map((model) => ({
       ...model,
-      prices: priceRows.filter((price) => price.model === model.id),
+      prices: priceRows.filter((price) => price.model === model.id).map(timedPrice),
     })),
     aliases: aliasRows,
     regions,

@@ -2,10 +2,11 @@
  * What an admin changes in the catalogue: models, aliases, prices. Prices are only ever added; a row of the price book
  * that a bill may name is never changed or removed.
  */
-import type { PriceRow } from "@sluice/protocol/ticket";
-import { eq } from "drizzle-orm";
+import { PriceRow } from "@sluice/protocol/ticket";
+import { desc, eq } from "drizzle-orm";
 import type { Env } from "../core/env.ts";
 import { database } from "./database.ts";
+import type { TimedPrice } from "./price-in-force.ts";
 import { aliases, models, prices } from "./schema.ts";
 
 type Db = Pick<Env, "DB">;
@@ -23,32 +24,49 @@ export async function aliasByName(env: Db, alias: string): Promise<AliasRow | un
   return row;
 }
 
+type PriceBookRow = typeof prices.$inferSelect;
+
+export function timedPrice(row: PriceBookRow): TimedPrice & { readonly model: string } {
+  const { zone, fromMinute, toMinute, days, ...price } = row;
+  const window =
+    zone === null || fromMinute === null || toMinute === null ? null : { zone, fromMinute, toMinute, days };
+  return { ...price, window };
+}
+
 /** A row of the price book, as the bills that name it were made under. */
 export async function priceById(env: Db, id: string): Promise<PriceRow | undefined> {
   const [row] = await database(env).select().from(prices).where(eq(prices.id, id));
-  if (row === undefined) return undefined;
-  const { inputMicroUsdPerM, cachedMicroUsdPerM, outputMicroUsdPerM } = row;
-  const { hitInputMicroUsdPerM, hitOutputMicroUsdPerM } = row;
-  return {
-    id,
-    inputMicroUsdPerM,
-    cachedMicroUsdPerM,
-    outputMicroUsdPerM,
-    hitInputMicroUsdPerM,
-    hitOutputMicroUsdPerM,
-  };
+  return row === undefined ? undefined : PriceRow.parse(timedPrice(row));
 }
 
-/** The model and, where one is given, its new price, together or not at all. */
-export async function putModel(
-  env: Db,
-  model: ModelRow,
-  price: (PriceRow & { readonly effectiveFromMs: number }) | undefined,
-): Promise<void> {
+/** Every row of a model's price book, the newest price first; the rows of a price together. */
+export async function priceHistory(env: Db, model: string, limit: number): Promise<TimedPrice[]> {
+  const rows = await database(env)
+    .select()
+    .from(prices)
+    .where(eq(prices.model, model))
+    .orderBy(desc(prices.effectiveFromMs), desc(prices.id))
+    .limit(limit);
+  return rows.map(timedPrice);
+}
+
+function insertPrice(env: Db, model: string, { window, ...price }: TimedPrice) {
+  return database(env)
+    .insert(prices)
+    .values({ ...price, ...window, model });
+}
+
+/** All rows of a new price, or none. */
+export async function addPrice(env: Db, model: string, rows: readonly TimedPrice[]): Promise<void> {
+  const [first, ...others] = rows.map((row) => insertPrice(env, model, row));
+  if (first !== undefined) await database(env).batch([first, ...others]);
+}
+
+/** The model and the rows of its new price, where there is one, together or not at all. */
+export async function putModel(env: Db, model: ModelRow, price: readonly TimedPrice[]): Promise<void> {
   const db = database(env);
   const put = db.insert(models).values(model).onConflictDoUpdate({ target: models.id, set: model });
-  if (price === undefined) await put;
-  else await db.batch([put, db.insert(prices).values({ ...price, model: model.id })]);
+  await db.batch([put, ...price.map((row) => insertPrice(env, model.id, row))]);
 }
 
 /** The model is offered no more, and its aliases with it. Its prices stay: bills name them. */

@@ -58,6 +58,8 @@ export const prices = sqliteTable("prices", {
   zone: text(),
   fromMinute: integer(),
   toMinute: integer(),
+  /** The weekdays it begins on, "12345" for Monday to Friday; null: all. */
+  days: text(),
 });
 
 export const nodes = sqliteTable("nodes", {

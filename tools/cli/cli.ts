@@ -11,6 +11,7 @@ import { credit } from "./commands/credit.ts";
 import { keys } from "./commands/keys.ts";
 import { models } from "./commands/models.ts";
 import { nodes } from "./commands/nodes.ts";
+import { prices } from "./commands/prices.ts";
 import { usage } from "./commands/usage.ts";
 import { verify } from "./commands/verify.ts";
 import { Complaint, EXIT, misused } from "./complaint.ts";
@@ -24,6 +25,7 @@ export const COMMANDS: readonly Command[] = [
   ...usage,
   ...nodes,
   ...models,
+  ...prices,
   ...adminKeys,
   ...audit,
   ...verify,

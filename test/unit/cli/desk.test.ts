@@ -60,3 +60,74 @@ test("the audit log is a table with who did what", async ({ expect }) => {
     ].join("\n"),
   );
 });
+
+describe("prices", () => {
+  const PRICE = {
+    id: "price_1",
+    effectiveFromMs: 0,
+    zone: "UTC",
+    inputMicroUsdPerM: 270_000,
+    cachedMicroUsdPerM: 70_000,
+    outputMicroUsdPerM: 1_100_000,
+    windows: [
+      {
+        id: "price_1.1",
+        from: "01:00",
+        to: "04:00",
+        days: [1, 5],
+        inputMicroUsdPerM: 540_000,
+        cachedMicroUsdPerM: 140_000,
+        outputMicroUsdPerM: 2_200_000,
+      },
+    ],
+  };
+
+  test("are scheduled with windows, in dollars and days", async ({ expect }) => {
+    platform.answering({ model: "tiny", price: PRICE });
+    const windows = "01:00-04:00 mon-wed,fri 0.54/0.14/2.2; 22:00-02:00 0.1/0.1/0.1";
+    const rates = "--input 0.27 --cached 0.07 --output 1.1 --zone UTC".split(" ");
+    const { exit } = await platform.sluice([
+      "prices",
+      "schedule",
+      "tiny",
+      "2027-01-01",
+      ...rates,
+      "--windows",
+      windows,
+    ]);
+    expect(exit).toBe(0);
+    expect(platform.calls).toMatchObject([
+      {
+        line: "POST /admin/v1/prices/tiny",
+        body: {
+          inputMicroUsdPerM: 270_000,
+          effectiveFromMs: Date.parse("2027-01-01"),
+          zone: "UTC",
+          windows: [
+            { from: "01:00", to: "04:00", days: [1, 2, 3, 5], outputMicroUsdPerM: 2_200_000 },
+            { from: "22:00", to: "02:00", inputMicroUsdPerM: 100_000 },
+          ],
+        },
+      },
+    ]);
+  });
+
+  test("stand in a table, the one in force marked", async ({ expect }) => {
+    platform.answering({ model: "tiny", inForce: "price_1", prices: [PRICE] });
+    const { out } = await platform.sluice(["prices", "list", "tiny"]);
+    expect(out.split("\n")).toEqual([
+      "   PRICE      FROM                  AT                       INPUT  CACHED  OUTPUT  CACHED ANSWER IN / OUT",
+      "*  price_1    1970-01-01T00:00:00Z                           $0.27  $0.07   $1.10   $0.00 / $0.00",
+      "   price_1.1                        01:00-04:00 mon,fri UTC  $0.54  $0.14   $2.20   $0.00 / $0.00",
+    ]);
+  });
+
+  test("that cannot be read send nothing", async ({ expect }) => {
+    const rates = "--input 1 --cached 1 --output 1".split(" ");
+    for (const windows of ["1-4 0.1/0.1/0.1", "01:00-04:00 fri-mon 1/1/1", "01:00-04:00 1/1"]) {
+      const { exit, err } = await platform.sluice(["prices", "set", "m", ...rates, "--windows", windows]);
+      expect([exit, err]).toEqual([2, expect.stringContaining("--windows")]);
+    }
+    expect(platform.calls).toEqual([]);
+  });
+});
