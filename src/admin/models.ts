@@ -74,7 +74,7 @@ modelRoutes.put("/:model{.+}", async (c) => {
   const model = known === undefined ? newModel(id, change, nowMs) : changed(known, change);
   if (model.outputTokensDefault > model.contextTokens)
     throw wrong("outputTokensDefault", "is more than the context holds");
-  const price = await newPrice(c.env, id, change.price, nowMs);
+  const price = await newPrice(c.env, id, { price: change.price, field: "price." }, nowMs);
   await putModel(c.env, model, price);
   await publishCatalogue(c.env, nowMs);
   return c.json({ model, price: printPrices(price)[0] ?? null }, known === undefined ? 201 : 200);
@@ -130,7 +130,7 @@ priceRoutes.post("/:model{.+}", async (c) => {
   const given = await readInput(c, PriceInput);
   if ((await modelById(c.env, id)) === undefined) throw new Complaint("not_found", "there is no such model");
   const nowMs = Date.now();
-  const price = await newPrice(c.env, id, given, nowMs, "");
+  const price = await newPrice(c.env, id, { price: given, field: "" }, nowMs);
   await addPrice(c.env, id, price);
   await publishCatalogue(c.env, nowMs);
   return c.json({ model: id, price: printPrices(price)[0] ?? null }, price.length > 0 ? 201 : 200);

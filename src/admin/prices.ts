@@ -42,13 +42,12 @@ export const PriceInput = PriceRow.omit({ id: true })
   .strict();
 export type PriceInput = z.infer<typeof PriceInput>;
 
-/** The rows to add to the book; none where this very price is in force already, so that asking twice adds one. */
+/** The rows to add to the book (`field`: what a complaint's field begins with); none where this very price is in force already, so that asking twice adds one. */
 export async function newPrice(
   env: Env,
   model: string,
-  given: PriceInput | undefined,
+  { price: given, field }: { readonly price: PriceInput | undefined; readonly field: string },
   nowMs: number,
-  field = "price.",
 ): Promise<readonly TimedPrice[]> {
   if (given === undefined) return [];
   const { effectiveFromMs = nowMs, zone, windows, ...rates } = given;
@@ -101,18 +100,32 @@ export function printPrices(rows: readonly TimedPrice[]) {
   return [...byName].flatMap(([id, price]) => {
     const whole = price.find(({ window }) => !window);
     if (whole === undefined) return [];
-    const windows = price.flatMap(({ window, id, effectiveFromMs: _, ...rates }) =>
-      window ? [{ id, ...rates, ...printWindow(window) }] : [],
+    const windows = price.flatMap((row) =>
+      row.window ? [{ ...ratesOf(row), ...printWindow(row.window) }] : [],
     );
-    const { window: __, ...rates } = whole;
     const zone = price.find(({ window }) => window)?.window?.zone ?? null;
-    return [{ ...rates, id, zone, windows: windows.toSorted((a, b) => (a.from < b.from ? -1 : 1)) }];
+    const { effectiveFromMs } = whole;
+    const sorted = windows.toSorted((a, b) => (a.from < b.from ? -1 : 1));
+    return [{ ...ratesOf(whole), effectiveFromMs, zone, windows: sorted }];
   });
+}
+
+function ratesOf(row: TimedPrice): PriceRow {
+  const { id, inputMicroUsdPerM, cachedMicroUsdPerM, outputMicroUsdPerM } = row;
+  const { hitInputMicroUsdPerM = 0, hitOutputMicroUsdPerM = 0 } = row;
+  return {
+    id,
+    inputMicroUsdPerM,
+    cachedMicroUsdPerM,
+    outputMicroUsdPerM,
+    hitInputMicroUsdPerM,
+    hitOutputMicroUsdPerM,
+  };
 }
 
 function printWindow(window: NonNullable<TimedPrice["window"]>) {
   const clock = (minute: number): string =>
     `${String(Math.floor(minute / 60)).padStart(2, "0")}:${String(minute % 60).padStart(2, "0")}`;
-  const days = window.days === null ? null : [...window.days].map(Number);
+  const days = window.days === null ? null : Array.from(window.days, Number);
   return { from: clock(window.fromMinute), to: clock(window.toMinute), days };
 }
