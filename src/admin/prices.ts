@@ -92,12 +92,10 @@ function said(price: readonly TimedPrice[]): string {
     .join("\n");
 }
 
-export type PrintedPrice = ReturnType<typeof printPrices>[number];
-
 /** Rows of the book as prices, in the order of their first rows. */
 export function printPrices(rows: readonly TimedPrice[]) {
   const byName = Map.groupBy(rows, ({ id }) => priceName(id));
-  return [...byName].flatMap(([id, price]) => {
+  return [...byName.values()].flatMap((price) => {
     const whole = price.find(({ window }) => !window);
     if (whole === undefined) return [];
     const windows = price.flatMap((row) =>
