@@ -295,7 +295,10 @@ export const SettleAnswer = z.object({
    */
   acks: z.array(AttemptName),
   renewed: z.array(AttemptName),
+  /** Receipts that were taken and that an operator should hear of; absent where there are none. */
+  flagged: z.array(AttemptName.extend({ why: z.enum(["contradicts", "beyond_hold"]) })).optional(),
 });
+export type Flagged = NonNullable<SettleAnswer["flagged"]>[number];
 export type SettleAnswer = z.infer<typeof SettleAnswer>;
 
 /* ---- what leaves the object ------------------------------------------------------------------------------------- */

@@ -79,10 +79,23 @@ export async function signReceipt(privateKey: CryptoKey, receipt: Receipt): Prom
   return { body, sig: await signText(privateKey, "sluice-receipt", body) };
 }
 
-/** As with tickets: `forged` is for ever, `unreadable` for now. */
+/** As with tickets: `forged` is for ever, as is `impossible` (less than nothing of something); `unreadable` is for now. */
 export type OpenedReceipt =
   | { readonly ok: true; readonly receipt: Receipt }
-  | { readonly ok: false; readonly why: "forged" | "unreadable" };
+  | { readonly ok: false; readonly why: "forged" | "impossible" | "unreadable" };
+
+const COUNTS = ["from", "to", "prompt", "cached", "reasoning"] as const;
+const Counts = z.looseObject(Object.fromEntries(COUNTS.map((name) => [name, z.unknown()])));
+
+/** No version of this protocol will ever say that: a count that is no whole number from 0 on. */
+function isAbsurd(raw: unknown): boolean {
+  const counts = Counts.safeParse(raw).data;
+  if (counts === undefined) return false;
+  return COUNTS.some((name) => {
+    const count = counts[name];
+    return typeof count === "number" && (!Number.isSafeInteger(count) || count < 0);
+  });
+}
 
 export async function openReceipt(publicKey: CryptoKey, signed: Signed): Promise<OpenedReceipt> {
   if (!(await verifyText(publicKey, "sluice-receipt", signed.body, signed.sig)))
@@ -94,7 +107,8 @@ export async function openReceipt(publicKey: CryptoKey, signed: Signed): Promise
     return { ok: false, why: "forged" };
   }
   const receipt = Receipt.safeParse(raw);
-  return receipt.success ? { ok: true, receipt: receipt.data } : { ok: false, why: "unreadable" };
+  if (receipt.success) return { ok: true, receipt: receipt.data };
+  return { ok: false, why: isAbsurd(raw) ? "impossible" : "unreadable" };
 }
 
 /**

@@ -111,11 +111,12 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
   async settle(ask: SettleAsk): Promise<SettleAnswer> {
     return this.#group.run(() => {
       const nowMs = Date.now();
-      for (const receipt of ask.receipts) this.#books.receipt(receipt, nowMs);
+      const flagged = ask.receipts.flatMap((receipt) => this.#books.receipt(receipt, nowMs) ?? []);
       for (const renewal of ask.renew) this.#books.renew(renewal, nowMs);
       return {
         acks: ask.receipts.map(({ receipt }) => nameOf(receipt)),
         renewed: ask.renew.map(nameOf),
+        ...(flagged.length > 0 ? { flagged } : {}),
       };
     });
   }

@@ -12,6 +12,7 @@ import type {
   CheckedReceipt,
   ExtendAsk,
   ExtendVerdict,
+  Flagged,
   HitAsk,
   UsageEvent,
   Word,
@@ -19,7 +20,6 @@ import type {
 } from "@sluice/protocol/account";
 import type { CreditGiven, RunningRequest } from "../core/account.ts";
 import { assert } from "../core/assert.ts";
-import { log } from "../core/log.ts";
 import { hitCostNanoUsd } from "../core/money.ts";
 import { AnswerRules } from "./answers.ts";
 import { decideAdmission, type KnownKey, type Scope } from "./admission.ts";
@@ -27,6 +27,7 @@ import type { Bucket } from "./bucket.ts";
 import type { Clocks } from "./clocks.ts";
 import { decide, type Closing } from "./close.ts";
 import {
+  flagOf,
   isExtendable,
   newHold,
   noteExtension,
@@ -221,16 +222,18 @@ export class Books {
     return { state: after.state === "closed" ? "closed" : "open" };
   }
 
-  receipt(checked: CheckedReceipt, nowMs: number): void {
+  /** What an operator should hear of it; null where nothing. */
+  receipt(checked: CheckedReceipt, nowMs: number): Flagged | null {
     const { request, ordinal } = checked.receipt;
     const held = this.#store.hold(request);
     // A receipt of the first attempt of a forgotten request can change nothing: it is the one that closed it.
     const known = held ?? (ordinal > 0 ? this.#recall(request) : undefined);
-    if (known === undefined) return;
-    flagExcess(known, checked);
+    if (known === undefined) return null;
+    const flag = flagOf(known, checked);
     const noted = noteReceipt(known, checked, nowMs);
     const overtook = held === undefined && ordinal > (known.attempts.at(-1)?.ordinal ?? 0);
     this.#advance(known, overtook ? this.#reopened(noted) : noted, nowMs);
+    return flag;
   }
 
   renew(renewal: RenewalAsk, nowMs: number): void {
@@ -325,11 +328,4 @@ export class Books {
     if (open > 0) this.#openByKey.set(hold.key, open);
     else this.#openByKey.delete(hold.key);
   }
-}
-
-/** The Worker refuses such a receipt already; one that gets here is counted as the edge allowed, and told. */
-function flagExcess(hold: Hold, { receipt }: CheckedReceipt): void {
-  if (receipt.to <= hold.outputCeiling && receipt.prompt <= hold.promptCeiling) return;
-  const { request, ordinal, node, to, prompt } = receipt;
-  log("receipt_beyond_hold", { request, ordinal, node, to, prompt });
 }

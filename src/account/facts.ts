@@ -11,6 +11,7 @@ import type {
   Certainty,
   CheckedReceipt,
   ExtendAsk,
+  Flagged,
   NextCall,
   Overrun,
   Word,
@@ -213,6 +214,22 @@ export function noteReceipt(hold: Hold, { receipt, region, signed }: CheckedRece
       },
     };
   });
+}
+
+/**
+ * What an operator should hear of a receipt: it says another thing than the first one of its attempt, which stands, or
+ * more than was held, which is not counted (the Worker refuses such a one already).
+ */
+export function flagOf(hold: Hold, { receipt }: CheckedReceipt): Flagged | null {
+  const { request, ordinal, choice, to, prompt, cached, ended } = receipt;
+  const first = hold.attempts[ordinal]?.receipt ?? null;
+  const name = { request, ordinal, choice };
+  if (
+    first !== null &&
+    (first.to !== to || first.prompt !== prompt || first.cached !== cached || first.ended !== ended)
+  )
+    return { ...name, why: "contradicts" };
+  return to > hold.outputCeiling || prompt > hold.promptCeiling ? { ...name, why: "beyond_hold" } : null;
 }
 
 export type RenewalAsk = {

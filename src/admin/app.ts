@@ -12,6 +12,7 @@ import { logError } from "../core/log.ts";
 import type { Secrets } from "../core/secrets.ts";
 import { accountRoutes } from "./accounts.ts";
 import { adminKeyRoutes } from "./admin-keys.ts";
+import { alertRoutes } from "./alerts.ts";
 import { audited, auditRoutes } from "./audit.ts";
 import { Complaint } from "./complaint.ts";
 import { generationRoutes } from "./generations.ts";
@@ -69,6 +70,7 @@ export function adminApp({ secretsOf }: { readonly secretsOf: (env: Env) => Secr
   app.route("/prices", priceRoutes);
   app.route("/aliases", aliasRoutes);
   app.route("/admin-keys", adminKeyRoutes);
+  app.route("/alerts", alertRoutes);
   app.route("/audit", auditRoutes);
   app.all("*", (c) => {
     throw new Complaint("not_found", `there is no ${c.req.method} ${new URL(c.req.url).pathname}`);

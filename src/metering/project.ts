@@ -10,6 +10,7 @@
 import { EventBatch, type AccountEvent } from "@sluice/protocol/account";
 import { accountObject, type Env } from "../core/env.ts";
 import { log, logError } from "../core/log.ts";
+import { raiseAlert } from "../db/alerts.ts";
 import { applyEvents, readApplied } from "../db/ledger.ts";
 
 export const DEAD_LETTERS = "sluice-events-dead";
@@ -23,7 +24,7 @@ const TRANSACTION_CHARS_MAX = 1_000_000;
 type Letter = { readonly message: Message; readonly batch: EventBatch };
 
 export async function consumeEvents(queue: MessageBatch, env: Env): Promise<void> {
-  if (queue.queue === DEAD_LETTERS) return bury(queue);
+  if (queue.queue === DEAD_LETTERS) return bury(queue, env);
   const byAccount = new Map<string, Letter[]>();
   for (const message of queue.messages) {
     const parsed = EventBatch.safeParse(message.body);
@@ -57,6 +58,11 @@ async function project(env: Env, account: string, letters: Letter[], through: nu
   try {
     for (const events of consecutive(letters, through)) {
       reached = await applyEvents(env, account, reached, events);
+      await raiseWriteOffs(
+        env,
+        account,
+        events.filter(({ seq }) => seq <= reached),
+      );
       if (reached < (events.at(-1)?.seq ?? 0)) break;
     }
   } catch (error) {
@@ -96,7 +102,14 @@ function consecutive(letters: readonly Letter[], through: number): AccountEvent[
   return portions;
 }
 
-function bury(queue: MessageBatch): void {
+async function raiseWriteOffs(env: Env, account: string, events: readonly AccountEvent[]): Promise<void> {
+  const last = events.findLast((event) => event.kind === "usage" && event.writeOffNanoUsd > 0);
+  if (last?.kind !== "usage") return;
+  const detail = `${last.request}: ${last.writeOffNanoUsd} nano-dollars in all`;
+  await raiseAlert(env, { kind: "write_off", subject: account, detail }, Date.now());
+}
+
+async function bury(queue: MessageBatch, env: Env): Promise<void> {
   for (const message of queue.messages) {
     const parsed = EventBatch.safeParse(message.body);
     const account = parsed.data?.account;
@@ -106,6 +119,12 @@ function bury(queue: MessageBatch): void {
       from: seqs[0],
       to: seqs.at(-1),
     });
+    if (account !== undefined)
+      await raiseAlert(
+        env,
+        { kind: "dead_letter", subject: account, detail: `events ${seqs[0]} to ${seqs.at(-1)}` },
+        Date.now(),
+      );
     message.ack();
   }
 }

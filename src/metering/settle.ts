@@ -9,25 +9,32 @@
  * What cannot be read here (another version, a secret this deployment does not hold any more) is neither acknowledged
  * nor rejected: another edge may be able to.
  */
-import type { SettleAsk } from "@sluice/protocol/account";
+import type { Flagged, SettleAsk } from "@sluice/protocol/account";
 import type { AttemptName, Beat, BeatReply } from "@sluice/protocol/beat";
 import { isCoveredBy, openReceipt, type Receipt } from "@sluice/protocol/receipt";
 import type { Signed } from "@sluice/protocol/sign";
 import { openTicket, ticketSecretId, type OpenedTicket } from "@sluice/protocol/ticket";
 import { NEWEST } from "@sluice/protocol/version";
+import { waitUntil } from "cloudflare:workers";
 import { z } from "zod";
 import { accountObject, type Env } from "../core/env.ts";
-import { log, logError } from "../core/log.ts";
+import { logError } from "../core/log.ts";
 import type { NodeRecord } from "../core/node.ts";
+import { raiseAlert, type AlertKind } from "../db/alerts.ts";
 import { secretsOf, ticketKey, type Secrets } from "../core/secrets.ts";
 
 type Settled = Pick<BeatReply, "acks" | "renewed" | "rejected">;
 type Rejected = BeatReply["rejected"][number];
+type Answer = {
+  readonly acks: AttemptName[];
+  readonly renewed: AttemptName[];
+  readonly flagged: readonly Flagged[];
+};
 
 type Checked =
   | { readonly kind: "receipt"; readonly account: string; readonly receipt: SettleAsk["receipts"][number] }
   | { readonly kind: "renewal"; readonly account: string; readonly renewal: SettleAsk["renew"][number] }
-  | { readonly kind: "rejected"; readonly rejected: Rejected }
+  | { readonly kind: "rejected"; readonly rejected: Rejected; readonly of?: Receipt }
   | { readonly kind: "unreadable" };
 
 /** Settles what a beat brings. The beat's own signature has been checked, with `publicKey`. */
@@ -53,7 +60,7 @@ export async function settleBeat(
     else ask.renew.push(one.renewal);
   }
   const answers = await Promise.all([...asks.values()].map((ask) => settleAccount(env, ask)));
-  if (rejected.length > 0) log("receipts_rejected", { node: node.id, why: rejected.map(({ why }) => why) });
+  waitUntil(raiseAll(env, node, checked, answers));
   return {
     acks: answers.flatMap(({ acks }) => acks),
     renewed: answers.flatMap(({ renewed }) => renewed),
@@ -61,18 +68,40 @@ export async function settleBeat(
   };
 }
 
-async function settleAccount(
-  env: Env,
-  ask: SettleAsk,
-): Promise<{ readonly acks: AttemptName[]; readonly renewed: AttemptName[] }> {
+async function settleAccount(env: Env, ask: SettleAsk): Promise<Answer> {
   try {
-    const { acks, renewed } = await accountObject(env, ask.account).settle(ask);
-    return { acks: [...acks], renewed: [...renewed] };
+    const { acks, renewed, flagged = [] } = await accountObject(env, ask.account).settle(ask);
+    return { acks: [...acks], renewed: [...renewed], flagged: [...flagged] };
   } catch (error) {
     const { account, receipts, renew } = ask;
     logError("settlement_failed", error, { account, receipts: receipts.length, renew: renew.length });
-    return { acks: [], renewed: [] };
+    return { acks: [], renewed: [], flagged: [] };
   }
+}
+
+/** One alert per kind, with the last of its receipts: a node's bad beat is one thing to look at, not two hundred. */
+async function raiseAll(
+  env: Env,
+  node: NodeRecord,
+  checked: readonly Checked[],
+  answers: readonly Answer[],
+): Promise<void> {
+  const told = new Map<AlertKind, string>();
+  for (const one of checked) {
+    if (one.kind === "rejected") told.set(`receipt_${one.rejected.why}`, sayReceipt(one.of));
+    if (one.kind === "unreadable")
+      told.set("receipt_unreadable", "another version, or a secret that is not here");
+  }
+  for (const { request, ordinal, why } of answers.flatMap(({ flagged }) => flagged))
+    told.set(`receipt_${why}`, `${request}, attempt ${ordinal}`);
+  const nowMs = Date.now();
+  for (const [kind, detail] of told) await raiseAlert(env, { kind, subject: node.id, detail }, nowMs);
+}
+
+function sayReceipt(receipt: Receipt | undefined): string {
+  if (receipt === undefined) return "what it is of cannot be trusted";
+  const { request, ordinal, from, to, prompt } = receipt;
+  return `${request}, attempt ${ordinal}: positions ${from} to ${to}, prompt ${prompt}`;
 }
 
 async function checkReceipt(
@@ -83,14 +112,15 @@ async function checkReceipt(
 ): Promise<Checked> {
   const opened = await openReceipt(publicKey, signed);
   if (!opened.ok)
-    return opened.why === "forged" ? rejection(ticketIn(signed.body), "forged") : { kind: "unreadable" };
+    return opened.why === "unreadable"
+      ? { kind: "unreadable" }
+      : rejection(ticketIn(signed.body), opened.why);
   const { receipt } = opened;
   const found = await findTicket(secrets, node, receipt.ticket);
   if (!found.ok) return found.why === "forged" ? rejection(receipt.ticket, "forged") : { kind: "unreadable" };
   const { ticket } = found;
   if (!isCoveredBy(receipt, ticket, node.id)) {
-    tellImpossible(receipt, node);
-    return rejection(receipt.ticket, "impossible");
+    return rejection(receipt.ticket, "impossible", receipt);
   }
   const { account, region, promptCeiling, outputCeiling } = ticket;
   return { kind: "receipt", account, receipt: { receipt, region, promptCeiling, outputCeiling, signed } };
@@ -117,9 +147,10 @@ async function findTicket(secrets: Secrets, node: NodeRecord, sealed: string): P
   return key === undefined ? { ok: false, why: "unreadable" } : openTicket(key, node.id, sealed);
 }
 
-function rejection(ticket: string | undefined, why: Rejected["why"]): Checked {
+function rejection(ticket: string | undefined, why: Rejected["why"], of?: Receipt): Checked {
   // A rejection is told by its ticket; a body without one cannot be answered, only left out.
-  return ticket === undefined ? { kind: "unreadable" } : { kind: "rejected", rejected: { ticket, why } };
+  if (ticket === undefined) return { kind: "unreadable" };
+  return { kind: "rejected", rejected: { ticket, why }, ...(of === undefined ? {} : { of }) };
 }
 
 const WithTicket = z.object({ ticket: z.string().min(1).max(2_048) });
@@ -131,8 +162,4 @@ function ticketIn(body: string): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-function tellImpossible({ request, ordinal, from, to, prompt }: Receipt, node: NodeRecord): void {
-  log("receipt_impossible", { node: node.id, request, ordinal, from, to, prompt });
 }

@@ -5,6 +5,7 @@
 import { AdminApi } from "./api.ts";
 import { checkCount, COMMON, helpOf, inTyped, optionLines, parse, usageOf, type Command } from "./command.ts";
 import { adminKeys } from "./commands/admin-keys.ts";
+import { alerts } from "./commands/alerts.ts";
 import { audit } from "./commands/audit.ts";
 import { accounts } from "./commands/accounts.ts";
 import { credit } from "./commands/credit.ts";
@@ -28,6 +29,7 @@ export const COMMANDS: readonly Command[] = [
   ...prices,
   ...adminKeys,
   ...audit,
+  ...alerts,
   ...verify,
 ];
 

@@ -81,11 +81,11 @@ function take(world: World, { request, tokens, ordinal, kind }: Step): void {
       return;
     }
     case "stop":
-      return books.receipt(signed("stop"), nowMs);
+      return void books.receipt(signed("stop"), nowMs);
     case "died":
-      return books.receipt(signed("node_died"), nowMs);
+      return void books.receipt(signed("node_died"), nowMs);
     case "left":
-      return books.receipt(signed("client_gone"), nowMs);
+      return void books.receipt(signed("client_gone"), nowMs);
     case "failover":
       return void books.word(said("node_lost", true), nowMs);
     case "gone":
@@ -116,7 +116,7 @@ function hear(books: Books, message: Message, nowMs: number): void {
     case "word":
       return void books.word(message.word, nowMs);
     case "receipt":
-      return books.receipt(message.receipt, nowMs);
+      return void books.receipt(message.receipt, nowMs);
     case "renewal": {
       const { ordinal, position } = message;
       return books.renew(
