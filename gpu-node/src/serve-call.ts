@@ -3,10 +3,12 @@
  * Until `begun` is in the journal everything ends in a refusal and costs nothing; after it everything ends in a receipt.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { fromUtf8 } from "@sluice/protocol/bytes";
 import { MAC_HEADER, type CallHead } from "@sluice/protocol/call";
 import { printNote, printWorking } from "@sluice/protocol/events";
 import { CALL_HEAD_BYTES_MAX, CLIENT_BODY_BYTES_MAX } from "@sluice/protocol/limits";
 import type { Refusal } from "@sluice/protocol/refusal";
+import { trailOf, type PromptSource, type Trail } from "@sluice/protocol/sketch";
 import type { Outlet } from "./attempt/outlet.ts";
 import type { Ledger, Plan } from "./attempt/plan.ts";
 import { nameKey } from "./attempt/running.ts";
@@ -105,7 +107,7 @@ async function accept(
     if (id === undefined) return { kind: "replayed" };
     tools.edge.admitting.settle(name);
     place.leave();
-    await run(tools, { id, begun, plan: prepared.plan }, outlet);
+    await run(tools, { id, begun, plan: prepared.plan, head, clientBody }, outlet);
     return undefined;
   } finally {
     place.leave();
@@ -130,9 +132,16 @@ function beginningOf(edge: EdgeSide, head: CallHead, plan: Plan, weights: string
   };
 }
 
-type Beginning = { readonly id: number; readonly begun: Begun; readonly plan: Plan };
+type Beginning = {
+  readonly id: number;
+  readonly begun: Begun;
+  readonly plan: Plan;
+  readonly head: CallHead;
+  readonly clientBody: Uint8Array;
+};
 
-async function run(tools: CallTools, { id, begun, plan }: Beginning, outlet: Outlet): Promise<void> {
+async function run(tools: CallTools, beginning: Beginning, outlet: Outlet): Promise<void> {
+  const { id, begun, plan } = beginning;
   const { workshop, edge } = tools;
   const key = nameKey({ request: begun.request, ordinal: begun.ordinal, choice: 0 });
   const ledger: Ledger = {
@@ -145,7 +154,12 @@ async function run(tools: CallTools, { id, begun, plan }: Beginning, outlet: Out
     `${printNote({ accepted: true, prompt: plan.task.prompt.length, queued: workshop.queued })}\n`,
   );
   outlet.breakSilence(() => printWorking(attempt.made));
-  const outcome = await attempt.run();
+  const running = attempt.run();
+  const trail = trailIn(beginning);
+  const outcome = await running;
+  // Of an engine that died nothing is left; of an attempt that ended before its prompt was evaluated, nothing came.
+  if (outcome.ended === "engine_died") workshop.sketchBook.clear();
+  else if (outcome.to > begun.from) workshop.sketchBook.note(trail, plan.task.tag, plan.task.prompt.length);
   await edge.close(id, begun, outcome, edge.edgeNowMs ?? begun.begunAtMs);
   workshop.running.delete(key);
   workshop.measures.noteEnd(outcome.ended);
@@ -162,4 +176,14 @@ async function run(tools: CallTools, { id, begun, plan }: Beginning, outlet: Out
     prefillMs,
   });
   tools.poke();
+}
+
+/** The marks of a prompt in the same text the edge sees. The body has been read as JSON before: it is an object. */
+function trailIn({ head, clientBody }: Beginning): Trail {
+  const { messages = [], ...body } = JSON.parse(fromUtf8(clientBody)) as Partial<PromptSource["body"]>;
+  return trailOf({
+    model: head.model,
+    thinkingDefault: head.thinkingDefault,
+    body: { ...body, messages: Array.isArray(messages) ? messages : [] },
+  });
 }

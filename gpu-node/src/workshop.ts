@@ -11,6 +11,7 @@ import { prepare, type Frame, type Prepared } from "./attempt/prepare.ts";
 import { Running } from "./attempt/running.ts";
 import type { Engine } from "./engines/engine.ts";
 import type { Chat } from "./intake/chat-body.ts";
+import { SketchBook } from "./beat/sketch-book.ts";
 import { EngineLoad } from "./load/engine-load.ts";
 import { LoopDelay } from "./load/loop-delay.ts";
 import { Measures } from "./load/measures.ts";
@@ -32,6 +33,7 @@ export class Workshop {
   readonly running = new Running();
   readonly measures = new Measures();
   readonly loop = new LoopDelay();
+  readonly sketchBook = new SketchBook(() => this.#scheduler?.slots ?? 0);
   readonly log: Log;
   readonly now: () => number;
   readonly #limits: WorkshopLimits;

@@ -18,7 +18,7 @@ export const Refusal = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("draining") }),
   z.object({ kind: z.literal("loading"), retryAfterMs }),
   z.object({ kind: z.literal("unknown_model"), model: z.string().max(128) }),
-  /** Prompt plus at least one output position does not fit the model's context. */
+  /** Prompt plus at least one output position does not fit the model's context; counted until that was clear. */
   z.object({
     kind: z.literal("prompt_too_long"),
     promptTokens: z.int().min(1),

@@ -51,7 +51,7 @@ export function openAiFault(fault: Fault): WireFault {
         ...no(400, INVALID, "context_length_exceeded"),
         param: "messages",
         message:
-          `The prompt has ${fault.promptTokens} tokens; this model's context is ${fault.contextTokens} tokens, ` +
+          `The prompt has ${fault.promptTokens} tokens or more; this model's context is ${fault.contextTokens} tokens, ` +
           "and at least one must be left for the answer.",
       };
     case "unauthenticated":

@@ -54,7 +54,7 @@ async function replay(
 export async function prepare(engine: Engine, chat: Chat, frame: Frame): Promise<Prepared> {
   const { info } = engine;
   const thinking = info.think !== undefined && (chat.thinking ?? frame.thinkingDefault);
-  const prompt = await engine.encodeChat({ messages: chat.messages, thinking });
+  const prompt = await engine.encodeChat({ messages: chat.messages, thinking }, info.contextTokens);
   const { resume } = frame;
   const room = roomFor({
     promptTokens: prompt.length,

@@ -15,6 +15,7 @@ import type { Log } from "../log.ts";
 import type { Workshop } from "../workshop.ts";
 import type { Composed } from "./beats.ts";
 import { fill } from "./compose.ts";
+import { SketchTiming } from "./sketch-timing.ts";
 
 export type HeartTools = {
   readonly workshop: Workshop;
@@ -32,6 +33,7 @@ export class Heart {
   /** The receipts in the beat in flight. */
   #sent: readonly DueReceipt[] = [];
   #more = false;
+  readonly #sketchTiming = new SketchTiming();
 
   constructor(tools: HeartTools) {
     this.#tools = tools;
@@ -63,6 +65,9 @@ export class Heart {
       // Unknown until the first reply, and then the safe side: later than it was.
       journalSinceMs: edge.receipts.fact("journal_since_ms") ?? wallMs(),
       callKeyIds: [...edge.callKeyIds],
+      ...(this.#sketchTiming.due(workshop.sketchBook.version, workshop.now())
+        ? { sketch: workshop.sketchBook.sketch }
+        : {}),
     };
   }
 
@@ -87,6 +92,7 @@ export class Heart {
         wallMs(),
       );
     if (!current) return;
+    this.#sketchTiming.answered();
     edge.clock.learn(reply.edgeTimeMs, sentAtMs, receivedAtMs);
     if (receipts.fact("journal_since_ms") === undefined)
       receipts.setFact("journal_since_ms", reply.edgeTimeMs);

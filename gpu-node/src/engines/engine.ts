@@ -111,8 +111,11 @@ export interface Engine {
   readonly info: EngineInfo;
   /** False while it (re)starts: calls are refused with `loading`. */
   readonly ready: boolean;
-  /** The exact prompt of a chat. Special tokens come from the template alone. */
-  encodeChat(prompt: ChatPrompt): Promise<readonly number[]>;
+  /**
+   * The exact prompt of a chat. Special tokens come from the template alone. Of a prompt that has more than `tokensMax`
+   * it may give only the beginning, which has more than that, too.
+   */
+  encodeChat(prompt: ChatPrompt, tokensMax?: number): Promise<readonly number[]>;
   /** The bytes of tokens delivered earlier, for whoever has to continue a text. */
   decode(tokens: readonly number[]): Promise<readonly Token[]>;
   /** Runs one task; the caller never runs more than `info.slots` at once. */

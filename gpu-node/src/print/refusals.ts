@@ -40,7 +40,7 @@ function wordsOf(refusal: Refusal): Words {
         code: "context_length_exceeded",
         param: "messages",
         message:
-          `The prompt has ${refusal.promptTokens} tokens; this model's context is ${refusal.contextTokens} tokens, ` +
+          `The prompt has ${refusal.promptTokens} tokens or more; this model's context is ${refusal.contextTokens} tokens, ` +
           "and at least one must be left for the answer.",
       };
     case "unknown_model":

@@ -71,6 +71,18 @@ describe("llama.cpp's process", () => {
     expect(engine.pid).toBe(pid);
   });
 
+  test("counts a prompt that cannot fit only until that is clear", async ({ expect }) => {
+    const chat = {
+      messages: [{ role: "user" as const, content: "words ".repeat(100_000) }],
+      thinking: false,
+    };
+    const whole = await engine.encodeChat(chat);
+    const cut = await engine.encodeChat(chat, engine.info.contextTokens);
+    expect(cut.length).toBeGreaterThan(engine.info.contextTokens);
+    expect(cut.length).toBeLessThan(engine.info.contextTokens + 5_000);
+    expect(whole.slice(0, cut.length)).toEqual(cut);
+  });
+
   test("tokenises long texts as it would short ones", async ({ expect }) => {
     const words = "The quick brown fox counts 12 apples, and then 345 more. ";
     const encode = (content: string): Promise<readonly number[]> =>

@@ -21,21 +21,32 @@ export class RemoteEncoder {
     this.#encoder = encoder;
   }
 
-  async encode(segments: readonly Segment[]): Promise<number[]> {
+  async encode(segments: readonly Segment[], tokensMax = Number.POSITIVE_INFINITY): Promise<number[]> {
     const content = new Map<string, readonly number[]>();
     const pieces = segments
       .filter(({ kind }) => kind === "content")
       .flatMap(({ text }) => cutContent(text, this.#encoder.spellings));
     const missing = new Set(pieces.filter((piece) => piece !== ""));
-    await atOnce([...missing], async (piece) => void content.set(piece, await this.#ask(piece, false)));
+    let counted = 0;
+    await atOnce([...missing], async (piece) => {
+      // The pieces are asked in order: once there are too many, the rest may count as nothing.
+      if (counted > tokensMax) return;
+      const tokens = await this.#ask(piece, false);
+      counted += tokens.length;
+      content.set(piece, tokens);
+    });
     await atOnce(
       [...new Set(segments.filter(({ kind }) => kind === "template").map(({ text }) => text))],
       (text) => this.#learn(text),
     );
-    return encodeSegments(segments, {
-      ...this.#encoder,
-      tokenize: (text, special) => (special ? this.#template.get(text) : content.get(text)) ?? [],
-    });
+    return encodeSegments(
+      segments,
+      {
+        ...this.#encoder,
+        tokenize: (text, special) => (special ? this.#template.get(text) : content.get(text)) ?? [],
+      },
+      tokensMax,
+    );
   }
 
   async #learn(text: string): Promise<void> {

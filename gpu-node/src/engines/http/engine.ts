@@ -118,9 +118,9 @@ class HttpEngine implements Engine {
     return this.#ready;
   }
 
-  async encodeChat(prompt: ChatPrompt): Promise<readonly number[]> {
+  async encodeChat(prompt: ChatPrompt, tokensMax?: number): Promise<readonly number[]> {
     if (!this.#ready) throw notReady();
-    return this.#encoder.encode(this.#template(prompt));
+    return this.#encoder.encode(this.#template(prompt), tokensMax);
   }
 
   decode(tokens: readonly number[]): Promise<readonly Token[]> {

@@ -169,12 +169,12 @@ function createEngine(
       const run = runs.get(task);
       if (run !== undefined) run.stopped = true;
     },
-    encode: async ({ ask, messages, thinking }) => {
+    encode: async ({ ask, messages, thinking, tokensMax }) => {
       try {
         send({
           kind: "encoded",
           ask,
-          tokens: await encodeSegments(template({ messages, thinking }), encoder),
+          tokens: await encodeSegments(template({ messages, thinking }), encoder, tokensMax),
         });
       } catch (error) {
         send({ kind: "unencodable", ask, reason: reasonOf(error) });

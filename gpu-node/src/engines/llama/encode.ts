@@ -19,7 +19,12 @@ export type Encoder = {
   readonly bos: number | undefined;
 };
 
-export async function encodeSegments(segments: readonly Segment[], encoder: Encoder): Promise<number[]> {
+/** Ends where there are more than `tokensMax`: how many more, nobody needs to know of a prompt that does not fit. */
+export async function encodeSegments(
+  segments: readonly Segment[],
+  encoder: Encoder,
+  tokensMax = Number.POSITIVE_INFINITY,
+): Promise<number[]> {
   const tokens: number[] = [];
   let sinceBreath = 0;
   for (const segment of segments) {
@@ -35,6 +40,7 @@ export async function encodeSegments(segments: readonly Segment[], encoder: Enco
         }
         tokens.push(id);
       }
+      if (tokens.length > tokensMax) return tokens;
       sinceBreath += piece.length;
       if (sinceBreath >= BREATH_CHARS) {
         sinceBreath = 0;

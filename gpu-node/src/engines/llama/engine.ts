@@ -115,7 +115,7 @@ class ChildEngine implements LlamaEngine {
     return this.#supervisor.pid;
   }
 
-  encodeChat(prompt: ChatPrompt): Promise<readonly number[]> {
+  encodeChat(prompt: ChatPrompt, tokensMax?: number): Promise<readonly number[]> {
     return new Promise((resolve, reject) => {
       if (!this.ready) {
         reject(notReady());
@@ -124,7 +124,13 @@ class ChildEngine implements LlamaEngine {
       const ask = this.#nextId();
       this.#asked.set(ask, { resolve, reject });
       const messages = prompt.messages.map(({ role, content }) => ({ role, content }));
-      this.#supervisor.send({ kind: "encode", ask, messages, thinking: prompt.thinking });
+      this.#supervisor.send({
+        kind: "encode",
+        ask,
+        messages,
+        thinking: prompt.thinking,
+        ...(tokensMax === undefined ? {} : { tokensMax }),
+      });
     });
   }
 

@@ -59,6 +59,7 @@ export const ToChild = z.discriminatedUnion("kind", [
     ask: Count,
     messages: z.array(z.object({ role: z.enum(["system", "user", "assistant"]), content: z.string() })),
     thinking: z.boolean(),
+    tokensMax: Count.optional(),
   }),
 ]);
 export type ToChild = z.infer<typeof ToChild>;
