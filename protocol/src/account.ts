@@ -77,6 +77,36 @@ export const AdmitAsk = z.object({
 });
 export type AdmitAsk = z.infer<typeof AdmitAsk>;
 
+/** Whose limit it is: the account's, the key's, or that of a key which made this one. */
+export const LimitScope = z.enum(["account", "maker", "key"]);
+export type LimitScope = z.infer<typeof LimitScope>;
+
+const RateLimited = z.object({
+  kind: z.literal("rate_limited"),
+  limit: z.enum(["requests_per_minute", "tokens_per_minute", "requests_per_day"]),
+  scope: LimitScope,
+  max: z.int().min(0),
+  remaining: z.int().min(0).optional(),
+  /** Of tokens: what this request may use at most. Where that is more than `max`, waiting does not help. */
+  needed: z.int().min(0).optional(),
+  retryAfterMs: z.int().min(0),
+});
+
+/** What is held by running requests counts as spent: a budget is a wall. */
+const BudgetExceeded = z.object({
+  kind: z.literal("budget_exceeded"),
+  scope: LimitScope,
+  /** Days and months are UTC's. */
+  period: z.enum(["day", "month", "total"]),
+  maxNanoUsd: z.int().min(0),
+  spentNanoUsd: z.int(),
+  heldNanoUsd: z.int().min(0),
+  neededNanoUsd: z.int().min(0),
+  /** When the period ends; null: never. */
+  resetAtMs: z.int().nullable(),
+  heldByOthers: z.boolean(),
+});
+
 /** Why money or a limit says no. Nothing is consumed by a refusal. */
 export const AdmitRefusal = z.discriminatedUnion("kind", [
   /** One answer for a key that does not exist, has another secret, or whose account does not exist. */
@@ -85,19 +115,13 @@ export const AdmitRefusal = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("key_expired"), expiredAtMs: z.int() }),
   z.object({ kind: z.literal("account_suspended") }),
   z.object({ kind: z.literal("model_forbidden") }),
-  z.object({
-    kind: z.literal("rate_limited"),
-    /** Which limit, in the words of the headers. */
-    limit: z.enum(["requests_per_minute"]),
-    scope: z.enum(["account", "key"]),
-    max: z.int().min(0),
-    retryAfterMs: z.int().min(0),
-  }),
-  z.object({
-    kind: z.literal("concurrency_limited"),
-    scope: z.enum(["account", "key"]),
-    max: z.int().min(0),
-  }),
+  /** The key is not for requests to models. */
+  z.object({ kind: z.literal("scope_missing"), scope: z.string() }),
+  /** No region is allowed to the account and the key both. */
+  z.object({ kind: z.literal("data_residency_mismatch") }),
+  RateLimited,
+  z.object({ kind: z.literal("concurrency_limited"), scope: LimitScope, max: z.int().min(0) }),
+  BudgetExceeded,
   z.object({
     kind: z.literal("insufficient_balance"),
     neededNanoUsd: z.int(),
@@ -133,11 +157,13 @@ export const AdmitVerdict = z.discriminatedUnion("ok", [
      * which a hold that no beat ever named can be closed at zero.
      */
     issueByMs: z.int().min(0),
-    /** The regions this account is pinned to; null where it may run anywhere. */
+    /** The regions this request may run in: those of account and key both; null where it may run anywhere. */
     regions: z.array(Region).nullable(),
     /** Opens this account's cached answers; forgetting it forgets them. */
     cacheSalt: z.string(),
     requestsPerMinute: LimitState.nullable(),
+    requestsPerDay: LimitState.nullable().optional(),
+    tokensPerMinute: LimitState.nullable().optional(),
     /**
      * What account and key say of cached answers. Absent: an older object, which does not know the word `recalled`; then
      * nothing is recalled and nothing remembered.
@@ -176,6 +202,8 @@ export const ExtendVerdict = z.discriminatedUnion("ok", [
         freeNanoUsd: z.int(),
         heldByOthers: z.boolean(),
       }),
+      RateLimited,
+      BudgetExceeded,
       /** Extended before, or closed, or never admitted. */
       z.object({ kind: z.literal("not_extendable") }),
       z.object({ kind: z.literal("storage_unavailable") }),

@@ -2,8 +2,7 @@
  * One Durable Object per account: the single place where its money is decided. Every admission, extension, word and
  * receipt of the account passes through here, and books.ts keeps the sums.
  *
- * All state is in SQLite; memory repeats it (books.ts), and an eviction or a crash loses only rate buckets and who was
- * waiting. Changes run in turns, one commit each (group-commit.ts); the output gate lets no answer out before its turn
+ * All state is in SQLite; memory repeats it (books.ts), and an eviction or a crash loses only who was waiting. Changes run in turns, one commit each (group-commit.ts); the output gate lets no answer out before its turn
  * is on disk. The alarm is idempotent: it reviews the holds that are due and sends events that D1 has not confirmed.
  *
  * The surprising choice: a fresh event is sent by a timer, not by the alarm. Setting an alarm writes a row; the timer
@@ -26,25 +25,29 @@ import type {
   AccountSettings,
   AccountStatus,
   CreditGiven,
+  KeyChange,
+  KeyRotation,
   KeySettings,
+  KeyStatus,
   LookAnswer,
   LookAsk,
 } from "../core/account.ts";
 import { assert } from "../core/assert.ts";
 import type { AccountRpc, Env } from "../core/env.ts";
 import { logError } from "../core/log.ts";
-import type { Bucket } from "./bucket.ts";
+import { ACCOUNT } from "./admission.ts";
 import { Books } from "./books.ts";
 import { parseClocks, type Clocks } from "./clocks.ts";
 import type { Hold } from "./facts.ts";
 import { grantedNanoUsd as grantedOf, nextEndMs } from "./grants.ts";
 import { GroupCommit } from "./group-commit.ts";
-import { keyStatus, lookRefusal } from "./look.ts";
+import { changeKey, keyStatus, putKey, revokeKey, rotateKey, usedNow } from "./keys.ts";
+import { lookRefusal } from "./look.ts";
 import { Line, type Waiting } from "./line.ts";
 import { Outbox } from "./outbox.ts";
 import { FRESH, spent, waitMs } from "./pace.ts";
 import { askPromises } from "./promises.ts";
-import { configured, keyed } from "./settings.ts";
+import { configured } from "./settings.ts";
 import { Store } from "./store.ts";
 import { isStrikable, struckOut, type Promises } from "./strike.ts";
 
@@ -56,7 +59,6 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
   readonly #clocks: Clocks;
   readonly #store: Store;
   readonly #outbox: Outbox;
-  readonly #buckets = new Map<string, Bucket>();
   readonly #line = new Line<AdmitAsk>();
   readonly #group: GroupCommit;
   #books: Books;
@@ -71,7 +73,7 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
     this.#clocks = parseClocks(env);
     this.#store = new Store(ctx.storage.sql, this.#clocks.logKeepMs);
     this.#outbox = new Outbox(this.#store, env.EVENTS);
-    this.#books = new Books(this.#store, this.#clocks, this.#buckets);
+    this.#books = new Books(this.#store, this.#clocks);
     this.#group = new GroupCommit({
       together: (changes) => this.#together(changes),
       committed: () => ctx.storage.sync(),
@@ -87,7 +89,8 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
   async admit(ask: AdmitAsk): Promise<AdmitVerdict> {
     return new Promise((answer) => {
       const untilMs = Date.now() + this.#clocks.admitWaitMs;
-      const waiting: Waiting<AdmitAsk> = { ask, key: ask.key.id, untilMs, answer };
+      const scopes = [ACCOUNT, ...this.#books.keyring.path(ask.key.id).map(({ id }) => id)];
+      const waiting: Waiting<AdmitAsk> = { ask, scopes, untilMs, answer };
       this.#line.join(waiting);
       // The turn serves the line; this only asks for one.
       this.#group
@@ -139,11 +142,15 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
   }
 
   async putKey(key: KeySettings): Promise<void> {
-    await this.#group.run(() => {
-      assert(this.#books.account !== undefined, "a key belongs to an account that exists");
-      this.#books.putKey(keyed(key, this.#books.key(key.id)));
-      if (key.cache !== undefined) this.#books.answers.set(key.id, key.cache);
-    });
+    await this.#group.run(() => putKey(this.#books, key));
+  }
+
+  async changeKey(keyId: string, change: KeyChange): Promise<boolean> {
+    return this.#group.run(() => changeKey(this.#books, keyId, change));
+  }
+
+  async rotateKey(keyId: string, rotation: KeyRotation): Promise<boolean> {
+    return this.#group.run(() => rotateKey(this.#books, keyId, rotation, Date.now()));
   }
 
   async forgetAnswers(model: string | null): Promise<void> {
@@ -157,13 +164,12 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
   }
 
   async revokeKey(keyId: string): Promise<boolean> {
-    return this.#group.run(() => {
-      const key = this.#books.key(keyId);
-      if (key === undefined) return false;
-      // The first revocation is the one that is remembered.
-      if (key.revokedAtMs === null) this.#books.putKey({ ...key, revokedAtMs: Date.now() });
-      return true;
-    });
+    return this.#group.run(() => revokeKey(this.#books, keyId, Date.now()));
+  }
+
+  async keyStatus(keyId: string): Promise<KeyStatus | null> {
+    const key = this.#books.keyring.get(keyId);
+    return key === undefined ? null : keyStatus(this.#books, key, Date.now());
   }
 
   async credit(credit: CreditGiven): Promise<{ balanceNanoUsd: number }> {
@@ -174,13 +180,14 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
   }
 
   async look(ask: LookAsk): Promise<LookAnswer> {
-    const key = this.#books.key(ask.key.id);
-    const refusal = lookRefusal(ask, key, Date.now());
+    const path = this.#books.keyring.path(ask.key.id);
+    const refusal = lookRefusal(ask, path, Date.now());
     const account = refusal === null ? await this.status() : null;
+    const [key] = path;
     if (refusal !== null || key === undefined || account === null)
       return { ok: false, refusal: refusal ?? { kind: "unknown_key" } };
     const request = ask.request === undefined ? null : this.#books.requestNow(ask.request);
-    return { ok: true, account, key: keyStatus(key, this.#books.openOf(key.id)), request };
+    return { ok: true, account, key: keyStatus(this.#books, key, Date.now()), request };
   }
 
   async status(): Promise<AccountStatus | null> {
@@ -193,8 +200,8 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
       name: account.name,
       suspended: account.suspended,
       regions: account.regions,
-      requestsPerMinute: account.requestsPerMinute,
-      concurrency: account.concurrency,
+      ...account.limits,
+      used: usedNow(this.#books, ACCOUNT, Date.now()),
       balanceNanoUsd: account.balanceNanoUsd,
       grantedNanoUsd,
       toppedUpNanoUsd: account.balanceNanoUsd - grantedNanoUsd,
@@ -234,7 +241,7 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
       this.#callLineBy(this.#line.nextAtMs);
     } catch (error) {
       // Storage has undone the turn; memory has not.
-      this.#books = new Books(this.#store, this.#clocks, this.#buckets);
+      this.#books = new Books(this.#store, this.#clocks);
       throw error;
     }
   }

@@ -1,125 +1,144 @@
 /**
- * Whether a request may start: its key, the account's and the key's limits, its money, in this order. Pure: what the
+ * Whether a request may start: its key and those that made it, then every limit, then money, in this order. Pure: what the
  * account is and how full its buckets are come as arguments, and nothing is consumed here. A refusal that only other
- * running requests cause says `mayWait`: one of them may close within the moment the account's object gives it.
+ * running requests cause says `waitsFor`: one of them may close within the moment the account's object gives it.
  */
-import type { AdmitAsk, AdmitRefusal, LimitState } from "@sluice/protocol/account";
+import type { AdmitAsk, AdmitRefusal } from "@sluice/protocol/account";
 import { equalInConstantTime, utf8 } from "@sluice/protocol/bytes";
-import { fill, fullInMs, takeOne, waitForOneMs, type Bucket } from "./bucket.ts";
+import type { KeyScope, Limits } from "../core/limits.ts";
 import { sizeHold, type Funds } from "./hold.ts";
+import {
+  budgetHindrance,
+  budgetRoomNanoUsd,
+  concurrencyHindrance,
+  limitStates,
+  requestsHindrance,
+  tokensHindrance,
+  tokensMaxOf,
+  type Hindrance,
+  type LimitStates,
+  type Scope,
+} from "./limits.ts";
 
-export type Limits = {
-  /** Null: no limit. */
-  readonly requestsPerMinute: number | null;
-  readonly concurrency: number | null;
-};
-
-export type KnownKey = Limits & {
+export type KnownKey = {
   readonly id: string;
   readonly name: string;
   readonly secretSha256: string;
+  /** The secret before the last rotation, and until when it still opens; null where there is none. */
+  readonly old: { readonly secretSha256: string; readonly untilMs: number } | null;
+  readonly lastFour: string;
+  readonly scopes: readonly KeyScope[];
+  /** The key that made it; null where an operator did. */
+  readonly madeBy: string | null;
   readonly expiresAtMs: number | null;
   readonly revokedAtMs: number | null;
   readonly models: readonly string[] | null;
+  readonly regions: readonly string[] | null;
+  readonly limits: Limits;
 };
 
-/** One of the two things a limit applies to: the whole account, or one key. */
-export type Scope = {
-  readonly scope: "account" | "key";
-  readonly limits: Limits;
-  readonly open: number;
-  readonly bucket: Bucket | undefined;
-};
+/** Among the scopes, the account's name. */
+export const ACCOUNT = "";
 
 export type Situation = {
   readonly suspended: boolean;
-  readonly key: KnownKey | undefined;
+  /** The account's; null: any. */
+  readonly regions: readonly string[] | null;
+  /** The key, the one that made it, and so on up; empty where there is no such key. */
+  readonly path: readonly KnownKey[];
+  /** What limits apply to: the account, then the keys from the outermost inwards. */
   readonly scopes: readonly Scope[];
   readonly funds: Funds;
   /** What the cached answer at hand costs; null where there is none, or where it may not be used. */
   readonly hitCostNanoUsd: number | null;
 };
 
-/** What a refusal waits for: the name of the queue it stands in. */
-export type Wanting = "money" | "account" | "key";
-
 export type Verdict =
   | {
       readonly do: "admit";
       readonly outputCeiling: number;
       readonly heldNanoUsd: number;
-      /** The buckets after this request, in the order of the scopes; undefined where there is no limit. */
-      readonly buckets: readonly (Bucket | undefined)[];
-      readonly requestsPerMinute: LimitState | null;
+      readonly limits: LimitStates;
     }
   /** A cached answer: counted like any other request, and nothing runs. */
-  | {
-      readonly do: "recall";
-      readonly costNanoUsd: number;
-      readonly buckets: readonly (Bucket | undefined)[];
-      readonly requestsPerMinute: LimitState | null;
-    }
-  | { readonly do: "refuse"; readonly refusal: AdmitRefusal; readonly mayWait: Wanting | null };
+  | { readonly do: "recall"; readonly costNanoUsd: number; readonly limits: LimitStates }
+  | ({ readonly do: "refuse" } & Hindrance);
 
 export function decideAdmission(ask: AdmitAsk, situation: Situation, nowMs: number): Verdict {
-  const refusal = keyRefusal(ask, situation, nowMs) ?? rateRefusal(situation, nowMs);
-  if (refusal !== null) return { do: "refuse", refusal, mayWait: null };
-  const buckets = situation.scopes.map(({ limits, bucket }) =>
-    limits.requestsPerMinute === null ? undefined : takeOne(fill(bucket, limits.requestsPerMinute, nowMs)),
-  );
-  const requestsPerMinute = tightest(situation.scopes, buckets);
-  const { funds, hitCostNanoUsd: costNanoUsd } = situation;
+  const refusal = callRefusal(ask, situation, nowMs);
+  if (refusal !== null) return { do: "refuse", refusal, waitsFor: null };
+  const { scopes, funds, hitCostNanoUsd: costNanoUsd } = situation;
+  const tooMany = requestsHindrance(scopes, nowMs);
+  if (tooMany !== null) return { do: "refuse", ...tooMany };
+  const roomNanoUsd = budgetRoomNanoUsd(scopes, nowMs);
   // It takes no place, and what is free of charge is there on an empty balance too.
-  if (costNanoUsd !== null && costNanoUsd <= Math.max(0, funds.balanceNanoUsd - funds.heldNanoUsd))
-    return { do: "recall", costNanoUsd, buckets, requestsPerMinute };
-  for (const { scope, limits, open } of situation.scopes) {
-    const max = limits.concurrency;
-    if (max === null || open < max) continue;
-    const refusal = { kind: "concurrency_limited", scope, max } as const;
-    return { do: "refuse", refusal, mayWait: max === 0 ? null : scope };
-  }
-  const size = sizeHold(ask, situation.funds);
+  if (costNanoUsd !== null && costNanoUsd <= Math.max(0, Math.min(freeOf(funds), roomNanoUsd)))
+    return { do: "recall", costNanoUsd, limits: limitStates(scopes, 0, nowMs) };
+  const full = concurrencyHindrance(scopes);
+  if (full !== null) return { do: "refuse", ...full };
+  const size = sizeHold(ask, { ...funds, roomNanoUsd, tokensMax: tokensMaxOf(scopes) });
   if (!size.ok) {
     const { ok: _, ...missing } = size;
     const refusal = { kind: "insufficient_balance", ...missing } as const;
-    return { do: "refuse", refusal, mayWait: size.heldByOthers ? "money" : null };
+    return { do: "refuse", refusal, waitsFor: size.heldByOthers ? ACCOUNT : null };
   }
   const { outputCeiling, heldNanoUsd } = size;
-  return { do: "admit", outputCeiling, heldNanoUsd, buckets, requestsPerMinute };
+  const tokens = ask.promptCeiling + outputCeiling;
+  const short = budgetHindrance(scopes, heldNanoUsd, nowMs) ?? tokensHindrance(scopes, tokens, nowMs);
+  if (short !== null) return { do: "refuse", ...short };
+  return { do: "admit", outputCeiling, heldNanoUsd, limits: limitStates(scopes, tokens, nowMs) };
 }
 
-function keyRefusal(ask: AdmitAsk, { key, suspended }: Situation, nowMs: number): AdmitRefusal | null {
+function freeOf({ balanceNanoUsd, heldNanoUsd }: Funds): number {
+  return balanceNanoUsd - heldNanoUsd;
+}
+
+/** What is wrong with the call whatever the limits say; null where nothing is. */
+function callRefusal(ask: AdmitAsk, situation: Situation, nowMs: number): AdmitRefusal | null {
+  const refusal = keyRefusal(ask.key.secretSha256, situation.path, nowMs);
+  if (refusal !== null) return refusal;
+  if (situation.suspended) return { kind: "account_suspended" };
+  if (!situation.path.every(({ scopes }) => scopes.includes("inference")))
+    return { kind: "scope_missing", scope: "inference" };
+  if (!situation.path.every(({ models }) => models === null || models.includes(ask.model)))
+    return { kind: "model_forbidden" };
+  if (allowedRegions(situation)?.length === 0) return { kind: "data_residency_mismatch" };
+  return null;
+}
+
+/** Whether a key opens now. A key that made others takes them along: revoked or over, they are too. */
+export function keyRefusal(
+  secretSha256: string,
+  path: readonly KnownKey[],
+  nowMs: number,
+): Extract<AdmitRefusal, { kind: "unknown_key" | "key_revoked" | "key_expired" }> | null {
+  const [key] = path;
   // The same answer, whether the key or only its secret is wrong: nobody learns which ids exist.
-  if (key === undefined || !equalInConstantTime(utf8(key.secretSha256), utf8(ask.key.secretSha256)))
-    return { kind: "unknown_key" };
-  if (key.revokedAtMs !== null) return { kind: "key_revoked" };
-  if (key.expiresAtMs !== null && key.expiresAtMs <= nowMs)
-    return { kind: "key_expired", expiredAtMs: key.expiresAtMs };
-  if (suspended) return { kind: "account_suspended" };
-  if (key.models !== null && !key.models.includes(ask.model)) return { kind: "model_forbidden" };
-  return null;
+  if (key === undefined) return { kind: "unknown_key" };
+  const isNew = isEqual(key.secretSha256, secretSha256);
+  const isOld = isEqual(key.old?.secretSha256 ?? "", secretSha256);
+  if (!isNew && !isOld) return { kind: "unknown_key" };
+  if (path.some(({ revokedAtMs }) => revokedAtMs !== null)) return { kind: "key_revoked" };
+  const ends = path.flatMap(({ expiresAtMs }) => expiresAtMs ?? []);
+  if (isOld && key.old !== null) ends.push(key.old.untilMs);
+  const expiredAtMs = Math.min(...ends);
+  return expiredAtMs <= nowMs ? { kind: "key_expired", expiredAtMs } : null;
 }
 
-function rateRefusal({ scopes }: Situation, nowMs: number): AdmitRefusal | null {
-  for (const { scope, limits, bucket } of scopes) {
-    const max = limits.requestsPerMinute;
-    if (max === null) continue;
-    const retryAfterMs = waitForOneMs(fill(bucket, max, nowMs), max);
-    if (retryAfterMs > 0)
-      return { kind: "rate_limited", limit: "requests_per_minute", scope, max, retryAfterMs };
-  }
-  return null;
+function isEqual(known: string, shown: string): boolean {
+  return equalInConstantTime(utf8(known), utf8(shown));
 }
 
-/** Of several limits a client is shown the one it will meet first. */
-function tightest(scopes: readonly Scope[], buckets: readonly (Bucket | undefined)[]): LimitState | null {
-  let shown: LimitState | null = null;
-  for (const [at, { limits }] of scopes.entries()) {
-    const bucket = buckets[at];
-    const max = limits.requestsPerMinute;
-    if (bucket === undefined || max === null) continue;
-    const state = { max, remaining: Math.floor(bucket.left), resetMs: fullInMs(bucket, max) };
-    if (shown === null || state.remaining < shown.remaining) shown = state;
+/** The regions that account and keys all allow; null: any. */
+export function allowedRegions({
+  regions,
+  path,
+}: Pick<Situation, "regions" | "path">): readonly string[] | null {
+  let allowed = regions;
+  for (const key of path) {
+    if (key.regions === null) continue;
+    const here = new Set(key.regions);
+    allowed = allowed === null ? key.regions : allowed.filter((region) => here.has(region));
   }
-  return shown;
+  return allowed;
 }

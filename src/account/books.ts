@@ -3,12 +3,13 @@
  * where these change; every method is one step of a turn and finishes without waiting for anything.
  *
  * Invariant: held <= balance whenever something was admitted, and what a request is charged never exceeds what was held
- * for it. All of it is in SQLite. Memory repeats the account's row, the keys in use and two sums, so that an admission
- * reads nothing it does not have to; after a turn that failed the object throws these books away and reads new ones.
- * Only the buckets live in memory alone: a restart fills them, which can exceed a limit once, never a budget.
+ * for it. All of it is in SQLite. Memory repeats the account's row (purse.ts), the keys in use (keyring.ts) and what is used of the
+ * limits (scopes.ts), so that an admission reads nothing it does not have to; after a turn that failed the object throws
+ * these books away and reads new ones.
  */
 import type {
   AdmitAsk,
+  AdmitRefusal,
   CheckedReceipt,
   ExtendAsk,
   ExtendVerdict,
@@ -22,8 +23,7 @@ import type { CreditGiven, RunningRequest } from "../core/account.ts";
 import { assert } from "../core/assert.ts";
 import { hitCostNanoUsd } from "../core/money.ts";
 import { AnswerRules } from "./answers.ts";
-import { decideAdmission, type KnownKey, type Scope } from "./admission.ts";
-import type { Bucket } from "./bucket.ts";
+import { ACCOUNT, allowedRegions, decideAdmission } from "./admission.ts";
 import type { Clocks } from "./clocks.ts";
 import { decide, type Closing } from "./close.ts";
 import {
@@ -39,15 +39,16 @@ import {
 } from "./facts.ts";
 import { grantedNanoUsd } from "./grants.ts";
 import { worstCostNanoUsd } from "./hold.ts";
-import { running } from "./look.ts";
+import { Keyring } from "./keyring.ts";
+import { budgetRoomNanoUsd, extensionRefusal } from "./limits.ts";
 import type { Tried } from "./line.ts";
+import { running } from "./look.ts";
 import { afterClosing, closedEvent, hitEvent, isCorrection, pendingEvent, post } from "./post.ts";
 import { Purse, withGranted } from "./purse.ts";
 import type { AccountState } from "./rows.ts";
+import { Scopes } from "./scopes.ts";
 import type { Store } from "./store.ts";
 
-/** Keys and buckets remembered; beyond it they are forgotten and read again. */
-const REMEMBERED_MAX = 4_096;
 /** Later than anything: a closed request has nothing left to wait for. */
 const LATEST_MS = Number.MAX_SAFE_INTEGER;
 
@@ -56,24 +57,18 @@ export class Books {
   readonly #clocks: Clocks;
   readonly answers: AnswerRules;
   readonly purse: Purse;
-  #heldNanoUsd: number;
-  readonly #openByKey: Map<string, number>;
-  #open = 0;
-  readonly #keys = new Map<string, KnownKey>();
-  readonly #buckets: Map<string, Bucket>;
+  readonly keyring: Keyring;
+  readonly scopes: Scopes;
   /** When the earliest of the holds this turn wrote is due; null where none was. */
   #dueAtMs: number | null = null;
 
-  constructor(store: Store, clocks: Clocks, buckets: Map<string, Bucket>) {
+  constructor(store: Store, clocks: Clocks) {
     this.#store = store;
     this.#clocks = clocks;
-    this.#buckets = buckets;
     this.answers = new AnswerRules(store);
     this.purse = new Purse(store);
-    const totals = store.totals();
-    this.#heldNanoUsd = totals.heldNanoUsd;
-    this.#openByKey = new Map(totals.openByKey);
-    for (const open of totals.openByKey.values()) this.#open += open;
+    this.keyring = new Keyring(store);
+    this.scopes = new Scopes(store, this.keyring, this.purse.account);
   }
 
   get account(): AccountState | undefined {
@@ -81,12 +76,12 @@ export class Books {
   }
 
   get heldNanoUsd(): number {
-    return this.#heldNanoUsd;
+    return this.scopes.tally(ACCOUNT).heldNanoUsd;
   }
 
   /** Ends a turn: the account's row is written once, however many requests moved it. */
   finishTurn(): { readonly dueAtMs: number | null; readonly newEvents: boolean } {
-    const newEvents = this.purse.save();
+    const newEvents = this.purse.save(() => this.scopes.print());
     const dueAtMs = this.#dueAtMs;
     this.#dueAtMs = null;
     return { dueAtMs, newEvents };
@@ -94,7 +89,7 @@ export class Books {
 
   /** Takes grants that have ended off the balance, except for what running requests hold of them. */
   endGrants(nowMs: number): void {
-    this.purse.endGrants(this.#heldNanoUsd, nowMs);
+    this.purse.endGrants(this.heldNanoUsd, nowMs);
   }
 
   /** False where this credit was given before. */
@@ -102,27 +97,6 @@ export class Books {
     const { expiresAtMs = null } = credit;
     if (expiresAtMs !== null) this.#dueAtMs = Math.min(this.#dueAtMs ?? LATEST_MS, expiresAtMs);
     return this.purse.credit(credit, nowMs);
-  }
-
-  /* ---- keys ------------------------------------------------------------------------------------------------- */
-
-  putKey(key: KnownKey): void {
-    this.#store.saveKey(key);
-    this.#keys.delete(key.id);
-  }
-
-  key(id: string): KnownKey | undefined {
-    const known = this.#keys.get(id);
-    if (known !== undefined) return known;
-    const read = this.#store.key(id);
-    if (this.#keys.size >= REMEMBERED_MAX) this.#keys.clear();
-    if (read !== undefined) this.#keys.set(id, read);
-    return read;
-  }
-
-  /** How many requests of a key run now. */
-  openOf(key: string): number {
-    return this.#openByKey.get(key) ?? 0;
   }
 
   /** A request that runs, or the newest that the log still says of it. */
@@ -135,63 +109,59 @@ export class Books {
   /* ---- admission -------------------------------------------------------------------------------------------- */
 
   admit(ask: AdmitAsk, nowMs: number): Tried {
-    const account = this.account;
-    if (account === undefined)
-      return { verdict: { ok: false, refusal: { kind: "unknown_key" } }, wanting: null };
-    const key = this.key(ask.key.id);
-    const scopes = [
-      this.#scope("account", account, this.#open, ""),
-      ...(key === undefined ? [] : [this.#scope("key", key, this.#openByKey.get(key.id) ?? 0, key.id)]),
-    ];
-    const funds = { balanceNanoUsd: account.balanceNanoUsd, heldNanoUsd: this.#heldNanoUsd };
-    const { suspended } = account;
+    const { account } = this;
+    if (account === undefined) return refused({ kind: "unknown_key" });
+    const path = this.keyring.path(ask.key.id);
+    const scopes = this.scopes.of(account, path);
+    const { balanceNanoUsd, suspended, regions } = account;
+    const funds = { balanceNanoUsd, heldNanoUsd: this.heldNanoUsd };
     const cacheSalt = this.answers.salt(account.cacheSalt, ask.model);
     const { hit } = ask;
     const recallable = hit !== undefined && this.answers.allows(hit, ask.key.id, cacheSalt);
     const hitCost = recallable ? hitCostNanoUsd(ask.price, hit) : null;
-    const verdict = decideAdmission(ask, { suspended, key, scopes, funds, hitCostNanoUsd: hitCost }, nowMs);
-    if (verdict.do === "refuse")
-      return { verdict: { ok: false, refusal: verdict.refusal }, wanting: verdict.mayWait };
-    if (this.#store.hold(ask.request) !== undefined)
-      return { verdict: { ok: false, refusal: { kind: "duplicate_request" } }, wanting: null };
-    this.#fillBuckets(ask.key.id, verdict.buckets);
-    const { requestsPerMinute } = verdict;
+    const situation = { suspended, regions, path, scopes, funds, hitCostNanoUsd: hitCost };
+    const verdict = decideAdmission(ask, situation, nowMs);
+    if (verdict.do === "refuse") return refused(verdict.refusal, verdict.waitsFor);
+    if (this.#store.hold(ask.request) !== undefined) return refused({ kind: "duplicate_request" });
+    const allowed = allowedRegions(situation);
     const common = {
       ok: true,
       promptCeiling: ask.promptCeiling,
-      regions: account.regions,
+      regions: allowed === null ? null : [...allowed],
       cacheSalt,
-      requestsPerMinute,
+      ...verdict.limits,
       cache: this.answers.setting(ask.key.id),
     } as const;
     if (verdict.do === "recall" && hit !== undefined) {
+      this.scopes.begin(account, ask, 0, nowMs);
       this.#recordHit(ask, hit, verdict.costNanoUsd, nowMs);
       const bounds = { outputCeiling: ask.outputAsked ?? ask.outputDefault, issueByMs: nowMs };
-      return { verdict: { ...common, ...bounds, heldNanoUsd: 0, hit: true }, wanting: null };
+      return { verdict: { ...common, ...bounds, heldNanoUsd: 0, hit: true }, waitsFor: null };
     }
     assert(verdict.do === "admit", "only a hit that was asked for is recalled");
     const { outputCeiling, heldNanoUsd } = verdict;
+    const tokens = ask.promptCeiling + outputCeiling;
+    const admission = this.scopes.begin(account, ask, tokens, nowMs);
     const issueByMs = nowMs + this.#clocks.issueWithinMs;
     const lapseAtMs = nowMs + this.#clocks.holdLapseMs;
-    const grant = { outputCeiling, heldNanoUsd, admittedAtMs: nowMs, issueByMs, lapseAtMs };
+    const grant = {
+      outputCeiling,
+      heldNanoUsd,
+      admittedAtMs: nowMs,
+      issueByMs,
+      lapseAtMs,
+      tokens,
+      admission,
+    };
     this.#replace(undefined, newHold(ask, grant));
-    return { verdict: { ...common, outputCeiling, heldNanoUsd, issueByMs }, wanting: null };
+    return { verdict: { ...common, outputCeiling, heldNanoUsd, issueByMs }, waitsFor: null };
   }
 
   #recordHit(ask: AdmitAsk, hit: HitAsk, costNanoUsd: number, nowMs: number): void {
     const fromGrants = this.purse.charge(costNanoUsd);
+    this.#spend(ask.key.id, costNanoUsd, nowMs);
     const event = hitEvent(ask, hit, costNanoUsd, { seq: this.purse.nextSeq(), nowMs });
     this.#store.appendEvent(withGranted(event, grantedNanoUsd(fromGrants)), nowMs, null);
-  }
-
-  #scope(scope: Scope["scope"], limits: Scope["limits"], open: number, key: string): Scope {
-    return { scope, limits, open, bucket: this.#buckets.get(key) };
-  }
-
-  #fillBuckets(key: string, [ofAccount, ofKey]: readonly (Bucket | undefined)[]): void {
-    if (this.#buckets.size >= REMEMBERED_MAX) this.#buckets.clear();
-    if (ofAccount !== undefined) this.#buckets.set("", ofAccount);
-    if (ofKey !== undefined) this.#buckets.set(key, ofKey);
   }
 
   extend(ask: ExtendAsk, nowMs: number): ExtendVerdict {
@@ -200,14 +170,24 @@ export class Books {
       return { ok: false, refusal: { kind: "not_extendable" } };
     const neededNanoUsd = worstCostNanoUsd(hold.price, ask.promptCeiling, hold.outputCeiling);
     const { balanceNanoUsd } = this.account;
-    const freeNanoUsd = balanceNanoUsd - this.#heldNanoUsd + hold.heldNanoUsd;
+    const freeNanoUsd = balanceNanoUsd - this.heldNanoUsd + hold.heldNanoUsd;
     if (neededNanoUsd > Math.max(freeNanoUsd, hold.heldNanoUsd)) {
       const heldByOthers = neededNanoUsd <= balanceNanoUsd;
       const missing = { kind: "insufficient_balance", neededNanoUsd, freeNanoUsd, heldByOthers } as const;
       return { ok: false, refusal: missing };
     }
+    const scopes = this.scopes.of(this.account, this.keyring.path(hold.key));
+    const more = ask.promptCeiling - hold.promptCeiling;
+    const short = extensionRefusal(
+      scopes,
+      { nanoUsd: neededNanoUsd - hold.heldNanoUsd, tokens: more },
+      nowMs,
+    );
+    if (short !== null) return { ok: false, refusal: short };
+    this.scopes.correct(this.account, hold.key, more, nowMs);
     const extended = noteExtension(hold, ask, nowMs, this.#clocks.holdLapseMs);
-    this.#replace(hold, { ...extended, heldNanoUsd: neededNanoUsd, dueAtMs: extended.lapseAtMs });
+    const tokens = (hold.tokens ?? 0) + more;
+    this.#replace(hold, { ...extended, heldNanoUsd: neededNanoUsd, tokens, dueAtMs: extended.lapseAtMs });
     return { ok: true, promptCeiling: ask.promptCeiling, heldNanoUsd: neededNanoUsd };
   }
 
@@ -218,7 +198,7 @@ export class Books {
     if (known === undefined) return { state: "closed" };
     const noted = noteWord(known, word, nowMs, this.#clocks.holdLapseMs);
     const goesOn = noted !== known && word.next !== null;
-    const after = this.#advance(known, goesOn ? this.#reopened(noted) : noted, nowMs);
+    const after = this.#advance(known, goesOn ? this.#reopened(noted, nowMs) : noted, nowMs);
     return { state: after.state === "closed" ? "closed" : "open" };
   }
 
@@ -232,7 +212,7 @@ export class Books {
     const flag = flagOf(known, checked);
     const noted = noteReceipt(known, checked, nowMs);
     const overtook = held === undefined && ordinal > (known.attempts.at(-1)?.ordinal ?? 0);
-    this.#advance(known, overtook ? this.#reopened(noted) : noted, nowMs);
+    this.#advance(known, overtook ? this.#reopened(noted, nowMs) : noted, nowMs);
     return flag;
   }
 
@@ -260,12 +240,16 @@ export class Books {
    * another node goes on (or that node's receipt overtakes the word). The money is held again, where there is any;
    * where not, the request stays closed.
    */
-  #reopened(hold: Hold): Hold {
+  #reopened(hold: Hold, nowMs: number): Hold {
     if (hold.state !== "closed" || this.account === undefined) return hold;
     const worst = worstCostNanoUsd(hold.price, hold.promptCeiling, hold.outputCeiling);
     const heldNanoUsd = Math.max(0, worst - hold.postedNanoUsd);
-    if (heldNanoUsd > Math.max(0, this.account.balanceNanoUsd - this.#heldNanoUsd)) return hold;
-    return { ...hold, state: "open", heldNanoUsd };
+    const scopes = this.scopes.of(this.account, this.keyring.path(hold.key));
+    const freeNanoUsd = this.account.balanceNanoUsd - this.heldNanoUsd;
+    if (heldNanoUsd > Math.max(0, Math.min(freeNanoUsd, budgetRoomNanoUsd(scopes, nowMs)))) return hold;
+    const tokens = hold.promptCeiling + hold.outputCeiling;
+    this.scopes.correct(this.account, hold.key, tokens - (hold.tokens ?? tokens), nowMs);
+    return { ...hold, state: "open", heldNanoUsd, tokens };
   }
 
   #advance(before: Hold, after: Hold, nowMs: number, struck?: ReadonlySet<number>): Hold {
@@ -297,20 +281,31 @@ export class Books {
   }
 
   #close(before: Hold, after: Hold, closing: Closing, nowMs: number): Hold {
+    assert(this.account !== undefined, "only an account that exists has requests");
     const posting = post(after, closing);
     const closed = afterClosing(after, closing, posting, nowMs + this.#clocks.lateKeepMs);
     const paid = this.purse.settle(after, posting.chargedNanoUsd);
-    const next: Hold = paid.fromGrants.length === 0 ? closed : { ...closed, fromGrants: paid.fromGrants };
+    this.#spend(after.key, posting.chargedNanoUsd, nowMs, after.chargedAtMs);
+    const tokens = closing.promptTokens + closing.completionTokens;
+    this.scopes.correct(this.account, after.key, tokens - (after.tokens ?? tokens), nowMs);
+    const { fromGrants } = paid;
+    const granted = fromGrants.length === 0 && after.fromGrants === undefined ? {} : { fromGrants };
+    const next: Hold = { ...closed, ...granted, tokens, chargedAtMs: nowMs };
     const event = closedEvent(after, closing, posting, { seq: this.purse.nextSeq(), nowMs });
     this.#store.appendEvent(withGranted(event, paid.grantedNanoUsd), nowMs, closing.final ? next : null);
     this.#replace(before, closing.final ? undefined : next);
     return next;
   }
 
+  #spend(key: string, nanoUsd: number, nowMs: number, chargedAtMs = nowMs): void {
+    assert(this.account !== undefined, "only an account that exists spends");
+    this.scopes.spend(this.account, key, nanoUsd, { chargedAtMs, nowMs });
+  }
+
   /** The one way a hold's row changes, so that the sums in memory cannot drift from the rows. */
   #replace(before: Hold | undefined, after: Hold | undefined): void {
-    this.#count(before, -1);
-    this.#count(after, 1);
+    if (before !== undefined) this.scopes.count(before, -1);
+    if (after !== undefined) this.scopes.count(after, 1);
     if (after !== undefined) {
       this.#store.saveHold(after);
       if (after.state !== "closed") this.#dueAtMs = Math.min(this.#dueAtMs ?? LATEST_MS, after.dueAtMs);
@@ -318,14 +313,8 @@ export class Books {
       this.#store.dropHold(before.request);
     }
   }
+}
 
-  #count(hold: Hold | undefined, sign: 1 | -1): void {
-    if (hold === undefined) return;
-    this.#heldNanoUsd += sign * hold.heldNanoUsd;
-    if (hold.state !== "open") return;
-    this.#open += sign;
-    const open = (this.#openByKey.get(hold.key) ?? 0) + sign;
-    if (open > 0) this.#openByKey.set(hold.key, open);
-    else this.#openByKey.delete(hold.key);
-  }
+function refused(refusal: AdmitRefusal, waitsFor: string | null = null): Tried {
+  return { verdict: { ok: false, refusal }, waitsFor };
 }

@@ -1,7 +1,7 @@
 /**
- * The bucket behind requests per minute. Pure: the clock is an argument. It starts full, holds at most one minute's
- * worth and fills evenly, so that in any stretch of time it grants no more than one minute's worth plus what the time
- * itself brings. A clock that steps back brings nothing.
+ * The bucket behind what is allowed per minute: requests, or tokens. Pure: the clock is an argument. It starts full, holds
+ * at most one minute's worth and fills evenly, so that in any stretch of time it grants no more than one minute's worth
+ * plus what the time itself brings. A clock that steps back brings nothing.
  */
 const MINUTE_MS = 60_000;
 
@@ -18,14 +18,19 @@ export function fill(bucket: Bucket | undefined, perMinute: number, nowMs: numbe
   return { left: Math.min(perMinute, bucket.left + gained), atMs: Math.max(nowMs, bucket.atMs) };
 }
 
-/** Zero where the bucket has one to give now; else how long until it has, or a minute where it never will. */
-export function waitForOneMs(filled: Bucket, perMinute: number): number {
-  if (filled.left >= 1) return 0;
-  return perMinute === 0 ? MINUTE_MS : Math.ceil(((1 - filled.left) * MINUTE_MS) / perMinute);
+/** Zero where the bucket has that much to give now; else how long until it has, or a minute where it never will. */
+export function waitForMs(filled: Bucket, amount: number, perMinute: number): number {
+  if (filled.left >= amount) return 0;
+  return amount > perMinute ? MINUTE_MS : Math.ceil(((amount - filled.left) * MINUTE_MS) / perMinute);
 }
 
-export function takeOne(filled: Bucket): Bucket {
-  return { left: filled.left - 1, atMs: filled.atMs };
+export function take(filled: Bucket, amount: number): Bucket {
+  return { left: filled.left - amount, atMs: filled.atMs };
+}
+
+/** What was taken and not used comes back; a bucket never holds more than it can. */
+export function giveBack(filled: Bucket, amount: number, perMinute: number): Bucket {
+  return { left: Math.min(perMinute, filled.left + amount), atMs: filled.atMs };
 }
 
 /** How long until it is full again. */

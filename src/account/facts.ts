@@ -75,6 +75,12 @@ export type Hold = {
   /** The granted part of what was posted, so that a refund goes back where it came from; absent where none was. */
   readonly fromGrants?: Grants;
   readonly writtenOffNanoUsd: number;
+  /** When money was last taken for it, so that a refund makes room in the budget it came from. */
+  readonly chargedAtMs?: number;
+  /** Counted against tokens per minute: its ceilings while it runs, what it used once that is known. */
+  readonly tokens?: number;
+  /** The number of its admission, by which a restart knows what the account's row has not counted yet. */
+  readonly admission?: number;
   /** How it was closed; null until it was. */
   readonly closedAs: Certainty | null;
   /** The number of the next event of this request. */
@@ -105,7 +111,12 @@ const UNHEARD = {
 
 const FIRST_ATTEMPT: Attempt = { ordinal: 0, ...UNHEARD };
 
-export type Grant = Pick<Hold, "outputCeiling" | "heldNanoUsd" | "admittedAtMs" | "issueByMs" | "lapseAtMs">;
+export type Grant = Required<
+  Pick<
+    Hold,
+    "outputCeiling" | "heldNanoUsd" | "admittedAtMs" | "issueByMs" | "lapseAtMs" | "tokens" | "admission"
+  >
+>;
 
 export function newHold(ask: AdmitAsk, grant: Grant): Hold {
   return {

@@ -14,9 +14,13 @@ export function admissionFault(refusal: AdmitRefusal, modelAs: string): Fault {
       return { kind: "unauthenticated", why: "expired" };
     case "model_forbidden":
       return { kind: "model_forbidden", model: modelAs };
+    case "data_residency_mismatch":
+      return { kind: "data_residency_mismatch", regions: [], never: true };
     case "duplicate_request":
       // Our own dice made this id; a second admission under it is a fault of ours.
       return { kind: "internal" };
+    case "scope_missing":
+    case "budget_exceeded":
     case "account_suspended":
     case "storage_unavailable":
     case "rate_limited":

@@ -23,6 +23,14 @@ export type HoldAsk = {
 
 export type Funds = { readonly balanceNanoUsd: number; readonly heldNanoUsd: number };
 
+/** What the limits leave: both only matter to a client that named no `max_tokens`. */
+export type Bounds = {
+  /** Of the tightest budget; infinite where there is none. */
+  readonly roomNanoUsd: number;
+  /** The smallest limit on tokens per minute. */
+  readonly tokensMax: number | null;
+};
+
 export type HoldSize =
   | { readonly ok: true; readonly outputCeiling: number; readonly heldNanoUsd: number }
   | {
@@ -46,21 +54,37 @@ export function worstCostNanoUsd(price: PriceRow, promptCeiling: number, outputC
   });
 }
 
-function outputCeilingFor(ask: HoldAsk, freeNanoUsd: number): number {
+function outputCeilingFor(ask: HoldAsk, freeNanoUsd: number, tokensMax: number | null): number {
   if (ask.outputAsked !== null) return ask.outputAsked;
-  const rate = ask.price.outputMicroUsdPerM;
-  if (rate === 0) return ask.outputDefault;
-  const affordable = Math.floor((freeNanoUsd / FREE_PARTS / rate) * PICO_PER_NANO);
-  return Math.min(ask.outputDefault, Math.max(OUTPUT_TOKENS_MIN, affordable));
+  return Math.min(
+    ask.outputDefault,
+    withinMoney(ask, freeNanoUsd),
+    tokensMax === null ? ask.outputDefault : withinTokens(tokensMax - ask.promptCeiling),
+  );
 }
 
-export function sizeHold(ask: HoldAsk, funds: Funds): HoldSize {
-  const freeNanoUsd = funds.balanceNanoUsd - funds.heldNanoUsd;
-  const outputCeiling = outputCeilingFor(ask, freeNanoUsd);
+function withinMoney({ price, outputDefault }: HoldAsk, freeNanoUsd: number): number {
+  const rate = price.outputMicroUsdPerM;
+  if (rate === 0) return outputDefault;
+  const affordable = Math.floor((freeNanoUsd / FREE_PARTS / rate) * PICO_PER_NANO);
+  return Math.max(OUTPUT_TOKENS_MIN, affordable);
+}
+
+/** A limit on tokens per minute is shared out like money, and never asked for more than it could ever give. */
+function withinTokens(left: number): number {
+  return Math.max(1, Math.floor(left / FREE_PARTS), Math.min(OUTPUT_TOKENS_MIN, left));
+}
+
+const UNBOUNDED: Bounds = { roomNanoUsd: Number.POSITIVE_INFINITY, tokensMax: null };
+
+export function sizeHold(ask: HoldAsk, funds: Funds & Partial<Bounds>): HoldSize {
+  const { balanceNanoUsd, heldNanoUsd, roomNanoUsd, tokensMax } = { ...UNBOUNDED, ...funds };
+  const freeNanoUsd = balanceNanoUsd - heldNanoUsd;
+  const outputCeiling = outputCeilingFor(ask, Math.min(freeNanoUsd, roomNanoUsd), tokensMax);
   const neededNanoUsd = worstCostNanoUsd(ask.price, ask.promptCeiling, outputCeiling);
   // What is free of charge runs on an empty balance too.
   if (neededNanoUsd === 0 || neededNanoUsd <= freeNanoUsd)
     return { ok: true, outputCeiling, heldNanoUsd: neededNanoUsd };
-  const heldByOthers = neededNanoUsd <= funds.balanceNanoUsd;
+  const heldByOthers = neededNanoUsd <= balanceNanoUsd;
   return { ok: false, neededNanoUsd, freeNanoUsd, heldByOthers };
 }

@@ -1,20 +1,19 @@
 /**
  * The line of admissions that wait for another request to end. Bounded, and fair: who came first is tried first, and
- * nobody behind takes what one in front is waiting for, be it money or a place. Nobody waits past the moment it was
+ * nobody behind takes what one in front is waiting for, be it money or a place; who needs neither passes. Nobody waits past the moment it was
  * given; then it is tried one last time, past those in front, and refused where that fails too.
  *
  * Owns no money and knows no limits: `attempt` decides. Memory alone: who waits has a caller who waits.
  */
 import type { AdmitVerdict } from "@sluice/protocol/account";
-import type { Wanting } from "./admission.ts";
 
 /** Beyond this an admission that cannot start at once is refused at once. */
 export const WAITING_MAX = 256;
 
 export type Tried = {
   readonly verdict: AdmitVerdict;
-  /** What a refusal waits for; null where waiting would not help, or where it is no refusal. */
-  readonly wanting: Wanting | null;
+  /** Whose room a refusal waits for, as a scope's id; null where waiting would not help, or where it is no refusal. */
+  readonly waitsFor: string | null;
 };
 
 export type Served<Ask> = {
@@ -25,7 +24,8 @@ export type Served<Ask> = {
 
 export type Waiting<Ask> = {
   readonly ask: Ask;
-  readonly key: string;
+  /** The scopes it needs room in: the account's and those of its keys. */
+  readonly scopes: readonly string[];
   readonly untilMs: number;
   readonly answer: (verdict: AdmitVerdict) => void;
 };
@@ -56,14 +56,14 @@ export class Line<Ask> {
     const left: Waiting<Ask>[] = [];
     for (const waiting of this.#waiting) {
       const mayWait = waiting.untilMs > nowMs && left.length < WAITING_MAX;
-      if (mayWait && isBehind(wanted, waiting.key)) {
+      if (mayWait && waiting.scopes.some((scope) => wanted.has(scope))) {
         left.push(waiting);
         continue;
       }
-      const { verdict, wanting } = attempt(waiting.ask);
-      if (wanting !== null && mayWait) {
+      const { verdict, waitsFor } = attempt(waiting.ask);
+      if (waitsFor !== null && mayWait) {
         left.push(waiting);
-        wanted.add(wanting === "key" ? `key ${waiting.key}` : wanting);
+        wanted.add(waitsFor);
       } else {
         answers.push(() => waiting.answer(verdict));
       }
@@ -79,8 +79,4 @@ export class Line<Ask> {
   leave(waiting: Waiting<Ask>): void {
     this.#waiting = this.#waiting.filter((other) => other !== waiting);
   }
-}
-
-function isBehind(wanted: ReadonlySet<string>, key: string): boolean {
-  return wanted.has("money") || wanted.has("account") || wanted.has(`key ${key}`);
 }

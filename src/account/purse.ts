@@ -43,11 +43,14 @@ export class Purse {
     this.#account = account;
   }
 
-  /** Ends a turn: the row is written once, however many requests moved it. True where there are new events. */
-  save(): boolean {
+  /**
+   * Ends a turn: the row is written once, however many requests moved it, and `counters` travel in it. True where there
+   * are new events.
+   */
+  save(counters: () => string): boolean {
     const newEvents = this.#account?.lastSeq !== this.#saved?.lastSeq;
     if (this.#account !== undefined && this.#account !== this.#saved) {
-      this.#store.saveAccount({ ...this.#account, appliedSeq: this.#appliedSeq });
+      this.#store.saveAccount({ ...this.#account, appliedSeq: this.#appliedSeq, counters: counters() });
       this.#saved = this.#account;
     }
     return newEvents;

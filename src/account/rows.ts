@@ -3,6 +3,7 @@
  * a row of an older shape fails here, loudly, and not as a wrong sum somewhere else.
  */
 import { z } from "zod";
+import { KEY_SCOPES, type Limits } from "../core/limits.ts";
 import type { KnownKey } from "./admission.ts";
 import type { Hold } from "./facts.ts";
 import type { Grants } from "./grants.ts";
@@ -16,17 +17,29 @@ const names = z
 const grants = z.string().transform((text): Grants => z.array(GrantJson).parse(JSON.parse(text)));
 const GrantJson = z.object({ leftNanoUsd: z.int().min(1), expiresAtMs: z.int().nullable() });
 
+const limitOf = z.int().nullable().default(null);
+const LimitsJson = z.object({
+  requestsPerMinute: limitOf,
+  tokensPerMinute: limitOf,
+  requestsPerDay: limitOf,
+  concurrency: limitOf,
+  budgetDayNanoUsd: limitOf,
+  budgetMonthNanoUsd: limitOf,
+  budgetTotalNanoUsd: limitOf,
+});
+const limits = z.string().transform((text): Limits => LimitsJson.parse(JSON.parse(text)));
+
 export const AccountRow = z
   .object({
     account: z.string(),
     name: z.string(),
     suspended: flag,
     regions: names,
-    requests_per_minute: z.int().nullable(),
-    concurrency: z.int().nullable(),
+    limits,
     cache_salt: z.string(),
     balance_nano_usd: z.int(),
     grants,
+    counters: z.string(),
     last_seq: z.int(),
     applied_seq: z.int(),
   })
@@ -35,11 +48,11 @@ export const AccountRow = z
     name: row.name,
     suspended: row.suspended,
     regions: row.regions,
-    requestsPerMinute: row.requests_per_minute,
-    concurrency: row.concurrency,
+    limits: row.limits,
     cacheSalt: row.cache_salt,
     balanceNanoUsd: row.balance_nano_usd,
     grants: row.grants,
+    counters: row.counters,
     lastSeq: row.last_seq,
     appliedSeq: row.applied_seq,
   }));
@@ -52,8 +65,13 @@ export const KeyRow = z.object({
   expires_at_ms: z.int().nullable(),
   revoked_at_ms: z.int().nullable(),
   models: names,
-  requests_per_minute: z.int().nullable(),
-  concurrency: z.int().nullable(),
+  regions: names,
+  limits,
+  scopes: z.string().transform((text) => z.array(z.enum(KEY_SCOPES)).parse(JSON.parse(text))),
+  made_by: z.string().nullable(),
+  last_four: z.string(),
+  old_sha256: z.string().nullable(),
+  old_until_ms: z.int().nullable(),
 });
 
 export function readKey(row: z.infer<typeof KeyRow>): KnownKey {
@@ -64,8 +82,15 @@ export function readKey(row: z.infer<typeof KeyRow>): KnownKey {
     expiresAtMs: row.expires_at_ms,
     revokedAtMs: row.revoked_at_ms,
     models: row.models,
-    requestsPerMinute: row.requests_per_minute,
-    concurrency: row.concurrency,
+    regions: row.regions,
+    limits: row.limits,
+    scopes: row.scopes,
+    madeBy: row.made_by,
+    lastFour: row.last_four,
+    old:
+      row.old_sha256 === null || row.old_until_ms === null
+        ? null
+        : { secretSha256: row.old_sha256, untilMs: row.old_until_ms },
   };
 }
 

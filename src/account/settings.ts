@@ -2,9 +2,12 @@
  * From what an operator gives to what the object keeps: what is given changes, the rest stays. Pure.
  */
 import { toHex } from "@sluice/protocol/bytes";
-import type { AccountSettings, KeySettings } from "../core/account.ts";
+import type { AccountSettings, KeyChange, KeySettings } from "../core/account.ts";
+import { KEY_SCOPES_DEFAULT, limited, NO_LIMITS } from "../core/limits.ts";
 import type { KnownKey } from "./admission.ts";
 import type { AccountState } from "./rows.ts";
+
+const NO_COUNTERS = '{"admissions":0,"used":{}}';
 
 /** `salt` is 16 random bytes, used where the account is new. */
 export function configured(
@@ -17,11 +20,11 @@ export function configured(
     name: given.account,
     suspended: false,
     regions: null,
-    requestsPerMinute: null,
-    concurrency: null,
+    limits: NO_LIMITS,
     cacheSalt: toHex(salt),
     balanceNanoUsd: 0,
     grants: [],
+    counters: NO_COUNTERS,
     lastSeq: 0,
     appliedSeq: 0,
   };
@@ -29,10 +32,8 @@ export function configured(
     ...base,
     name: given.name ?? base.name,
     suspended: given.suspended ?? base.suspended,
-    regions: given.regions === undefined ? base.regions : given.regions === null ? null : [...given.regions],
-    requestsPerMinute:
-      given.requestsPerMinute === undefined ? base.requestsPerMinute : given.requestsPerMinute,
-    concurrency: given.concurrency === undefined ? base.concurrency : given.concurrency,
+    regions: given.regions === undefined ? base.regions : copied(given.regions),
+    limits: limited(base.limits, given),
   };
 }
 
@@ -42,10 +43,30 @@ export function keyed(given: KeySettings, known: KnownKey | undefined): KnownKey
     id: given.id,
     name: given.name,
     secretSha256: given.secretSha256,
+    old: null,
+    lastFour: given.lastFour ?? "",
+    scopes: [...(given.scopes ?? KEY_SCOPES_DEFAULT)],
+    madeBy: known?.madeBy ?? null,
     expiresAtMs: given.expiresAtMs ?? null,
-    models: given.models ?? null,
-    requestsPerMinute: given.requestsPerMinute ?? null,
-    concurrency: given.concurrency ?? null,
+    models: copied(given.models ?? null),
+    regions: copied(given.regions ?? null),
+    limits: limited(NO_LIMITS, given),
     revokedAtMs: known?.revokedAtMs ?? null,
   };
+}
+
+export function rekeyed(known: KnownKey, change: KeyChange): KnownKey {
+  return {
+    ...known,
+    name: change.name ?? known.name,
+    scopes: [...(change.scopes ?? known.scopes)],
+    expiresAtMs: change.expiresAtMs === undefined ? known.expiresAtMs : change.expiresAtMs,
+    models: change.models === undefined ? known.models : copied(change.models),
+    regions: change.regions === undefined ? known.regions : copied(change.regions),
+    limits: limited(known.limits, change),
+  };
+}
+
+function copied(names: readonly string[] | null): string[] | null {
+  return names === null ? null : [...names];
 }

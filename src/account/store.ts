@@ -13,6 +13,7 @@ import type { KnownKey } from "./admission.ts";
 import type { Hold } from "./facts.ts";
 import { AccountRow, holdColumns, HoldRow, KeyRow, readHold, readKey, type AccountState } from "./rows.ts";
 import { prepareTables } from "./tables.ts";
+import { UsedJson, type Used } from "./used.ts";
 
 /** How far back the log is searched for a request that is closed and forgotten. */
 const RECALL_EVENTS_MAX = 20_000;
@@ -23,12 +24,6 @@ const DROP_BITE = 100;
 const DROP_BITES_MAX = 50;
 
 export type StoredEvent = { readonly seq: number; readonly text: string };
-
-export type Totals = {
-  readonly heldNanoUsd: number;
-  /** Holds that count against concurrency, by key. */
-  readonly openByKey: ReadonlyMap<string, number>;
-};
 
 export class Store {
   readonly #sql: SqlStorage;
@@ -59,17 +54,17 @@ export class Store {
 
   saveAccount(state: AccountState): void {
     this.#write(
-      `INSERT OR REPLACE INTO account (id, account, name, suspended, regions, requests_per_minute, concurrency, cache_salt,
-        balance_nano_usd, grants, last_seq, applied_seq) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT OR REPLACE INTO account (id, account, name, suspended, regions, limits, cache_salt, balance_nano_usd, grants,
+        counters, last_seq, applied_seq) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       state.account,
       state.name,
       state.suspended ? 1 : 0,
-      state.regions === null ? null : JSON.stringify(state.regions),
-      state.requestsPerMinute,
-      state.concurrency,
+      listed(state.regions),
+      JSON.stringify(state.limits),
       state.cacheSalt,
       state.balanceNanoUsd,
       JSON.stringify(state.grants),
+      state.counters,
       state.lastSeq,
       state.appliedSeq,
     );
@@ -80,18 +75,36 @@ export class Store {
     return row === undefined ? undefined : readKey(KeyRow.parse(row));
   }
 
+  /** All but what it has used. */
   saveKey(key: KnownKey): void {
     this.#write(
-      "INSERT OR REPLACE INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+      `INSERT INTO keys (id, name, secret_sha256, expires_at_ms, revoked_at_ms, models, regions, limits, scopes, made_by,
+        last_four, old_sha256, old_until_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+       ON CONFLICT DO UPDATE SET name = ?2, secret_sha256 = ?3, expires_at_ms = ?4, revoked_at_ms = ?5, models = ?6,
+        regions = ?7, limits = ?8, scopes = ?9, made_by = ?10, last_four = ?11, old_sha256 = ?12, old_until_ms = ?13`,
       key.id,
       key.name,
       key.secretSha256,
       key.expiresAtMs,
       key.revokedAtMs,
-      key.models === null ? null : JSON.stringify(key.models),
-      key.requestsPerMinute,
-      key.concurrency,
+      listed(key.models),
+      listed(key.regions),
+      JSON.stringify(key.limits),
+      JSON.stringify(key.scopes),
+      key.madeBy,
+      key.lastFour,
+      key.old?.secretSha256 ?? null,
+      key.old?.untilMs ?? null,
     );
+  }
+
+  keyUsed(id: string): Used | undefined {
+    const [row] = this.#sql.exec<{ used: string | null }>("SELECT used FROM keys WHERE id = ?", id).toArray();
+    return row === undefined || row.used === null ? undefined : UsedJson.parse(JSON.parse(row.used));
+  }
+
+  saveKeyUsed(id: string, used: Used): void {
+    this.#write("UPDATE keys SET used = ? WHERE id = ?", JSON.stringify(used), id);
   }
 
   hold(request: string): Hold | undefined {
@@ -129,16 +142,12 @@ export class Store {
     return row.due;
   }
 
-  totals(): Totals {
-    const held = this.#sql
-      .exec<{ held: number }>("SELECT coalesce(sum(held_nano_usd), 0) AS held FROM holds")
-      .one().held;
-    const open = this.#sql
-      .exec<{ key: string; n: number }>(
-        "SELECT key, count(*) AS n FROM holds WHERE state = 'open' GROUP BY key",
-      )
-      .toArray();
-    return { heldNanoUsd: held, openByKey: new Map(open.map(({ key, n }) => [key, n])) };
+  /** Those that are not closed. */
+  openHolds(): Hold[] {
+    return this.#sql
+      .exec("SELECT * FROM holds WHERE state <> 'closed'")
+      .toArray()
+      .map((row) => readHold(HoldRow.parse(row)));
   }
 
   countHolds(): { readonly open: number; readonly waiting: number } {
@@ -243,4 +252,8 @@ export class Store {
   addCredit(id: string): boolean {
     return this.#write("INSERT INTO credits VALUES (?) ON CONFLICT DO NOTHING", id) > 0;
   }
+}
+
+function listed(names: readonly string[] | null): string | null {
+  return names === null ? null : JSON.stringify(names);
 }

@@ -10,12 +10,13 @@ const SQL_SCHEMA = `
     name TEXT NOT NULL,
     suspended INTEGER NOT NULL,
     regions TEXT,
-    requests_per_minute INTEGER,
-    concurrency INTEGER,
+    limits TEXT NOT NULL DEFAULT '{}',
     cache_salt TEXT NOT NULL,
     balance_nano_usd INTEGER NOT NULL,
     -- The granted part of the balance by its end, as JSON.
     grants TEXT NOT NULL DEFAULT '[]',
+    -- What account and keys have used of their limits, as JSON.
+    counters TEXT NOT NULL DEFAULT '{"admissions":0,"used":{}}',
     -- The number of the newest event, and how far D1 has confirmed them.
     last_seq INTEGER NOT NULL,
     applied_seq INTEGER NOT NULL
@@ -27,8 +28,17 @@ const SQL_SCHEMA = `
     expires_at_ms INTEGER,
     revoked_at_ms INTEGER,
     models TEXT,
-    requests_per_minute INTEGER,
-    concurrency INTEGER
+    regions TEXT,
+    limits TEXT NOT NULL DEFAULT '{}',
+    scopes TEXT NOT NULL DEFAULT '["inference","usage"]',
+    -- The key that made it.
+    made_by TEXT,
+    last_four TEXT NOT NULL DEFAULT '',
+    -- The secret before the last rotation, and until when it still opens.
+    old_sha256 TEXT,
+    old_until_ms INTEGER,
+    -- What it has used, where that is not in the account's row.
+    used TEXT
   ) STRICT, WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS holds (
     request TEXT PRIMARY KEY,
@@ -55,14 +65,35 @@ const SQL_SCHEMA = `
 /** Columns that came later: table, name, declaration. Each has a default, because older rows have none. */
 const ADDED: readonly (readonly [table: string, column: string, declaration: string])[] = [
   ["account", "grants", "TEXT NOT NULL DEFAULT '[]'"],
+  ["account", "counters", `TEXT NOT NULL DEFAULT '{"admissions":0,"used":{}}'`],
+  ["account", "limits", "TEXT NOT NULL DEFAULT '{}'"],
+  ["keys", "limits", "TEXT NOT NULL DEFAULT '{}'"],
+  ["keys", "regions", "TEXT"],
+  ["keys", "scopes", `TEXT NOT NULL DEFAULT '["inference","usage"]'`],
+  ["keys", "made_by", "TEXT"],
+  ["keys", "last_four", "TEXT NOT NULL DEFAULT ''"],
+  ["keys", "old_sha256", "TEXT"],
+  ["keys", "old_until_ms", "INTEGER"],
+  ["keys", "used", "TEXT"],
 ];
 
 /** Makes what is missing. Reads a handful of rows, and writes only where something is. */
 export function prepareTables(sql: SqlStorage): void {
   sql.exec(SQL_SCHEMA);
+  const known = new Map(["account", "keys"].map((table) => [table, columnsOf(sql, table)]));
   for (const [table, column, declaration] of ADDED)
-    if (!columnsOf(sql, table).has(column))
+    if (known.get(table)?.has(column) === false)
       sql.exec(`ALTER TABLE ${table} ADD COLUMN ${column} ${declaration}`);
+  for (const [table, columns] of known) if (columns.has("requests_per_minute")) joinLimits(sql, table);
+}
+
+/** Two limits once had columns of their own. */
+function joinLimits(sql: SqlStorage, table: string): void {
+  sql.exec(
+    `UPDATE ${table} SET limits = json_object('requestsPerMinute', requests_per_minute, 'concurrency', concurrency)`,
+  );
+  for (const column of ["requests_per_minute", "concurrency"])
+    sql.exec(`ALTER TABLE ${table} DROP COLUMN ${column}`);
 }
 
 function columnsOf(sql: SqlStorage, table: string): ReadonlySet<string> {

@@ -17,8 +17,9 @@ import {
   Cache,
   hasHome,
   HOMES,
-  Limit,
+  LIMITS,
   Name,
+  NANO_USD_MAX,
   readInput,
   readPage,
   Regions,
@@ -26,16 +27,13 @@ import {
 } from "./input.ts";
 
 const ACCOUNT_NAME_CHARS = 12;
-/** A million dollars at a time: more is a slip of the keyboard. */
-const CREDIT_NANO_USD_MAX = 1_000_000_000_000_000;
 
 const CreateAccount = z.strictObject({
   name: Name,
   /** The jurisdiction the account's object lives in. Part of the account's id: it cannot change. */
   home: z.enum(HOMES).default("any"),
   regions: Regions.exactOptional(),
-  requestsPerMinute: Limit.exactOptional(),
-  concurrency: Limit.exactOptional(),
+  ...LIMITS,
   cache: Cache.exactOptional(),
 });
 
@@ -44,8 +42,7 @@ const ChangeAccount = z
     name: Name.exactOptional(),
     suspended: z.boolean().exactOptional(),
     regions: Regions.exactOptional(),
-    requestsPerMinute: Limit.exactOptional(),
-    concurrency: Limit.exactOptional(),
+    ...LIMITS,
     cache: Cache.exactOptional(),
   })
   .refine((change) => Object.keys(change).length > 0, { error: "nothing to change was given" });
@@ -116,7 +113,7 @@ accountRoutes.post("/:account/credits", async (c) => {
   const field = amountUsd === undefined ? "amountNanoUsd" : "amountUsd";
   if (nano === undefined) throw wrong(field, 'is not an amount like "12.34", with nine decimals at most');
   if (nano === 0) throw wrong(field, "must not be nothing");
-  if (Math.abs(nano) > CREDIT_NANO_USD_MAX) throw wrong(field, "is more than a million dollars at once");
+  if (Math.abs(nano) > NANO_USD_MAX) throw wrong(field, "is more than a million dollars at once");
   await statusOf(c.env, account);
   const credit = { creditId, amountNanoUsd: nano, note, kind, expiresAtMs };
   const { balanceNanoUsd } = await accountObject(c.env, account).credit(credit);

@@ -23,10 +23,25 @@ const BODY_BYTES_MAX = 64 * 1024;
 const PAGE_ROWS_DEFAULT = 50;
 const PAGE_ROWS_MAX = 200;
 const REGIONS_MAX = 32;
+/** A million dollars: more is a slip of the keyboard. */
+export const NANO_USD_MAX = 1_000_000_000_000_000;
 
 export const Name = z.string().trim().min(1).max(100);
-/** Null lifts the limit. */
-export const Limit = z.int().min(1).max(1_000_000).nullable();
+/** Null lifts a limit. */
+const count = (max: number) => z.int().min(1).max(max).nullable().exactOptional();
+/** Nothing at all is a budget too: what is free of charge passes it. */
+const budget = z.int().min(0).max(NANO_USD_MAX).nullable().exactOptional();
+
+/** The limits of an account or a key; days and months are UTC's. */
+export const LIMITS = {
+  requestsPerMinute: count(1_000_000),
+  tokensPerMinute: count(1_000_000_000),
+  requestsPerDay: count(1_000_000_000),
+  concurrency: count(1_000_000),
+  budgetDayNanoUsd: budget,
+  budgetMonthNanoUsd: budget,
+  budgetTotalNanoUsd: budget,
+};
 /** Null: any region. */
 export const Regions = z.array(Region).min(1).max(REGIONS_MAX).nullable();
 

@@ -9,6 +9,7 @@ import type {
   CreditKind,
   UsageEvent,
 } from "@sluice/protocol/account";
+import type { KeyScope, Limits } from "./limits.ts";
 
 export type AccountSettings = {
   readonly account: string;
@@ -16,25 +17,38 @@ export type AccountSettings = {
   readonly suspended?: boolean;
   /** Null: any region. */
   readonly regions?: readonly string[] | null;
-  /** Null: no limit. */
-  readonly requestsPerMinute?: number | null;
-  readonly concurrency?: number | null;
   /** Of cached answers; null: the default. */
   readonly cache?: CacheSetting | null;
-};
+} & Partial<Limits>;
 
-export type KeySettings = {
+/** What can be said of a key after it was made; what is left out stays. */
+export type KeyChange = {
+  readonly name?: string;
+  readonly scopes?: readonly KeyScope[];
+  readonly expiresAtMs?: number | null;
+  /** Null: every model. */
+  readonly models?: readonly string[] | null;
+  /** Null: every region of the account. */
+  readonly regions?: readonly string[] | null;
+  /** Of cached answers; null: as the account says. */
+  readonly cache?: CacheSetting | null;
+} & Partial<Limits>;
+
+export type KeySettings = KeyChange & {
   readonly id: string;
   readonly name: string;
   /** Of the secret part alone, 64 hex digits: the secret itself is shown once and stored nowhere. */
   readonly secretSha256: string;
-  readonly expiresAtMs?: number | null;
-  /** Null: every model. */
-  readonly models?: readonly string[] | null;
-  readonly requestsPerMinute?: number | null;
-  readonly concurrency?: number | null;
-  /** Of cached answers; null: as the account says. */
-  readonly cache?: CacheSetting | null;
+  /** Of the whole key, for telling keys apart. */
+  readonly lastFour?: string;
+};
+
+/** A new secret for a key. */
+export type KeyRotation = {
+  readonly secretSha256: string;
+  readonly lastFour: string;
+  /** Until when the secret before it still opens. */
+  readonly oldUntilMs: number;
 };
 
 export type CreditGiven = {
@@ -49,14 +63,41 @@ export type CreditGiven = {
   readonly expiresAtMs?: number | null;
 };
 
-export type AccountStatus = {
+/** What is used of the limits now. Days and months are UTC's. */
+export type UsedNow = {
+  readonly requestsToday: number;
+  readonly spentTodayNanoUsd: number;
+  readonly spentThisMonthNanoUsd: number;
+  readonly spentNanoUsd: number;
+  /** By requests that run now: it counts against budgets as if it were spent. */
+  readonly heldNanoUsd: number;
+  readonly open: number;
+};
+
+/** A key without its secret. */
+export type KeyStatus = Limits & {
+  readonly id: string;
+  readonly name: string;
+  readonly lastFour: string;
+  readonly scopes: readonly KeyScope[];
+  /** The key that made it; null: an operator. */
+  readonly madeBy: string | null;
+  readonly expiresAtMs: number | null;
+  readonly revokedAtMs: number | null;
+  readonly models: readonly string[] | null;
+  readonly regions: readonly string[] | null;
+  /** Until when the secret before the last rotation still opens; null where there is none. */
+  readonly oldSecretUntilMs: number | null;
+  readonly used: UsedNow;
+};
+
+export type AccountStatus = Limits & {
   readonly account: string;
   readonly name: string;
   readonly suspended: boolean;
   /** As they are set; null where there is none. */
   readonly regions: readonly string[] | null;
-  readonly requestsPerMinute: number | null;
-  readonly concurrency: number | null;
+  readonly used: UsedNow;
   /** All of it: granted and topped up. */
   readonly balanceNanoUsd: number;
   readonly grantedNanoUsd: number;
@@ -77,17 +118,6 @@ export type KeyLook = {
   readonly key: KeyStatus;
   /** Of the request that was asked about, as far as the object still knows it: the newest event, or that it runs. */
   readonly request: UsageEvent | RunningRequest | null;
-};
-
-export type KeyStatus = {
-  readonly id: string;
-  readonly name: string;
-  readonly expiresAtMs: number | null;
-  readonly models: readonly string[] | null;
-  readonly requestsPerMinute: number | null;
-  readonly concurrency: number | null;
-  /** Requests of this key that run now. */
-  readonly open: number;
 };
 
 export type RunningRequest = {
@@ -111,5 +141,8 @@ export type LookAnswer =
   | ({ readonly ok: true } & KeyLook)
   | {
       readonly ok: false;
-      readonly refusal: Extract<AdmitRefusal, { kind: "unknown_key" | "key_revoked" | "key_expired" }>;
+      readonly refusal: Extract<
+        AdmitRefusal,
+        { kind: "unknown_key" | "key_revoked" | "key_expired" | "scope_missing" }
+      >;
     };

@@ -19,7 +19,10 @@ import type {
   AccountSettings,
   AccountStatus,
   CreditGiven,
+  KeyChange,
+  KeyRotation,
   KeySettings,
+  KeyStatus,
   LookAnswer,
   LookAsk,
 } from "./account.ts";
@@ -37,8 +40,13 @@ export interface AccountRpc extends Rpc.DurableObjectBranded {
   /** Creates the account where it is not there yet, and changes what is given. */
   configure(settings: AccountSettings): Promise<void>;
   putKey(key: KeySettings): Promise<void>;
-  /** From the next call on the key starts nothing. False where there is no such key. */
+  /** Changes what is given. False where there is no such key, as with the next two. */
+  changeKey(keyId: string, change: KeyChange): Promise<boolean>;
+  /** Gives a key a new secret; the old one opens until the moment that is given. */
+  rotateKey(keyId: string, rotation: KeyRotation): Promise<boolean>;
+  /** From the next call on the key, and every key that it made, starts nothing. */
   revokeKey(keyId: string): Promise<boolean>;
+  keyStatus(keyId: string): Promise<KeyStatus | null>;
   /** Forgets the salt of every cached answer, or of one model's: from the next call on none of them opens. */
   forgetAnswers(model: string | null): Promise<void>;
   /** Idempotent by `creditId`. The amount may be negative: a correction. */

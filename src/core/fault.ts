@@ -5,6 +5,9 @@
  */
 import type { Overrun } from "@sluice/protocol/account";
 
+/** Whose limit is in the way: the account's, the key's, or that of a key which made it. */
+export type LimitScope = "account" | "maker" | "key";
+
 export type Fault =
   /** The body could not be read as what the dialect expects. `param` names the field, as a path. */
   | { readonly kind: "invalid_request"; readonly message: string; readonly param: string | null }
@@ -21,14 +24,32 @@ export type Fault =
       readonly why: "missing" | "malformed" | "unknown" | "revoked" | "expired";
     }
   | { readonly kind: "account_suspended" }
+  /** The key may not be used for this: `scope` is what it lacks. */
+  | { readonly kind: "scope_missing"; readonly scope: string }
   | {
       readonly kind: "rate_limited";
-      readonly limit: "requests_per_minute";
-      readonly scope: "account" | "key";
+      readonly limit: "requests_per_minute" | "tokens_per_minute" | "requests_per_day";
+      readonly scope: LimitScope;
       readonly max: number;
+      readonly remaining?: number | undefined;
+      /** Of tokens: what the request may use at most; beyond `max` no waiting helps. */
+      readonly needed?: number | undefined;
       readonly retryAfterMs: number;
     }
-  | { readonly kind: "concurrency_limited"; readonly scope: "account" | "key"; readonly max: number }
+  | { readonly kind: "concurrency_limited"; readonly scope: LimitScope; readonly max: number }
+  | {
+      readonly kind: "budget_exceeded";
+      readonly scope: LimitScope;
+      readonly period: "day" | "month" | "total";
+      readonly maxNanoUsd: number;
+      readonly spentNanoUsd: number;
+      /** By running requests; it counts as spent. */
+      readonly heldNanoUsd: number;
+      readonly neededNanoUsd: number;
+      /** Null: never. */
+      readonly resetAtMs: number | null;
+      readonly heldByOthers: boolean;
+    }
   | {
       readonly kind: "insufficient_balance";
       readonly neededNanoUsd: number;
@@ -41,7 +62,8 @@ export type Fault =
   /** Nodes were asked and failed. */
   | { readonly kind: "upstream_failed" }
   | { readonly kind: "upstream_timeout"; readonly limit: Overrun }
-  /** Nothing is there to serve it within the regions it may use. `never`: no node ever could, whatever comes back. */
+  /** Nothing is there to serve it within the regions it may use. `never`: no node ever could, whatever comes back;
+   *  with no region at all, because account and key have none in common. */
   | { readonly kind: "data_residency_mismatch"; readonly regions: readonly string[]; readonly never: boolean }
   /** The deployment lacks something it must have. `what` names the setting, never its value. */
   | { readonly kind: "misconfigured"; readonly what: string }

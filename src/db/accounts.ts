@@ -39,6 +39,15 @@ export async function listKey(env: Db, row: KeyRow): Promise<void> {
   await database(env).insert(keys).values(row).onConflictDoNothing();
 }
 
+/** Its new name, or how its new secret ends. */
+export async function renewKey(
+  env: Db,
+  key: string,
+  change: { readonly name: string } | { readonly lastFour: string },
+): Promise<void> {
+  await database(env).update(keys).set(change).where(eq(keys.id, key));
+}
+
 /** The first revocation is the one that is remembered. */
 export async function markRevoked(env: Db, key: string, nowMs: number): Promise<void> {
   await database(env)

@@ -174,6 +174,8 @@ function isAnswer(tried: Tried<unknown>): boolean {
 function extensionFault(refusal: Extract<ExtendVerdict, { ok: false }>["refusal"]): Fault {
   switch (refusal.kind) {
     case "insufficient_balance":
+    case "budget_exceeded":
+    case "rate_limited":
       return refusal;
     case "storage_unavailable":
       return { kind: "storage_unavailable" };

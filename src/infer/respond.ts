@@ -11,6 +11,7 @@ import type { Walked } from "../dispatch/walk.ts";
 import { pass, wholeAnswer } from "../relay/answer.ts";
 import { startDelivered } from "../relay/delivered.ts";
 import { openOutlet, writeWhole, type Outlet } from "../relay/outlet.ts";
+import { showLimits } from "../wire/limit-headers.ts";
 import { faultEvent } from "../wire/openai-fault.ts";
 import type { Answering } from "./attempt.ts";
 import { firstLeg, nextLeg, type Leg } from "./leg.ts";
@@ -257,11 +258,6 @@ function responseHeaders(
     headers.set("x-sluice-region", node.region);
     if (reply.keep !== undefined) headers.set("x-sluice-cache", "miss");
   }
-  const limit = reply.admitted.requestsPerMinute;
-  if (limit !== null) {
-    headers.set("x-ratelimit-limit-requests", String(limit.max));
-    headers.set("x-ratelimit-remaining-requests", String(limit.remaining));
-    headers.set("x-ratelimit-reset-requests", `${(limit.resetMs / 1_000).toFixed(3)}s`);
-  }
+  showLimits(reply.admitted, headers);
   return headers;
 }

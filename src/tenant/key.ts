@@ -13,13 +13,20 @@ export function printKey({ account, key }: KeyLook, spend: KeySpend) {
     expires_at: key.expiresAtMs === null ? null : Math.floor(key.expiresAtMs / 1_000),
     /** Null: any. */
     models: key.models,
-    regions: account.regions,
-    /** Null: none. Both apply. */
+    scopes: key.scopes,
+    /** Null: any. A request runs where key and account both allow it. */
+    regions: key.regions ?? account.regions,
+    /** Null: none. Both apply; days and months are UTC's. */
     limits: {
       requests_per_minute: { key: key.requestsPerMinute, account: account.requestsPerMinute },
+      tokens_per_minute: { key: key.tokensPerMinute, account: account.tokensPerMinute },
+      requests_per_day: { key: key.requestsPerDay, account: account.requestsPerDay },
       concurrency: { key: key.concurrency, account: account.concurrency },
+      budget_day_usd: { key: usd(key.budgetDayNanoUsd), account: usd(account.budgetDayNanoUsd) },
+      budget_month_usd: { key: usd(key.budgetMonthNanoUsd), account: usd(account.budgetMonthNanoUsd) },
+      budget_total_usd: { key: usd(key.budgetTotalNanoUsd), account: usd(account.budgetTotalNanoUsd) },
     },
-    running: key.open,
+    running: key.used.open,
     /** Of this key, by the UTC day and month; what was billed in the last second or two may be missing. */
     spend: {
       currency: "USD",
@@ -29,4 +36,8 @@ export function printKey({ account, key }: KeyLook, spend: KeySpend) {
       requests: spend.requests,
     },
   };
+}
+
+function usd(nanoUsd: number | null): string | null {
+  return nanoUsd === null ? null : printUsd(nanoUsd);
 }

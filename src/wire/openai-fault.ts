@@ -3,8 +3,9 @@
  * the SDKs decide whether to try again. One exhaustive switch: a new kind of fault does not compile until it is here.
  * Statuses and types follow OpenAI's error guide; 402 is ours (and DeepSeek's), because a spent balance is no rate.
  */
-import type { Fault } from "../core/fault.ts";
+import type { Fault, LimitScope } from "../core/fault.ts";
 import { printUsd } from "../core/money.ts";
+import { describeLimit, printDuration } from "./limit-headers.ts";
 
 export type WireFault = {
   readonly status: number;
@@ -61,18 +62,20 @@ export function openAiFault(fault: Fault): WireFault {
       };
     case "account_suspended":
       return { ...no(403, "permission_error", "account_suspended"), message: "This account is suspended." };
-    case "rate_limited":
+    case "scope_missing":
       return {
-        ...yes(429, "rate_limit_error", "rate_limit_exceeded", fault.retryAfterMs),
-        message:
-          `The ${fault.scope}'s limit of ${fault.max} requests per minute is reached. ` +
-          `Try again in ${(fault.retryAfterMs / 1_000).toFixed(1)} s.`,
+        ...no(403, "permission_error", "scope_missing"),
+        message: `This key has not the scope '${fault.scope}', which this call needs.`,
       };
+    case "rate_limited":
+      return rateLimited(fault);
     case "concurrency_limited":
       return {
         ...yes(429, "rate_limit_error", "concurrency_limit_exceeded", 1_000),
-        message: `The ${fault.scope}'s limit of ${fault.max} concurrent requests is reached. Try again when one has ended.`,
+        message: `${whose(fault.scope)} limit of ${fault.max} concurrent requests is reached. Try again when one has ended.`,
       };
+    case "budget_exceeded":
+      return budgetExceeded(fault);
     case "insufficient_balance": {
       const free = printUsd(Math.max(0, fault.freeNanoUsd));
       const message =
@@ -104,18 +107,7 @@ export function openAiFault(fault: Fault): WireFault {
         message: OVERRUN[fault.limit],
       };
     case "data_residency_mismatch":
-      return fault.never
-        ? {
-            ...no(403, "permission_error", "data_residency_mismatch"),
-            param: "x-sluice-regions",
-            message: `None of the regions asked for is among those this key may use${listed(fault.regions)}.`,
-          }
-        : {
-            ...yes(503, "overloaded_error", "data_residency_mismatch", 2_000),
-            message:
-              `No node in the regions this request may use${listed(fault.regions)} can take it at the moment, ` +
-              "and it is not sent anywhere else. Try again shortly.",
-          };
+      return residencyMismatch(fault);
     case "storage_unavailable":
       return {
         ...yes(503, "api_error", "storage_unavailable", 1_000),
@@ -145,8 +137,91 @@ const OVERRUN: { readonly [Limit in Extract<Fault, { kind: "upstream_timeout" }>
   total: "The request took longer than this deployment allows. Ask for less at a time.",
 };
 
+function residencyMismatch({
+  regions,
+  never,
+}: Extract<Fault, { kind: "data_residency_mismatch" }>): WireFault {
+  const code = "data_residency_mismatch";
+  if (!never)
+    return {
+      ...yes(503, "overloaded_error", code, 2_000),
+      message:
+        `No node in the regions this request may use${listed(regions)} can take it at the moment, ` +
+        "and it is not sent anywhere else. Try again shortly.",
+    };
+  if (regions.length === 0)
+    return {
+      ...no(403, "permission_error", code),
+      message: "This key and its account have no region in common. Nothing was sent anywhere.",
+    };
+  return {
+    ...no(403, "permission_error", code),
+    param: "x-sluice-regions",
+    message: `None of the regions asked for is among those this key may use${listed(regions)}.`,
+  };
+}
+
 function listed(regions: readonly string[]): string {
   return regions.length === 0 ? "" : ` (${regions.join(", ")})`;
+}
+
+const WHOSE: { readonly [S in LimitScope]: string } = {
+  account: "The account's",
+  key: "This key's",
+  maker: "The maker key's",
+};
+
+function whose(scope: LimitScope): string {
+  return WHOSE[scope];
+}
+
+const RATE: { readonly [L in RateLimited["limit"]]: string } = {
+  requests_per_minute: "requests per minute",
+  tokens_per_minute: "tokens per minute",
+  requests_per_day: "requests per day (UTC)",
+};
+
+/** Longer than any client waits: said, and not to be tried again by itself. */
+const RETRY_WITHIN_MS_MAX = 60_000;
+
+type RateLimited = Extract<Fault, { kind: "rate_limited" }>;
+
+function rateLimited({ limit, scope, max, remaining = 0, needed, retryAfterMs }: RateLimited): WireFault {
+  const named = `${whose(scope)} limit of ${max} ${RATE[limit]}`;
+  const never = needed !== undefined && needed > max;
+  if (never)
+    return {
+      ...no(429, "rate_limit_error", "rate_limit_exceeded"),
+      message: `${named} is less than this request may use: ${needed}. Lower max_tokens, or shorten the prompt.`,
+    };
+  const short =
+    needed === undefined ? "is reached" : `leaves ${remaining} now, and this request may use ${needed}`;
+  const advice = yes(429, "rate_limit_error", "rate_limit_exceeded", retryAfterMs);
+  return {
+    ...advice,
+    retry: retryAfterMs <= RETRY_WITHIN_MS_MAX,
+    message: `${named} ${short}. Try again in ${printDuration(retryAfterMs)}.`,
+  };
+}
+
+function budgetExceeded(fault: Extract<Fault, { kind: "budget_exceeded" }>): WireFault {
+  const { scope, period, maxNanoUsd, spentNanoUsd, heldNanoUsd, neededNanoUsd, resetAtMs } = fault;
+  const per = period === "total" ? "in total" : `a ${period} (UTC)`;
+  const left = Math.max(0, maxNanoUsd - spentNanoUsd - heldNanoUsd);
+  const reset =
+    resetAtMs === null ? "It is never reset." : `It is reset at ${new Date(resetAtMs).toISOString()}.`;
+  const base = fault.heldByOthers
+    ? yes(402, "insufficient_balance", "budget_exceeded", 1_000)
+    : no(402, "insufficient_balance", "budget_exceeded");
+  return {
+    ...base,
+    message:
+      `${whose(scope)} budget is $${printUsd(maxNanoUsd)} ${per}: $${printUsd(spentNanoUsd)} is spent, ` +
+      `$${printUsd(heldNanoUsd)} held by running requests, $${printUsd(left)} left. ` +
+      `This request may cost up to $${printUsd(neededNanoUsd)}. ` +
+      (fault.heldByOthers ? "Try again when a running request has ended, or lower max_tokens. " : "") +
+      reset,
+  };
 }
 
 type Why = Extract<Fault, { kind: "unauthenticated" }>["why"];
@@ -193,6 +268,7 @@ export function faultResponse(fault: Fault, requestId: string): Response {
     headers.set("retry-after", String(Math.max(1, Math.ceil(wire.retryAfterMs / 1_000))));
   }
   if (fault.kind === "method_not_allowed") headers.set("allow", fault.allow);
+  describeLimit(fault, headers);
   return new Response(errorBody(wire), { status: wire.status, headers });
 }
 

@@ -57,3 +57,23 @@ export function printMicroUsd(microUsd: number): string {
 export function printTime(ms: number | null | undefined): string {
   return ms === null || ms === undefined ? "-" : new Date(ms).toISOString().replace(/\.\d+Z$/, "Z");
 }
+
+const NANO_DIGITS = 9;
+
+/** A budget in dollars, "12.50", as nano-dollars; or `none` for no budget. */
+export function limitUsd(text: string, option: string): number | null {
+  if (text === "none") return null;
+  const match = /^(\d{1,6})(?:\.(\d{1,9}))?$/.exec(text);
+  if (match === null)
+    throw misused(`${option}: "${text}" is no amount`, "write dollars, like 12.50, or none");
+  return Number(match[1]) * 10 ** NANO_DIGITS + Number((match[2] ?? "").padEnd(NANO_DIGITS, "0"));
+}
+
+/** Nano-dollars as dollars, with two decimals at least. */
+export function printUsd(nanoUsd: number): string {
+  const size = Math.abs(nanoUsd);
+  const fraction = String(size % 10 ** NANO_DIGITS)
+    .padStart(NANO_DIGITS, "0")
+    .replace(/0{1,7}$/, "");
+  return `${nanoUsd < 0 ? "-" : ""}${Math.floor(size / 10 ** NANO_DIGITS)}.${fraction}`;
+}

@@ -1,7 +1,7 @@
 /** Requests per minute: what a bucket grants, whatever the rhythm of the calls. */
 import fc from "fast-check";
 import { describe, test } from "vitest";
-import { fill, fullInMs, takeOne, waitForOneMs, type Bucket } from "../../../src/account/bucket.ts";
+import { fill, fullInMs, take, waitForMs, type Bucket } from "../../../src/account/bucket.ts";
 
 const MINUTE_MS = 60_000;
 
@@ -11,8 +11,8 @@ function granted(perMinute: number, atMs: readonly number[]): number[] {
   return atMs.filter((nowMs) => {
     const filled = fill(bucket, perMinute, nowMs);
     bucket = filled;
-    if (waitForOneMs(filled, perMinute) > 0) return false;
-    bucket = takeOne(filled);
+    if (waitForMs(filled, 1, perMinute) > 0) return false;
+    bucket = take(filled, 1);
     return true;
   });
 }
@@ -24,10 +24,10 @@ describe("requests per minute", () => {
 
   test("an empty bucket says how long until the next request is granted", ({ expect }) => {
     const empty: Bucket = { left: 0, atMs: 0 };
-    const waitMs = waitForOneMs(empty, 60);
+    const waitMs = waitForMs(empty, 1, 60);
     expect(waitMs).toBe(1_000);
-    expect(waitForOneMs(fill(empty, 60, waitMs - 1), 60)).toBeGreaterThan(0);
-    expect(waitForOneMs(fill(empty, 60, waitMs), 60)).toBe(0);
+    expect(waitForMs(fill(empty, 60, waitMs - 1), 1, 60)).toBeGreaterThan(0);
+    expect(waitForMs(fill(empty, 60, waitMs), 1, 60)).toBe(0);
   });
 
   test("a limit of nothing grants nothing", ({ expect }) => {

@@ -1,27 +1,27 @@
 /** The line of admissions that wait for another request to end: who is served when. */
 import { describe, test } from "vitest";
-import type { Wanting } from "../../../src/account/admission.ts";
+import { ACCOUNT } from "../../../src/account/admission.ts";
 import { Line, WAITING_MAX, type Tried } from "../../../src/account/line.ts";
 
 const REFUSED = { ok: false, refusal: { kind: "unknown_key" } } as const;
 
-type Ask = { readonly name: string; readonly wants: Wanting | null };
+type Ask = { readonly name: string; readonly wants: string | null };
 
 /** Serves the line once; returns who was answered. `wants` of an ask says what it still lacks. */
 function serve(line: Line<Ask>, nowMs: number, answered: string[]): string[] {
   answered.length = 0;
-  line.keep(line.serve(nowMs, ({ wants }): Tried => ({ verdict: REFUSED, wanting: wants })));
+  line.keep(line.serve(nowMs, ({ wants }): Tried => ({ verdict: REFUSED, waitsFor: wants })));
   return [...answered];
 }
 
-function lineOf(asks: readonly (readonly [string, Wanting | null, string?, number?])[]): {
+function lineOf(asks: readonly (readonly [string, string | null, string?, number?])[]): {
   line: Line<Ask>;
   answered: string[];
 } {
   const line = new Line<Ask>();
   const answered: string[] = [];
   for (const [name, wants, key = "k", untilMs = 500] of asks)
-    line.join({ ask: { name, wants }, key, untilMs, answer: () => answered.push(name) });
+    line.join({ ask: { name, wants }, scopes: [ACCOUNT, key], untilMs, answer: () => answered.push(name) });
   return { line, answered };
 }
 
@@ -34,7 +34,7 @@ describe("the line of waiting admissions", () => {
 
   test("nobody takes the money that one in front is waiting for", ({ expect }) => {
     const { line, answered } = lineOf([
-      ["large", "money"],
+      ["large", ACCOUNT],
       ["small", null],
     ]);
     expect(serve(line, 0, answered)).toEqual([]);
@@ -42,7 +42,7 @@ describe("the line of waiting admissions", () => {
 
   test("who waits for a place of its own key is in nobody else's way", ({ expect }) => {
     const { line, answered } = lineOf([
-      ["a", "key", "k1"],
+      ["a", "k1", "k1"],
       ["b", null, "k1"],
       ["c", null, "k2"],
     ]);
@@ -51,9 +51,9 @@ describe("the line of waiting admissions", () => {
 
   test("when the time is up everyone is tried once more, past those in front, and answered", ({ expect }) => {
     const { line, answered } = lineOf([
-      ["large", "money", "k", 900],
+      ["large", ACCOUNT, "k", 900],
       ["small", null, "k", 500],
-      ["other", "money", "k", 500],
+      ["other", ACCOUNT, "k", 500],
     ]);
     expect(line.nextAtMs).toBe(900);
     expect(serve(line, 500, answered)).toEqual(["small", "other"]);
@@ -61,7 +61,7 @@ describe("the line of waiting admissions", () => {
   });
 
   test("a full line turns newcomers away at once", ({ expect }) => {
-    const asks = Array.from({ length: WAITING_MAX + 3 }, (_, at) => [`${at}`, "money"] as const);
+    const asks = Array.from({ length: WAITING_MAX + 3 }, (_, at) => [`${at}`, ACCOUNT] as const);
     const { line, answered } = lineOf(asks);
     expect(serve(line, 0, answered)).toHaveLength(3);
     expect(line.length).toBe(WAITING_MAX);

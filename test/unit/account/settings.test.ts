@@ -1,7 +1,8 @@
 /** What an operator sets: what is given changes, the rest stays; and which clocks a deployment runs on. */
 import { describe, test } from "vitest";
 import { parseClocks } from "../../../src/account/clocks.ts";
-import { configured, keyed } from "../../../src/account/settings.ts";
+import { configured, keyed, rekeyed } from "../../../src/account/settings.ts";
+import { NO_LIMITS } from "../../../src/core/limits.ts";
 
 const SALT = new Uint8Array(16).fill(1);
 const ACCOUNT = "acc_any_000000000000";
@@ -12,7 +13,7 @@ describe("settings", () => {
     expect(configured(undefined, { account: ACCOUNT }, SALT)).toMatchObject({
       name: ACCOUNT,
       balanceNanoUsd: 0,
-      concurrency: null,
+      limits: NO_LIMITS,
       regions: null,
       cacheSalt: "01".repeat(16),
     });
@@ -21,8 +22,17 @@ describe("settings", () => {
   test("what is not given stays as it was, the salt above all", ({ expect }) => {
     const before = configured(undefined, { account: ACCOUNT, regions: ["eu-1"], concurrency: 3 }, SALT);
     const after = configured(before, { account: ACCOUNT, concurrency: null }, new Uint8Array(16));
-    expect(after).toEqual({ ...before, concurrency: null });
+    expect(after).toEqual({ ...before, limits: NO_LIMITS });
     expect(configured(after, { account: ACCOUNT, regions: null }, SALT).regions).toBeNull();
+  });
+
+  test("of a key change by what is given, and its secret by none of it", ({ expect }) => {
+    const key = keyed({ ...KEY, requestsPerMinute: 5, models: ["a"] }, undefined);
+    expect(rekeyed(key, { tokensPerMinute: 7, models: null })).toEqual({
+      ...key,
+      models: null,
+      limits: { ...NO_LIMITS, requestsPerMinute: 5, tokensPerMinute: 7 },
+    });
   });
 
   test("nothing un-revokes a key", ({ expect }) => {

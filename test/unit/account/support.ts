@@ -49,6 +49,8 @@ export function admitted(change: Partial<Hold> = {}): Hold {
     heldNanoUsd: worstCostNanoUsd(PRICE, PROMPT_CEILING, OUTPUT_CEILING),
     admittedAtMs: T0,
     issueByMs: T0 + CLOCKS.issueWithinMs,
+    tokens: 0,
+    admission: 1,
     lapseAtMs: T0 + CLOCKS.holdLapseMs,
   };
   return { ...newHold(ask, grant), ...change };

@@ -27,6 +27,27 @@ const ACCOUNT = {
   holdsPending: 0,
 };
 
+const KEY = {
+  id: "key_1",
+  name: "laptop",
+  shown: "sk-sluice-...abcd",
+  scopes: ["inference"],
+  madeBy: null,
+  models: null,
+  regions: null,
+  expiresAtMs: null,
+  revokedAtMs: null,
+  oldSecretUntilMs: 0,
+  budgetDayNanoUsd: 12_500_000_000,
+  used: {
+    requestsToday: 3,
+    spentTodayNanoUsd: 250_000_000,
+    spentThisMonthNanoUsd: 0,
+    spentNanoUsd: 0,
+    open: 0,
+  },
+};
+
 describe("a command", () => {
   const SENT: readonly (readonly [string, unknown, string, unknown])[] = [
     [
@@ -65,6 +86,37 @@ describe("a command", () => {
       { joinToken: "sluice-join-x", expiresAtMs: 0, url: "https://gpu1.example.com" },
       "POST /nodes/join-tokens",
       { name: "gpu1", region: "mountain", url: "https://gpu1.example.com", expiresInS: 7_200 },
+    ],
+    [
+      "credit acc_1 5 --id c2 --granted --expires 2027-01-31",
+      { creditId: "c2", balanceUsd: "5.00" },
+      "POST /accounts/acc_1/credits",
+      {
+        creditId: "c2",
+        amountUsd: "5",
+        note: "",
+        kind: "granted",
+        expiresAtMs: Date.UTC(2027, 0, 31),
+      },
+    ],
+    [
+      "keys set acc_1 key_1 --tpm 90000 --rpd none --budget-day 12.50 --budget-total none --scopes inference,keys",
+      { key: KEY },
+      "PATCH /accounts/acc_1/keys/key_1",
+      {
+        tokensPerMinute: 90_000,
+        requestsPerDay: null,
+        budgetDayNanoUsd: 12_500_000_000,
+        budgetTotalNanoUsd: null,
+        scopes: ["inference", "keys"],
+      },
+    ],
+    ["keys show acc_1 key_1", { key: KEY }, "GET /accounts/acc_1/keys/key_1", undefined],
+    [
+      "keys rotate acc_1 key_1 --overlap 2h",
+      { key: { ...KEY, secret: "sk-sluice-x" } },
+      "POST /accounts/acc_1/keys/key_1/rotate",
+      { overlapS: 7_200 },
     ],
     ["nodes drain node_1 --grace 5m", { id: "node_1" }, "POST /nodes/node_1/drain", { graceS: 300 }],
     ["nodes remove node_1 --force", { id: "node_1" }, "DELETE /nodes/node_1?force=true", undefined],
@@ -118,6 +170,12 @@ describe("a command", () => {
     const { out } = await sluice(["keys", "create", "acc_1", "k", "--models", "tiny"]);
     expect(out.split("\n")[0]).toBe("sk-sluice-k1-any-secret");
     expect(platform.calls[0]?.body).toEqual({ name: "k", models: ["tiny"] });
+  });
+
+  test("shows a key's budget beside what is used of it", async ({ expect }) => {
+    answering({ key: KEY });
+    const { out } = await sluice(["keys", "show", "acc_1", "key_1"]);
+    expect(out).toContain("$12.50, dollars per day (UTC); used $0.25");
   });
 
   test("puts what was typed into a path and nowhere else", async ({ expect }) => {

@@ -136,6 +136,54 @@ describe("a key", () => {
     expect(after.body.keys[0].revokedAtMs).toBeGreaterThan(0);
   });
 
+  test("can be looked at, changed and given a new secret, and its list shows how that one ends", async ({
+    expect,
+  }) => {
+    const id = await newAccount({ tokensPerMinute: 90_000 });
+    await ask("POST", `/accounts/${id}/credits`, { creditId: "c", amountUsd: "10" });
+    const limits = { requestsPerDay: 9, budgetMonthNanoUsd: 5_000_000_000, regions: ["here"] };
+    const made = (await ask("POST", `/accounts/${id}/keys`, { name: "k", ...limits })).body.key;
+    const path = `/accounts/${id}/keys/${made.id}`;
+    expect(await admitWith(made.secret)).toBe("admitted");
+    const changed = await ask("PATCH", path, { name: "new", requestsPerDay: 1 });
+    expect(changed.body.key).toMatchObject({
+      ...limits,
+      name: "new",
+      requestsPerDay: 1,
+      used: { requestsToday: 1 },
+    });
+    expect(await admitWith(made.secret)).toBe("rate_limited");
+    await ask("PATCH", path, { requestsPerDay: null });
+
+    const rotated = (await ask("POST", `${path}/rotate`, { overlapS: 0 })).body.key;
+    expect(rotated.secret).not.toBe(made.secret);
+    expect(await admitWith(made.secret)).toBe("unknown_key");
+    expect(await admitWith(rotated.secret)).toBe("admitted");
+    const { body } = await ask("GET", `/accounts/${id}/keys`);
+    expect(body.keys[0]).toMatchObject({ name: "new", shown: `sk-sluice-...${rotated.secret.slice(-4)}` });
+    const shown = await ask("GET", path);
+    expect(shown.body.key).toMatchObject({
+      id: made.id,
+      scopes: ["inference", "usage"],
+      oldSecretUntilMs: null,
+    });
+    for (const text of [JSON.stringify(shown.body), JSON.stringify(body)])
+      expect(text).not.toContain(rotated.secret.split("-").at(-2));
+    for (const method of ["GET", "PATCH", "DELETE"])
+      expect(
+        (
+          await ask(
+            method,
+            `/accounts/${id}/keys/key_zzzzzzzzzz`,
+            method === "PATCH" ? { name: "x" } : undefined,
+          )
+        ).status,
+      ).toBe(404);
+    expect((await ask("PATCH", path, { budgetDayNanoUsd: -1 })).body.error.issues[0].param).toBe(
+      "budgetDayNanoUsd",
+    );
+  });
+
   test("is nowhere in D1, nor is its secret", async ({ expect }) => {
     const id = await newAccount();
     const { secret } = (await ask("POST", `/accounts/${id}/keys`, { name: "k" })).body.key;

@@ -2,7 +2,8 @@
 import { z } from "zod";
 import { PAGED, type Command, type Option, type Run, type Said } from "../command.ts";
 import { sheet, table } from "../table.ts";
-import { limit, list, printTime } from "../values.ts";
+import { list, printTime } from "../values.ts";
+import { limitLines, LIMITS, limitsOf } from "./limits.ts";
 
 const Account = z.looseObject({
   id: z.string(),
@@ -21,20 +22,10 @@ const Page = z.looseObject({
   next: z.string().nullable(),
 });
 
-const LIMITS: { readonly [name: string]: Option } = {
+const SETTINGS: { readonly [name: string]: Option } = {
   regions: { value: "A,B", about: 'the only regions it may run in, or "any"', field: "regions" },
-  rpm: { value: "N", about: 'requests per minute, or "none"', field: "requestsPerMinute" },
-  concurrency: { value: "N", about: 'requests at once, or "none"', field: "concurrency" },
+  ...LIMITS,
 };
-
-/** The limits that were typed; what was not is left as it is. */
-export function limitsOf(run: Run): object {
-  const [rpm, concurrency] = [run.text("rpm"), run.text("concurrency")];
-  return {
-    ...(rpm === undefined ? {} : { requestsPerMinute: limit(rpm, "--rpm") }),
-    ...(concurrency === undefined ? {} : { concurrency: limit(concurrency, "--concurrency") }),
-  };
-}
 
 function settingsOf(run: Run): object {
   const regions = run.text("regions");
@@ -48,6 +39,7 @@ function show(answer: z.infer<typeof One>): Said {
     ["name", account.name],
     ["state", account.suspended ? "suspended" : "active"],
     ["balance", `$${account.balanceUsd} ($${account.grantedUsd} granted, $${account.toppedUpUsd} topped up)`],
+    ...limitLines(account),
     ["held", `$${account.heldUsd} by ${account.holdsOpen} running and ${account.holdsPending} pending`],
   ]);
   return { json: answer, text };
@@ -88,7 +80,7 @@ export const accounts: readonly Command[] = [
     name: "accounts create",
     takes: ["name"],
     about: "Makes an account. Its home, where its books are kept, is part of its id and stays.",
-    options: { home: { value: "HOME", about: "any, eu or fedramp", field: "home" }, ...LIMITS },
+    options: { home: { value: "HOME", about: "any, eu or fedramp", field: "home" }, ...SETTINGS },
     run: async (run) => {
       const home = run.text("home");
       const settings = { name: run.args[0], ...(home === undefined ? {} : { home }), ...settingsOf(run) };
@@ -106,7 +98,7 @@ export const accounts: readonly Command[] = [
     name: "accounts set",
     takes: ["account"],
     about: "Changes what is given, and nothing else.",
-    options: { name: { value: "NAME", about: "its new name", field: "name" }, ...LIMITS },
+    options: { name: { value: "NAME", about: "its new name", field: "name" }, ...SETTINGS },
     run: (run) => {
       const name = run.text("name");
       return change(run, { ...settingsOf(run), ...(name === undefined ? {} : { name }) });

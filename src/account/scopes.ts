@@ -1,0 +1,150 @@
+/**
+ * What the account and its keys have used of their limits, and what their running requests hold. Owns the counters.
+ *
+ * They cost no row of their own: the counters travel in the account's row, which every closing writes anyway, and what was
+ * admitted since it was last written is found again in the holds, each of which knows the number of its admission. So a
+ * restart forgets nothing. Only the keys used last travel; one that drops out of these is written to its own row, once,
+ * with the account's.
+ *
+ * Invariant: row + holds whose number is higher = memory, after every turn.
+ */
+import type { AdmitAsk } from "@sluice/protocol/account";
+import { z } from "zod";
+import { ACCOUNT, type KnownKey } from "./admission.ts";
+import type { Hold } from "./facts.ts";
+import type { Keyring } from "./keyring.ts";
+import { NOTHING_OPEN, type Scope, type Tally } from "./limits.ts";
+import type { AccountState } from "./rows.ts";
+import type { Store } from "./store.ts";
+import { UNUSED, UsedJson, withRefund, withRequest, withSpending, withTokens, type Used } from "./used.ts";
+
+/** Keys whose counters travel in the account's row: some 200 bytes each. */
+export const KEYS_IN_ROW_MAX = 32;
+
+const CountersJson = z.object({
+  /** The number of the newest admission that is counted in here. */
+  admissions: z.int(),
+  /** By key id; "" is the account. The last used comes last. */
+  used: z.record(z.string(), UsedJson),
+});
+type Counters = z.infer<typeof CountersJson>;
+
+export function readCounters(text: string): Counters {
+  return CountersJson.parse(JSON.parse(text));
+}
+
+export class Scopes {
+  readonly #store: Store;
+  readonly #keyring: Keyring;
+  readonly #used: Map<string, Used>;
+  readonly #tallies = new Map<string, Tally>();
+  #admissions: number;
+
+  constructor(store: Store, keyring: Keyring, account: AccountState | undefined) {
+    this.#store = store;
+    this.#keyring = keyring;
+    const { admissions, used } = account === undefined ? NO_COUNTERS : readCounters(account.counters);
+    this.#admissions = admissions;
+    this.#used = new Map(Object.entries(used));
+    if (account === undefined) return;
+    const open = store.openHolds().toSorted((a, b) => (a.admission ?? 0) - (b.admission ?? 0));
+    for (const hold of open) {
+      this.count(hold, 1);
+      if ((hold.admission ?? 0) <= admissions) continue;
+      this.#admissions = Math.max(this.#admissions, hold.admission ?? 0);
+      this.#each(account, hold.key, (used, limits) =>
+        withRequest(used, limits, hold.tokens ?? 0, hold.admittedAtMs),
+      );
+    }
+  }
+
+  /** Account first, then the keys from the outermost inwards: the widest limit is named first. */
+  of(account: AccountState, path: readonly KnownKey[]): Scope[] {
+    const scopes: Scope[] = [this.#scope("account", ACCOUNT, account.limits)];
+    for (const key of path.toReversed())
+      scopes.push(this.#scope(key === path[0] ? "key" : "maker", key.id, key.limits));
+    return scopes;
+  }
+
+  #scope(scope: Scope["scope"], id: string, limits: Scope["limits"]): Scope {
+    return { scope, id, limits, used: this.used(id), tally: this.tally(id) };
+  }
+
+  used(id: string): Used {
+    return this.#used.get(id) ?? (id === ACCOUNT ? UNUSED : (this.#store.keyUsed(id) ?? UNUSED));
+  }
+
+  tally(id: string): Tally {
+    return this.#tallies.get(id) ?? NOTHING_OPEN;
+  }
+
+  /** A request begins; returns the number of its admission. */
+  begin(account: AccountState, ask: AdmitAsk, tokens: number, nowMs: number): number {
+    this.#each(account, ask.key.id, (used, limits) => withRequest(used, limits, tokens, nowMs));
+    this.#admissions += 1;
+    return this.#admissions;
+  }
+
+  /** More tokens than were counted, or fewer. */
+  correct(account: AccountState, key: string, tokens: number, nowMs: number): void {
+    if (tokens === 0) return;
+    this.#each(account, key, (used, limits) => withTokens(used, limits, tokens, nowMs));
+  }
+
+  /** A charge; or, where negative, money back that was charged at `chargedAtMs`. */
+  spend(
+    account: AccountState,
+    key: string,
+    nanoUsd: number,
+    at: { chargedAtMs: number; nowMs: number },
+  ): void {
+    if (nanoUsd === 0) return;
+    this.#each(account, key, (used) =>
+      nanoUsd > 0
+        ? withSpending(used, nanoUsd, at.nowMs)
+        : withRefund(used, -nanoUsd, at.chargedAtMs, at.nowMs),
+    );
+  }
+
+  #each(account: AccountState, key: string, change: (used: Used, limits: Scope["limits"]) => Used): void {
+    this.#touch(ACCOUNT, change(this.used(ACCOUNT), account.limits));
+    for (const { id, limits } of this.#keyring.path(key)) this.#touch(id, change(this.used(id), limits));
+  }
+
+  #touch(id: string, used: Used): void {
+    this.#used.delete(id);
+    this.#used.set(id, used);
+  }
+
+  /** A hold comes (1) or goes (-1). */
+  count(hold: Hold, sign: 1 | -1): void {
+    if (hold.state === "closed") return;
+    const open = hold.state === "open" ? sign : 0;
+    for (const id of [ACCOUNT, ...this.#keyring.path(hold.key).map((key) => key.id)]) {
+      const before = this.tally(id);
+      const after = {
+        open: before.open + open,
+        heldNanoUsd: before.heldNanoUsd + sign * hold.heldNanoUsd,
+        tokens: before.tokens + sign * (hold.tokens ?? 0),
+      };
+      if (after.open === 0 && after.heldNanoUsd === 0 && after.tokens === 0) this.#tallies.delete(id);
+      else this.#tallies.set(id, after);
+    }
+  }
+
+  /** What goes into the account's row. Keys that have no room in it are written to their own, first. */
+  print(): string {
+    for (const [id, used] of this.#used) {
+      if (this.#used.size <= KEYS_IN_ROW_MAX + 1) break;
+      if (id === ACCOUNT) continue;
+      this.#store.saveKeyUsed(id, used);
+      this.#used.delete(id);
+    }
+    return JSON.stringify({
+      admissions: this.#admissions,
+      used: Object.fromEntries(this.#used),
+    } satisfies Counters);
+  }
+}
+
+const NO_COUNTERS: Counters = { admissions: 0, used: {} };
