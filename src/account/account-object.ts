@@ -54,6 +54,8 @@ import { isStrikable, struckOut, type Promises } from "./strike.ts";
 /** Holds looked at in one alarm; the rest follows in the next, a moment later. */
 const REVIEWS_MAX = 200;
 const AGAIN_MS = 50;
+/** How long a commit waits for company, where the one before had some. */
+const GATHER_MS = 1;
 
 export class AccountObject extends DurableObject<Env> implements AccountRpc {
   readonly #clocks: Clocks;
@@ -77,6 +79,7 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
     this.#group = new GroupCommit({
       together: (changes) => this.#together(changes),
       committed: () => ctx.storage.sync(),
+      gathered: () => scheduler.wait(GATHER_MS),
     });
     void ctx.blockConcurrencyWhile(async () => {
       this.#alarmAtMs = await ctx.storage.getAlarm();

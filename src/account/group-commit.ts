@@ -3,8 +3,12 @@
  * at the end of each turn and does not join the turns of concurrent calls; one commit costs as much as the rest of an
  * admission together (docs/decisions/0007). So what arrives while a commit is under way waits for the next turn.
  *
+ * That alone joins little where a commit is quicker than the next call is read: then every turn is a turn of one or two.
+ * So a turn that had company makes the next one wait a moment for its own; who asks alone never waits, and one lonely
+ * turn ends it.
+ *
  * Invariants: changes run in the order they came, each wholly inside one turn; nobody is answered from a turn whose
- * changes were rolled back. An idle object runs a change at once: there is no timer.
+ * changes were rolled back. An idle object runs a change at once.
  */
 
 /** A longer turn would hold up everybody else in the process. */
@@ -21,12 +25,16 @@ export type GroupSpec = {
   readonly together: (changes: () => void) => void;
   /** Resolves when what was written so far is on disk. */
   readonly committed: () => Promise<void>;
+  /** Resolves after the moment that a turn waits for company. */
+  readonly gathered: () => Promise<void>;
 };
 
 export class GroupCommit {
   readonly #spec: GroupSpec;
   #queue: Change[] = [];
   #busy = false;
+  /** The last turn ran more than one change. */
+  #inCompany = false;
 
   constructor(spec: GroupSpec) {
     this.#spec = spec;
@@ -53,7 +61,10 @@ export class GroupCommit {
     this.#busy = true;
     try {
       while (this.#queue.length > 0) {
-        this.#turn(this.#queue.splice(0, GROUP_MAX));
+        if (this.#inCompany) await this.#spec.gathered();
+        const group = this.#queue.splice(0, GROUP_MAX);
+        this.#inCompany = group.length > 1;
+        this.#turn(group);
         await this.#spec.committed();
       }
     } catch (error) {

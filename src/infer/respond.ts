@@ -7,6 +7,7 @@ import { KEEP_ALIVE } from "@sluice/protocol/events";
 import { FaultError, type Fault } from "../core/fault.ts";
 import { logError } from "../core/log.ts";
 import type { LiveNode } from "../core/node.ts";
+import { within } from "../core/within.ts";
 import type { Walked } from "../dispatch/walk.ts";
 import { pass, wholeAnswer } from "../relay/answer.ts";
 import { startDelivered } from "../relay/delivered.ts";
@@ -45,7 +46,7 @@ export async function respond(travel: Travel, reply: Reply): Promise<Response> {
   const leg = firstLeg(reply.admitted);
   const walking = reply.go(leg);
   const leftMs = Math.max(0, reply.arrivedAtMs + STATUS_MS - Date.now());
-  const first = await Promise.race([walking, scheduler.wait(leftMs).then(() => "late" as const)]);
+  const first = (await within(walking, leftMs)) ?? "late";
   mark(travel, "status");
   if (first === "client_gone") throw new FaultError({ kind: "client_gone" });
   if (first !== "late" && "recalled" in first) return respondRecalled(travel, reply, first);

@@ -1,20 +1,25 @@
 /**
- * Reads a node's answer as batches of whole events. A slow path in JavaScript per event would cost several times what
- * the platform's own piping costs, so the platform reads ahead and JavaScript wakes up per batch:
+ * Reads a node's answer as batches of whole events: what one BYOB read brings, cut after the last whole event. A node
+ * gathers its tokens, so a read is a write of the node's, and mostly that is all.
+ *
+ * Where chunks come faster than anyone reads a text (a burst that nobody gathered), waking JavaScript for each would cost
+ * several times what the platform's own piping costs; then the platform reads ahead, and JavaScript wakes per batch:
  *
  *   [a, b] = body.tee();  b is piped natively into a stream of bounded length whose text nobody wants: it only pulls,
  *   so that a's side of the tee fills without us;  a is read by one BYOB read, which takes all that has piled up.
  *
  * The length bound gives backpressure back to answers that outgrow it: once it is reached the second branch fails,
- * quietly, and reading goes on at the reader's own pace. While data comes faster than anyone reads a text (a burst) a
- * short rest between reads lets more pile up; streams at a model's own pace never rest. Measured in bench/.
+ * quietly, and reading goes on at the reader's own pace. While the burst lasts a short rest between reads lets more pile
+ * up. Streams at a model's own pace never come to that. Measured in bench/.
  */
 import { concat } from "@sluice/protocol/bytes";
 import { wholeEventsLength } from "./progress.ts";
 
 /** How far the platform may read ahead of us. */
 const AHEAD_BYTES_MAX = 1024 * 1024;
-const READ_BYTES = 64 * 1024;
+/** A node's largest chunk, and what a read ahead of us may have piled up. */
+const READ_BYTES = 16 * 1024;
+const READ_AHEAD_BYTES = 64 * 1024;
 /** One event is never larger: a non-stream answer is one event, a context's worth of text. */
 const EVENT_BYTES_MAX = 32 * 1024 * 1024;
 /**
@@ -22,6 +27,8 @@ const EVENT_BYTES_MAX = 32 * 1024 * 1024;
  * many bursts at once a read of what is there already waits that long for the others' turns.
  */
 const BURST_WAIT_MS = 4;
+/** So many of those in a row are chunks that nobody gathered; as slices of 16 KB they would be the longest of answers. */
+const BURST_READS = 8;
 const REST_MS = 2;
 
 export class Overlong extends Error {
@@ -60,17 +67,29 @@ export function readBatches(
     readonly heard: () => void;
   },
 ): Batches {
-  const ours = hooks.pulling === undefined ? body : pulledAhead(body, hooks.pulling);
-  const reader = ours.getReader({ mode: "byob" });
+  const { pulling } = hooks;
+  let reader = body.getReader({ mode: "byob" });
+  let ahead = false;
+  let quickReads = 0;
   /** The beginning of an event whose end has not come: in pieces, so that a long one is copied once. */
   let tail: Uint8Array[] = [];
   let tailLength = 0;
   let buffer = new ArrayBuffer(READ_BYTES);
   let waitedMs = Number.POSITIVE_INFINITY;
 
+  /** True from the read on that makes it a burst. */
+  function pullsAhead(): boolean {
+    quickReads = waitedMs < BURST_WAIT_MS ? quickReads + 1 : 0;
+    if (ahead || pulling === undefined || quickReads < BURST_READS) return ahead;
+    reader.releaseLock();
+    reader = pulledAhead(body, pulling).getReader({ mode: "byob" });
+    buffer = new ArrayBuffer(READ_AHEAD_BYTES);
+    return (ahead = true);
+  }
+
   async function next(): Promise<Uint8Array | undefined> {
     for (;;) {
-      if (waitedMs < BURST_WAIT_MS) await scheduler.wait(REST_MS);
+      if (pullsAhead() && waitedMs < BURST_WAIT_MS) await scheduler.wait(REST_MS);
       const askedAtMs = Date.now();
       const { value, done } = await reader.read(new Uint8Array(buffer));
       waitedMs = Date.now() - askedAtMs;

@@ -6,6 +6,7 @@ import { GroupCommit } from "../../../src/account/group-commit.ts";
 function disk() {
   const turns: string[][] = [];
   const ends: (() => void)[] = [];
+  const waits: (() => void)[] = [];
   let running: string[] = [];
   const group = new GroupCommit({
     together: (changes) => {
@@ -17,6 +18,10 @@ function disk() {
       new Promise((resolve) => {
         ends.push(resolve);
       }),
+    gathered: () =>
+      new Promise((resolve) => {
+        waits.push(resolve);
+      }),
   });
   const change = (name: string): Promise<string> =>
     group.run(() => {
@@ -27,7 +32,14 @@ function disk() {
     group.run(() => {
       throw new Error("this change is bad");
     });
-  return { turns, change, fail, commit: () => ends.shift()?.() };
+  return {
+    turns,
+    change,
+    fail,
+    commit: () => ends.shift()?.(),
+    waiting: () => waits.length,
+    gathered: () => waits.shift()?.(),
+  };
 }
 
 describe("changes to an account", () => {
@@ -45,6 +57,35 @@ describe("changes to an account", () => {
     commit();
     expect(await both).toEqual(["b", "c"]);
     expect(turns).toEqual([["a"], ["b", "c"]]);
+  });
+
+  test("wait a moment for company where the last turn had some, and run at once again when they are alone", async ({
+    expect,
+  }) => {
+    const { turns, change, commit, waiting, gathered } = disk();
+    await change("a");
+    const first = [change("b"), change("c")];
+    commit();
+    await Promise.all(first);
+    commit();
+    await Promise.resolve();
+    const next = [change("d")];
+    await Promise.resolve();
+    expect([turns.length, waiting()]).toEqual([2, 1]);
+    next.push(change("e"));
+    gathered();
+    await Promise.all(next);
+    expect(turns).toEqual([["a"], ["b", "c"], ["d", "e"]]);
+    commit();
+    await Promise.resolve();
+    const alone = change("f");
+    gathered();
+    await alone;
+    commit();
+    await Promise.resolve();
+    await change("g");
+    expect(turns.slice(3)).toEqual([["f"], ["g"]]);
+    expect(waiting()).toBe(0);
   });
 
   test("are not failed by a bad neighbour", async ({ expect }) => {

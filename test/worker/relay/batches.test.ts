@@ -163,3 +163,33 @@ test("an answer in one piece is the data of its one event", async () => {
   const begun = await begunWith(node, `${note}data: {"choices":[{"text":"a\\n\\nb"}]}\n\n`);
   expect(wholeAnswer(begun)).toBe(`{"choices":[{"text":"a\\n\\nb"}]}`);
 });
+
+/** Hands over one event for each read, `gapMs` after it was asked. */
+function eventByEvent(events: readonly string[], gapMs: number): ReadableStream<Uint8Array> {
+  const left = [...events];
+  return new ReadableStream({
+    type: "bytes",
+    async pull(controller: ReadableByteStreamController) {
+      if (gapMs > 0) await scheduler.wait(gapMs);
+      const event = left.shift();
+      if (event === undefined) {
+        controller.close();
+        controller.byobRequest?.respond(0);
+      } else controller.enqueue(encoder.encode(event));
+    },
+  });
+}
+
+test.each([
+  { what: "a burst that nobody gathered is read ahead of us", gapMs: 0, readsAhead: 1 },
+  { what: "a stream at a model's pace is read as it comes", gapMs: 6, readsAhead: 0 },
+])("$what, and arrives whole", async ({ gapMs, readsAhead }) => {
+  const events = Array.from({ length: 40 }, (_, n) => `data: {"n":${n}}\n\n`);
+  let pulling = 0;
+  const batches = readBatches(eventByEvent(events, gapMs), { pulling: () => pulling++, heard: ignore });
+  let text = "";
+  for (let batch = await batches.next(); batch !== undefined; batch = await batches.next())
+    text += decoder.decode(batch);
+  expect(text).toBe(events.join(""));
+  expect(pulling).toBe(readsAhead);
+});
