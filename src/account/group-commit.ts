@@ -4,8 +4,7 @@
  * admission together (docs/decisions/0007). So what arrives while a commit is under way waits for the next turn.
  *
  * That alone joins little where a commit is quicker than the next call is read: then every turn is a turn of one or two.
- * So a turn that had company makes the next one wait a moment for its own; who asks alone never waits, and one lonely
- * turn ends it.
+ * So a turn of many makes the next one wait a moment for its own; who asks alone never waits, and one small turn ends it.
  *
  * Invariants: changes run in the order they came, each wholly inside one turn; nobody is answered from a turn whose
  * changes were rolled back. An idle object runs a change at once.
@@ -13,6 +12,8 @@
 
 /** A longer turn would hold up everybody else in the process. */
 const GROUP_MAX = 512;
+/** An admission and a beat that meet are a coincidence; more at once is load. */
+const MANY = 3;
 
 type Change = {
   readonly run: () => void;
@@ -33,8 +34,7 @@ export class GroupCommit {
   readonly #spec: GroupSpec;
   #queue: Change[] = [];
   #busy = false;
-  /** The last turn ran more than one change. */
-  #inCompany = false;
+  #manyLast = false;
 
   constructor(spec: GroupSpec) {
     this.#spec = spec;
@@ -61,9 +61,9 @@ export class GroupCommit {
     this.#busy = true;
     try {
       while (this.#queue.length > 0) {
-        if (this.#inCompany) await this.#spec.gathered();
+        if (this.#manyLast) await this.#spec.gathered();
         const group = this.#queue.splice(0, GROUP_MAX);
-        this.#inCompany = group.length > 1;
+        this.#manyLast = group.length >= MANY;
         this.#turn(group);
         await this.#spec.committed();
       }

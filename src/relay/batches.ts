@@ -27,8 +27,8 @@ const EVENT_BYTES_MAX = 32 * 1024 * 1024;
  * many bursts at once a read of what is there already waits that long for the others' turns.
  */
 const BURST_WAIT_MS = 4;
-/** So many of those in a row are chunks that nobody gathered; as slices of 16 KB they would be the longest of answers. */
-const BURST_READS = 8;
+/** So many of those, less the slower ones among them, are a burst that nobody gathered: gathered it is a few slices. */
+const BURST_READS = 6;
 const REST_MS = 2;
 
 export class Overlong extends Error {
@@ -79,7 +79,7 @@ export function readBatches(
 
   /** True from the read on that makes it a burst. */
   function pullsAhead(): boolean {
-    quickReads = waitedMs < BURST_WAIT_MS ? quickReads + 1 : 0;
+    quickReads = Math.max(0, quickReads + (waitedMs < BURST_WAIT_MS ? 1 : -1));
     if (ahead || pulling === undefined || quickReads < BURST_READS) return ahead;
     reader.releaseLock();
     reader = pulledAhead(body, pulling).getReader({ mode: "byob" });
