@@ -5,21 +5,28 @@
  */
 import { parseArgs } from "node:util";
 import { runLedger } from "./ledger/run.ts";
+import { runFailover } from "./failover/run.ts";
 import type { Scene } from "./support/scene.ts";
 
-const SCENES: Readonly<Record<string, Scene>> = { ledger: runLedger };
-const USAGE = `usage: npm run chaos -- ${Object.keys(SCENES).join("|")} [--json] [--requests N] [--seed S]`;
+const SCENES: Readonly<Record<string, Scene>> = { ledger: runLedger, failover: runFailover };
+const USAGE = `usage: npm run chaos -- ${Object.keys(SCENES).join("|")} [--json] [--requests N | --streams N] [--seed S]`;
 const SEEDS = 1_000_000;
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { json: { type: "boolean" }, requests: { type: "string" }, seed: { type: "string" } },
+    options: {
+      json: { type: "boolean" },
+      requests: { type: "string" },
+      streams: { type: "string" },
+      seed: { type: "string" },
+    },
   });
   const [which = "", ...rest] = positionals;
   const run = SCENES[which];
   const seed = Number(values.seed ?? Date.now() % SEEDS);
-  const requests = values.requests === undefined ? undefined : Number(values.requests);
+  const many = values.requests ?? values.streams;
+  const requests = many === undefined ? undefined : Number(many);
   if (run === undefined || rest.length > 0 || !Number.isInteger(seed) || !Number.isInteger(requests ?? 1)) {
     console.error(USAGE);
     return 2;

@@ -28,7 +28,7 @@ export type Timeouts = {
 };
 
 export const TIMEOUTS: Timeouts = {
-  connectMs: 5_000,
+  connectMs: 3_000,
   connectMsPerKiB: 2,
   silenceMs: 3_000,
   // A node lets a call wait 30 s for a slot.

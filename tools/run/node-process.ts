@@ -25,6 +25,8 @@ export type NodeSettings = {
   readonly name: string;
   readonly region: string;
   readonly port: number;
+  /** Where the edge reaches it, where that is not its own port: something stands before it. */
+  readonly publicUrl?: string | undefined;
   readonly dataDir: string;
   readonly logFile: string;
   readonly edgeUrl: string;
@@ -55,7 +57,7 @@ export class NodeProcess {
     this.#settings = settings;
     this.name = settings.name;
     this.region = settings.region;
-    this.url = `http://127.0.0.1:${settings.port}`;
+    this.url = settings.publicUrl ?? `http://127.0.0.1:${settings.port}`;
     this.dataDir = settings.dataDir;
     this.logFile = settings.logFile;
   }

@@ -46,6 +46,8 @@ export type PlatformSettings = {
   /** More arguments for every node, or for the one of this name, and more environment for all. */
   readonly nodeArgs?: readonly string[] | ((name: string) => readonly string[]);
   readonly nodeEnv?: Readonly<Record<string, string>>;
+  /** Puts something before a node, and says at which url the edge reaches it there. */
+  readonly front?: (place: NodePlace) => Promise<string>;
   /** Another entry than wrangler.toml's: one that a bench or chaos wraps around it. */
   readonly main?: string;
   /** More variables for the Worker: SLUICE_CLOCKS, say. */
@@ -206,7 +208,8 @@ export class Platform {
   }
 
   async #prepareNode(place: NodePlace, args: readonly string[]): Promise<NodeProcess> {
-    const url = `http://127.0.0.1:${place.port}`;
+    const publicUrl = await this.#settings.front?.(place);
+    const url = publicUrl ?? `http://127.0.0.1:${place.port}`;
     const { nodeArgs = [] } = this.#settings;
     const moreArgs = typeof nodeArgs === "function" ? nodeArgs(place.name) : nodeArgs;
     // The region is a part of the name: a node that is moved is another node, with another identity.
@@ -220,6 +223,7 @@ export class Platform {
     return new NodeProcess({
       root: ROOT,
       ...place,
+      publicUrl,
       dataDir,
       logFile: this.#folder.file("logs", `${place.name}.log`),
       edgeUrl: this.baseUrl,

@@ -7,10 +7,10 @@ const taken: Waited = { ...called, takenAtMs: 0 };
 const moved: Waited = { ...taken, movedAtMs: 0 };
 
 test.each<[string, Waited, number, string | undefined]>([
-  ["a call that is not taken", called, 5_001, "connect"],
-  ["a call that may still be taken", called, 5_000, undefined],
-  ["a large call has longer", { ...called, bodyBytes: 1_048_576 }, 7_000, undefined],
-  ["...but not for ever", { ...called, bodyBytes: 1_048_576 }, 7_100, "connect"],
+  ["a call that is not taken", called, 3_001, "connect"],
+  ["a call that may still be taken", called, 3_000, undefined],
+  ["a large call has longer", { ...called, bodyBytes: 1_048_576 }, 5_000, undefined],
+  ["...but not for ever", { ...called, bodyBytes: 1_048_576 }, 5_100, "connect"],
   ["a node that fell silent before its first token", taken, 3_001, "silence"],
   ["a node that fell silent in the middle", moved, 3_001, "silence"],
   ["a node that lives and has no token", { ...taken, heardAtMs: 60_000 }, 60_001, "first_token"],
