@@ -35,7 +35,7 @@ export type Part = {
 export type Played = {
   readonly books: Books;
   /** The same questions without a blow, by question. */
-  readonly undisturbed: ReadonlyMap<string, Stream>;
+  readonly undisturbed: ReadonlyMap<string, Stream | undefined>;
   readonly asked: readonly Question[];
   /** How many blows of each kind fell. */
   readonly blows: readonly Kind[];
@@ -93,7 +93,7 @@ export async function play(part: Part, dice: Dice, say: (what: string) => void):
     const questions = part.questions(dice, platform.model);
     say(`${part.name}: ${questions.length} questions undisturbed`);
     const calm = await inLanes(questions, part.lanes, (question) => ask(caller, question));
-    const undisturbed = new Map(questions.map((question, i) => [question.content, calm[i] as Stream]));
+    const undisturbed = new Map(questions.map((question, i) => [question.content, calm[i]]));
 
     const victims = platform.nodes.map((node): Victim => {
       const found = proxies.find(({ name }) => name === node.name);
@@ -134,9 +134,10 @@ async function inLanes<Item, Result>(
   work: (item: Item) => Promise<Result>,
 ): Promise<Result[]> {
   const results: Result[] = [];
-  let next = 0;
+  // One iterator for all: each lane takes the next item that nobody has.
+  const rest = items.entries();
   const lane = async (): Promise<void> => {
-    for (let at = next++; at < items.length; at = next++) results[at] = await work(items[at] as Item);
+    for (const [at, item] of rest) results[at] = await work(item);
   };
   await Promise.all(Array.from({ length: lanes }, lane));
   return results;

@@ -59,6 +59,8 @@ export class Attempt {
   readonly #arrivedAtMs: number;
   #state: Answering;
   #stopped: StopEnding | undefined;
+  /** Resolved when the node will not wait for the reader any longer. */
+  readonly #hurry = Promise.withResolvers<void>();
   /** How the engine's part ended; undefined while it goes on. */
   #made: Ending | undefined;
   #wake: () => void = () => undefined;
@@ -114,6 +116,7 @@ export class Attempt {
     if (this.#stopped !== undefined) return;
     this.#stopped = ending;
     this.#abort.abort(new Stopped(ending));
+    if (ending === "drained" || ending === "timeout") this.#hurry.resolve();
     this.#wake();
   }
 
@@ -247,12 +250,30 @@ export class Attempt {
     for (;;) {
       await this.#news();
       if (this.#made === undefined) await this.#pause(writtenAtMs + EVENT_GAP_MS - this.#tools.now());
-      await this.#outlet.taken();
+      await this.#taken();
       if (!this.#outlet.open) return this.#stopped ?? "client_gone";
+      const late = this.#leaveSlowReader();
+      if (late !== undefined) return late;
       const ended = this.#plan.stream ? await this.#handOver() : await this.#handOverWhole();
       if (ended !== undefined) return ended;
       writtenAtMs = this.#tools.now();
     }
+  }
+
+  #taken(): Promise<void> {
+    return Promise.race([this.#outlet.taken(), this.#hurry.promise]);
+  }
+
+  /**
+   * A reader that has not taken what it was written when the node's time is up: it finds the ending behind that,
+   * whenever it comes to it, and the rest of the answer elsewhere. The attempt is over now.
+   */
+  #leaveSlowReader(): Ending | undefined {
+    const ended = this.#stopped;
+    if (ended === undefined || this.#outlet.idle) return undefined;
+    this.#outlet.write(this.#printer.failed(ended));
+    this.#outlet.end();
+    return ended;
   }
 
   /** One write of a stream; the ending once the last has been written. */
@@ -311,7 +332,7 @@ export class Attempt {
 
   /** Waits until the last bytes were taken: until then the reader may still leave. */
   async #close(ended: Ending): Promise<Ending> {
-    await this.#outlet.taken();
+    await this.#taken();
     if (!this.#outlet.open) return this.#stopped ?? "client_gone";
     this.#outlet.end();
     return ended;

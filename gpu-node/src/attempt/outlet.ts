@@ -25,6 +25,8 @@ export class Outlet {
   #ended = false;
   /** Writes the kernel has not taken whole. */
   #outstanding = 0;
+  /** Written while the one before is on its way. */
+  readonly #queue: Buffer[] = [];
   #waiting: (() => void)[] = [];
   #slowTimer: NodeJS.Timeout | undefined;
   #silenceTimer: NodeJS.Timeout | undefined;
@@ -67,6 +69,11 @@ export class Outlet {
     }, this.#times.silenceMs);
   }
 
+  /** The reader's side has taken all that was written. */
+  get idle(): boolean {
+    return this.#outstanding === 0;
+  }
+
   /** Resolves when the reader's side has taken all that was written, or is gone. */
   taken(): Promise<void> {
     if (this.#outstanding === 0 || this.#gone !== undefined) return Promise.resolve();
@@ -78,15 +85,16 @@ export class Outlet {
     if (!this.open) return;
     this.#silenceTimer?.refresh();
     this.#outstanding += 1;
-    this.#slice(Buffer.from(text), 0);
+    this.#queue.push(Buffer.from(text));
+    if (this.#outstanding === 1) this.#next();
   }
 
-  /** Ends the answer as whole. */
+  /** Ends the answer, once the reader has taken what was written. */
   end(): void {
     if (!this.open) return;
     this.#ended = true;
-    this.#stopTimers();
-    this.#response.end();
+    clearInterval(this.#silenceTimer);
+    if (this.#outstanding === 0) this.#response.end();
   }
 
   /** Ends the connection so that nobody takes the answer for whole. */
@@ -95,12 +103,18 @@ export class Outlet {
     this.#response.destroy();
   }
 
+  #next(): void {
+    const bytes = this.#queue.shift();
+    if (bytes !== undefined) return this.#slice(bytes, 0);
+    if (this.#ended) this.#response.end();
+    this.#settle();
+  }
+
   #slice(bytes: Buffer, at: number): void {
     clearTimeout(this.#slowTimer);
     if (at >= bytes.length) {
       this.#outstanding -= 1;
-      if (this.#outstanding === 0) this.#settle();
-      return;
+      return this.#next();
     }
     this.#slowTimer = setTimeout(() => this.#drop(), this.#times.slowMs);
     this.#response.write(bytes.subarray(at, at + SLICE_BYTES), (error) => {

@@ -118,12 +118,13 @@ describe("a reader that leaves", () => {
   });
 });
 
-test("a reader that takes nothing holds no slot, is dropped after a while, and pays what was written", async () => {
+/** An attempt with a long answer for a reader that takes some of it and then nothing. */
+async function stalledAttempt(slowMs: number) {
   const limits = {
     queueMax: 1,
     queueWaitMs: 1_000,
     attemptMsMax: 60_000,
-    outlet: { slowMs: 2_000, silenceMs: 60_000 },
+    outlet: { slowMs, silenceMs: 60_000 },
   };
   const workshop = new Workshop(
     limits,
@@ -147,7 +148,13 @@ test("a reader that takes nothing holds no slot, is dropped after a while, and p
   const { response, taken } = stalledResponse(5_000);
   const journalled: number[] = [];
   const ledger: Ledger = { progress: async ({ to }) => void journalled.push(to) };
-  const ended = workshop.attempt(prepared.plan, workshop.outlet(response), ledger, "name").run();
+  const attempt = workshop.attempt(prepared.plan, workshop.outlet(response), ledger, "name");
+  const ended = attempt.run();
+  return { attempt, ended, workshop, journalled, taken };
+}
+
+test("a reader that takes nothing holds no slot, is dropped after a while, and pays what was written", async () => {
+  const { ended, workshop, journalled, taken } = await stalledAttempt(2_000);
   let over = false;
   void ended.then(() => (over = true));
   await until(() => workshop.load.slotsBusy === 0);
@@ -155,6 +162,17 @@ test("a reader that takes nothing holds no slot, is dropped after a while, and p
   const outcome = await ended;
   expect(outcome.ended).toBe("client_slow");
   // All that the reader's side took, and at most the one write that it did not take whole.
+  expect(outcome.to).toBe(journalled.at(-1));
+  expect(outcome.to).toBeGreaterThanOrEqual(readEvents(taken()).to);
+  expect(outcome.to).toBeLessThan(4_000);
+});
+
+test("a drain does not wait for a reader that takes its time: its attempt is over, with what was written", async () => {
+  const { attempt, ended, workshop, journalled, taken } = await stalledAttempt(60_000);
+  await until(() => workshop.load.slotsBusy === 0);
+  attempt.stop("drained");
+  const outcome = await ended;
+  expect(outcome.ended).toBe("drained");
   expect(outcome.to).toBe(journalled.at(-1));
   expect(outcome.to).toBeGreaterThanOrEqual(readEvents(taken()).to);
   expect(outcome.to).toBeLessThan(4_000);
