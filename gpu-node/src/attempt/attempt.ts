@@ -17,24 +17,12 @@ import { NoRoom, type Lease, type Scheduler } from "../scheduler/scheduler.ts";
 import type { Outlet } from "./outlet.ts";
 import type { Ledger, Outcome, Plan } from "./plan.ts";
 import { Printer, type Totals } from "./printer.ts";
+import { Stopped, type StopEnding } from "./stopped.ts";
 
 /** Tokens that come faster than this go out together. */
 const EVENT_GAP_MS = 20;
 /** Pieces in one write; the rest follows when the reader has taken them. */
 const PIECES_PER_WRITE_MAX = 4;
-
-/** Endings that come from outside and cut an attempt short. */
-export type StopEnding = Extract<Ending, "client_gone" | "client_slow" | "timeout" | "drained">;
-
-export class Stopped extends Error {
-  override readonly name = "Stopped";
-  readonly ending: StopEnding;
-
-  constructor(ending: StopEnding) {
-    super(ending);
-    this.ending = ending;
-  }
-}
 
 export type Tools = {
   readonly engine: Engine;

@@ -4,7 +4,8 @@
  */
 import type { AttemptName, Renewal } from "@sluice/protocol/beat";
 import { RENEW_FIRST_MS, RENEW_INTERVAL_MS } from "@sluice/protocol/limits";
-import type { Attempt, StopEnding } from "./attempt.ts";
+import type { Attempt } from "./attempt.ts";
+import type { StopEnding } from "./stopped.ts";
 
 /** A first renewal leaves well before it is due: the beat that carries it may have to be repeated. */
 const RENEW_FIRST_SENT_MS = RENEW_FIRST_MS - 5_000;
