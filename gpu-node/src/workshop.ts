@@ -4,7 +4,8 @@
  */
 import type { Load, ServedModel } from "@sluice/protocol/beat";
 import type { Refusal } from "@sluice/protocol/refusal";
-import { Attempt, type Tools } from "./attempt/attempt.ts";
+import { Attempt } from "./attempt/attempt.ts";
+import type { Tools } from "./attempt/tools.ts";
 import { Outlet, OUTLET_TIMES, type OutletTimes } from "./attempt/outlet.ts";
 import type { Ledger, Plan } from "./attempt/plan.ts";
 import { prepare, type Frame, type Prepared } from "./attempt/prepare.ts";

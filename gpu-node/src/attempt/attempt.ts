@@ -9,32 +9,20 @@
 import type { Ending } from "@sluice/protocol/receipt";
 import { Gather } from "../answer/gather.ts";
 import { remainder, step, type Answering } from "../answer/reduce.ts";
-import type { Engine, Token } from "../engines/engine.ts";
+import type { Token } from "../engines/engine.ts";
 import type { Counts } from "../journal/journal.ts";
-import type { Measures } from "../load/measures.ts";
 import type { FinishReason } from "../print/openai-chat.ts";
-import { NoRoom, type Lease, type Scheduler } from "../scheduler/scheduler.ts";
+import { NoRoom, type Lease } from "../scheduler/scheduler.ts";
 import type { Outlet } from "./outlet.ts";
 import type { Ledger, Outcome, Plan } from "./plan.ts";
 import { Printer, type Totals } from "./printer.ts";
 import { Stopped, type StopEnding } from "./stopped.ts";
+import type { Tools } from "./tools.ts";
 
 /** Tokens that come faster than this go out together. */
 const EVENT_GAP_MS = 20;
 /** Pieces in one write; the rest follows when the reader has taken them. */
 const PIECES_PER_WRITE_MAX = 4;
-
-export type Tools = {
-  readonly engine: Engine;
-  readonly scheduler: Scheduler;
-  readonly measures: Measures;
-  readonly queueWaitMs: number;
-  readonly attemptMsMax: number;
-  /** Monotonic milliseconds. */
-  readonly now: () => number;
-  /** Something broke that no caller can be told. */
-  readonly complain: (event: string, error: unknown) => void;
-};
 
 export class Attempt {
   readonly #plan: Plan;

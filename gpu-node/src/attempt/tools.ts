@@ -1,0 +1,16 @@
+/** What an attempt works with: the same for every attempt of a node but for whom a complaint is about. */
+import type { Engine } from "../engines/engine.ts";
+import type { Measures } from "../load/measures.ts";
+import type { Scheduler } from "../scheduler/scheduler.ts";
+
+export type Tools = {
+  readonly engine: Engine;
+  readonly scheduler: Scheduler;
+  readonly measures: Measures;
+  readonly queueWaitMs: number;
+  readonly attemptMsMax: number;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
+  /** Something broke that no caller can be told. */
+  readonly complain: (event: string, error: unknown) => void;
+};
