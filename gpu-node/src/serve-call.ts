@@ -12,8 +12,8 @@ import { trailOf, type PromptSource, type Trail } from "@sluice/protocol/sketch"
 import type { Outlet } from "./attempt/outlet.ts";
 import type { Ledger, Plan } from "./attempt/plan.ts";
 import { nameKey } from "./attempt/running.ts";
+import { DIALECTS } from "./dialects.ts";
 import type { EdgeSide } from "./edge-side.ts";
-import { parseChat } from "./intake/chat-body.ts";
 import { checkCall } from "./intake/node-call.ts";
 import { readBody } from "./intake/read-body.ts";
 import type { Begun } from "./journal/journal.ts";
@@ -67,7 +67,10 @@ export async function serveCall(
   const call = await checkCall(check, path, mac, body.bytes);
   if (!call.ok) return refuse(call.refusal);
   try {
-    const refusal = await accept(tools, call.head, call.clientBody, outlet);
+    const isAt = DIALECTS[call.head.dialect].path === path;
+    const refusal = isAt
+      ? await accept(tools, call.head, call.clientBody, outlet)
+      : ({ kind: "bad_call" } as const);
     if (refusal !== undefined) refuse(refusal);
   } catch (error) {
     tools.fail(error);
@@ -91,10 +94,17 @@ async function accept(
   if (head.model !== workshop.engine?.info.model) return { kind: "unknown_model", model: head.model };
   const continued = head.resume?.weights;
   if (continued !== undefined && continued !== workshop.engine.info.weights) return { kind: "other_weights" };
-  const parsed = parseChat(clientBody);
+  const { parse, print } = DIALECTS[head.dialect];
+  const parsed = parse(clientBody);
   if (!parsed.ok) return parsed.refusal;
   const name = `${head.request}/${head.ordinal}`;
-  const prepared = await workshop.prepare(parsed.chat, { ...head, resume: head.resume, notes: true, name });
+  const prepared = await workshop.prepare(parsed.wish, {
+    ...head,
+    resume: head.resume,
+    notes: true,
+    print,
+    name,
+  });
   if (!prepared.ok) return prepared.refusal;
   // Tokenising took a moment: the reader may have left, and a drain may have begun.
   if (life.refusal !== undefined) return life.refusal;
@@ -150,16 +160,14 @@ async function run(tools: CallTools, beginning: Beginning, outlet: Outlet): Prom
   const attempt = workshop.attempt(plan, outlet, ledger, key);
   workshop.running.add(key, attempt, begun.ticket, workshop.now());
   outlet.begin("text/event-stream; charset=utf-8", { "x-accel-buffering": "no" });
-  outlet.write(
-    `${printNote({ accepted: true, prompt: plan.task.prompt.length, queued: workshop.queued })}\n`,
-  );
+  outlet.write(`${printNote({ accepted: true, prompt: plan.promptTokens, queued: workshop.queued })}\n`);
   outlet.breakSilence(() => printWorking(attempt.made));
   const running = attempt.run();
   const trail = trailIn(beginning);
   const outcome = await running;
   // Of an engine that died nothing is left; of an attempt that ended before its prompt was evaluated, nothing came.
   if (outcome.ended === "engine_died") workshop.sketchBook.clear();
-  else if (outcome.to > begun.from) workshop.sketchBook.note(trail, plan.task.tag, plan.task.prompt.length);
+  else if (outcome.to > begun.from) workshop.sketchBook.note(trail, beginning.head.tag, plan.promptTokens);
   await edge.close(id, begun, outcome, edge.edgeNowMs ?? begun.begunAtMs);
   workshop.running.delete(key);
   workshop.measures.noteEnd(outcome.ended);

@@ -7,7 +7,7 @@ import { CLIENT_BODY_BYTES_MAX } from "@sluice/protocol/limits";
 import type { Refusal } from "@sluice/protocol/refusal";
 import type { Outlet } from "./attempt/outlet.ts";
 import { NO_LEDGER, type Plan } from "./attempt/plan.ts";
-import { parseChat } from "./intake/chat-body.ts";
+import type { Spoken } from "./dialects.ts";
 import { readBody } from "./intake/read-body.ts";
 import type { Life } from "./life.ts";
 import { printOpenAiError } from "./print/refusals.ts";
@@ -21,13 +21,14 @@ export type PlainTools = { readonly workshop: Workshop; readonly life: Life; rea
 /** Never rejects. */
 export async function servePlain(
   tools: PlainTools,
+  spoken: Spoken,
   incoming: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
   const outlet = tools.workshop.outlet(response);
   const body = await readBody(incoming, CLIENT_BODY_BYTES_MAX);
   const refusal: Refusal | undefined = body.ok
-    ? await accept(tools, body.bytes, outlet, response)
+    ? await accept(tools, { spoken, body: body.bytes }, outlet, response)
     : { kind: "body_too_large", bytesMax: CLIENT_BODY_BYTES_MAX };
   if (refusal === undefined) return;
   tools.workshop.measures.noteRefusal(refusal.kind);
@@ -36,28 +37,29 @@ export async function servePlain(
 
 async function accept(
   { workshop, life, newId }: PlainTools,
-  body: Uint8Array,
+  { spoken, body }: { readonly spoken: Spoken; readonly body: Uint8Array },
   outlet: Outlet,
   response: ServerResponse,
 ): Promise<Refusal | undefined> {
   if (life.refusal !== undefined) return life.refusal;
-  const parsed = parseChat(body);
+  const parsed = spoken.parse(body);
   if (!parsed.ok) return parsed.refusal;
-  const { chat } = parsed;
-  if (chat.model !== workshop.engine?.info.model) return { kind: "unknown_model", model: chat.model };
+  const { wish } = parsed;
+  if (wish.model !== workshop.engine?.info.model) return { kind: "unknown_model", model: wish.model };
   const id = newId();
-  const prepared = await workshop.prepare(chat, {
-    responseId: `chatcmpl-${id}`,
+  const prepared = await workshop.prepare(wish, {
+    responseId: `${spoken.idPrefix}${id}`,
     createdS: Math.floor(Date.now() / 1_000),
-    modelAs: chat.model,
+    modelAs: wish.model,
     thinkingDefault: false,
     tag: "standalone",
     lane: "standalone",
     promptCeiling: Number.POSITIVE_INFINITY,
-    outputCeiling: chat.outputAsked ?? OUTPUT_TOKENS_DEFAULT,
-    stream: chat.stream,
+    outputCeiling: wish.choices * (wish.outputAsked ?? OUTPUT_TOKENS_DEFAULT),
+    stream: wish.stream,
     resume: undefined,
     notes: false,
+    print: spoken.print,
   });
   if (!prepared.ok) return prepared.refusal;
   const place = workshop.enter();

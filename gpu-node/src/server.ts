@@ -11,6 +11,7 @@ import { ATTEMPTS_MAX } from "@sluice/protocol/limits";
 import type { Refusal } from "@sluice/protocol/refusal";
 import { Hono, type Context } from "hono";
 import { z } from "zod";
+import { DIALECTS } from "./dialects.ts";
 import type { EdgeSide } from "./edge-side.ts";
 import { errorFields } from "./log.ts";
 import type { Life } from "./life.ts";
@@ -50,14 +51,15 @@ export function makeApp(tools: ServerTools): Hono<Env> {
   const startedAtMs = workshop.now();
   const app = new Hono<Env>();
 
-  app.post("/v1/chat/completions", async (context) => {
-    const { incoming, outgoing } = context.env;
-    const isCall = context.req.header("content-type") === CALL_CONTENT_TYPE;
-    if (edge === undefined) await servePlain(tools, incoming, outgoing);
-    else if (isCall) await serveCall({ ...tools, edge }, context.req.path, incoming, outgoing);
-    else sendPrinted(outgoing, printRefusal({ kind: "bad_mac" }));
-    return RESPONSE_ALREADY_SENT;
-  });
+  for (const spoken of Object.values(DIALECTS))
+    app.post(spoken.path, async (context) => {
+      const { incoming, outgoing } = context.env;
+      const isCall = context.req.header("content-type") === CALL_CONTENT_TYPE;
+      if (edge === undefined) await servePlain(tools, spoken, incoming, outgoing);
+      else if (isCall) await serveCall({ ...tools, edge }, context.req.path, incoming, outgoing);
+      else sendPrinted(outgoing, printRefusal({ kind: "bad_mac" }));
+      return RESPONSE_ALREADY_SENT;
+    });
 
   app.get("/v1/models", (context) => {
     const data = workshop.models.map(({ id, contextTokens }) => ({

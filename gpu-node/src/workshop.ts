@@ -11,7 +11,7 @@ import type { Ledger, Plan } from "./attempt/plan.ts";
 import { prepare, type Frame, type Prepared } from "./attempt/prepare.ts";
 import { Running } from "./attempt/running.ts";
 import type { Engine } from "./engines/engine.ts";
-import type { Chat } from "./intake/chat-body.ts";
+import type { Wish } from "./intake/wish.ts";
 import { SketchBook } from "./beat/sketch-book.ts";
 import { EngineLoad } from "./load/engine-load.ts";
 import { LoopDelay } from "./load/loop-delay.ts";
@@ -70,13 +70,13 @@ export class Workshop {
     return new Outlet(response, this.#limits.outlet ?? OUTLET_TIMES);
   }
 
-  /** A plan for a chat, or why there is none. */
-  async prepare(chat: Chat, frame: Frame): Promise<Prepared> {
+  /** A plan for what is asked, or why there is none. */
+  async prepare(wish: Wish, frame: Frame): Promise<Prepared> {
     const engine = this.#engine;
     if (engine === undefined)
       return { ok: false, refusal: { kind: "loading", retryAfterMs: RETRY_AFTER_MS } };
     try {
-      return await prepare(engine, chat, frame);
+      return await prepare(engine, wish, frame);
     } catch (error) {
       // It died while it tokenised; it comes back by itself.
       this.log("prepare_failed", errorFields(error));

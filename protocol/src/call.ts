@@ -35,8 +35,11 @@ export const MAC_HEADER = "x-sluice-mac";
 export const CALL_CONTENT_TYPE = "application/x-sluice-call";
 
 /** Where each dialect lives on a node: the path a client of the node alone would use. */
-export const DIALECT_PATHS = { "openai.chat": "/v1/chat/completions" } as const;
-export const Dialect = z.enum(["openai.chat"]);
+export const DIALECT_PATHS = {
+  "openai.chat": "/v1/chat/completions",
+  "openai.completion": "/v1/completions",
+} as const;
+export const Dialect = z.enum(["openai.chat", "openai.completion"]);
 export type Dialect = z.infer<typeof Dialect>;
 
 /** What an earlier attempt has already delivered: the next node continues from exactly there. */

@@ -88,8 +88,12 @@ test("one changed letter makes a key garbage", async () => {
 });
 
 test("what the engine cannot do is said, with the parameter's name", async () => {
-  const answer = await refused(await stack.post(tenant, { ...good(), n: 3 }));
-  expect([answer.status, answer.error.code, answer.error.param]).toEqual([400, "unsupported_parameter", "n"]);
+  const answer = await refused(await stack.post(tenant, { ...good(), functions: [{ name: "f" }] }));
+  expect([answer.status, answer.error.code, answer.error.param]).toEqual([
+    400,
+    "unsupported_parameter",
+    "functions",
+  ]);
   await stack.settled(tenant, 5_000);
 });
 

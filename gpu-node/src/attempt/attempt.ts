@@ -8,15 +8,14 @@
  */
 import type { Ending } from "@sluice/protocol/receipt";
 import { Gather } from "../answer/gather.ts";
-import { remainder, step, type Answering } from "../answer/reduce.ts";
-import type { Token } from "../engines/engine.ts";
 import type { Counts } from "../journal/journal.ts";
-import type { FinishReason } from "../print/openai-chat.ts";
-import { NoRoom, type Lease } from "../scheduler/scheduler.ts";
+import type { FinishReason } from "../print/face.ts";
+import { Choice, finishReason } from "./choice.ts";
+import { Maker } from "./maker.ts";
 import type { Outlet } from "./outlet.ts";
 import type { Ledger, Outcome, Plan } from "./plan.ts";
 import { Printer, type Totals } from "./printer.ts";
-import { Stopped, type StopEnding } from "./stopped.ts";
+import type { StopEnding } from "./stopped.ts";
 import type { Tools } from "./tools.ts";
 
 /** Tokens that come faster than this go out together. */
@@ -31,22 +30,13 @@ export class Attempt {
   readonly #ledger: Ledger;
   readonly #printer: Printer;
   readonly #gather: Gather;
-  readonly #abort = new AbortController();
-  readonly #arrivedAtMs: number;
-  #state: Answering;
-  #stopped: StopEnding | undefined;
+  readonly #choices: readonly Choice[];
+  readonly #maker: Maker;
   /** Resolved when the node will not wait for the reader any longer. */
   readonly #hurry = Promise.withResolvers<void>();
   /** How the engine's part ended; undefined while it goes on. */
   #made: Ending | undefined;
   #wake: () => void = () => undefined;
-  /** Prompt tokens in the context, the cached ones included. */
-  #evaluated = 0;
-  #cached = 0;
-  #queueMs = 0;
-  #prefillMs = 0;
-  #producing = false;
-  #hitStop = false;
   #journalledTo: number;
   #journalledReasoning: number;
   #to: number;
@@ -58,13 +48,16 @@ export class Attempt {
     this.#outlet = outlet;
     this.#ledger = ledger;
     this.#printer = new Printer(plan);
-    this.#state = plan.before;
+    this.#choices = plan.tasks.map((task, index) => new Choice(index, task, plan.before));
     this.#to = plan.before.positions;
     this.#journalledTo = this.#to;
     this.#reasoning = plan.before.reasoning;
     this.#journalledReasoning = this.#reasoning;
     this.#gather = new Gather(this.#to, this.#reasoning);
-    this.#arrivedAtMs = tools.now();
+    this.#maker = new Maker(
+      { plan, choices: this.#choices, gather: this.#gather, told: () => this.#wake() },
+      tools,
+    );
   }
 
   /** Positions handed over so far. */
@@ -74,24 +67,22 @@ export class Attempt {
 
   /** Positions made so far, handed over or not. */
   get made(): number {
-    return this.#state.positions;
+    return this.#gather.to;
   }
 
   /** Prompt tokens that still have to be evaluated. */
   get prefillTokensPending(): number {
-    return this.#producing || this.#made !== undefined ? 0 : this.#plan.task.prompt.length - this.#evaluated;
+    return this.#made === undefined ? this.#maker.prefillTokensPending : 0;
   }
 
   /** Tokens in the engine's context, as far as is known here. */
   get contextTokens(): number {
-    return this.#evaluated + this.#state.positions;
+    return this.#maker.evaluated + this.#gather.to;
   }
 
   /** Ends it now. The first reason given is the one that counts. */
   stop(ending: StopEnding): void {
-    if (this.#stopped !== undefined) return;
-    this.#stopped = ending;
-    this.#abort.abort(new Stopped(ending));
+    this.#maker.stop(ending);
     if (ending === "drained" || ending === "timeout") this.#hurry.resolve();
     this.#wake();
   }
@@ -111,112 +102,15 @@ export class Attempt {
       ended = "engine_died";
     }
     clearTimeout(timer);
-    this.#abort.abort(new Stopped("client_gone"));
+    this.#maker.stop("client_gone");
     await making;
     return { ended, to: this.#to, reasoning: this.#reasoning, ...this.#counts() };
   }
 
-  /* ---- from the engine ------------------------------------------------------------------------------------------ */
-
   /** Never rejects. */
   async #make(): Promise<void> {
-    this.#made = await this.#produce();
+    this.#made = await this.#maker.run();
     this.#wake();
-  }
-
-  async #produce(): Promise<Ending> {
-    const { task, before } = this.#plan;
-    if (before.stopped) return "stop";
-    if (task.outputTokensMax === 0) return this.#end("length");
-    let lease: Lease;
-    try {
-      lease = await this.#tools.scheduler.acquire(
-        this.#plan.lane,
-        this.#tools.queueWaitMs,
-        this.#abort.signal,
-      );
-    } catch (error) {
-      return error instanceof NoRoom ? "no_room" : (this.#stopped ?? "client_gone");
-    }
-    const leasedAtMs = this.#tools.now();
-    this.#queueMs = Math.round(leasedAtMs - this.#arrivedAtMs);
-    try {
-      return await this.#generate(leasedAtMs);
-    } catch (error) {
-      if (this.#stopped !== undefined) return this.#stopped;
-      if (this.#hitStop) return "stop";
-      this.#tools.complain("engine_failed", error);
-      return "engine_died";
-    } finally {
-      this.#tools.measures.service.note(this.#tools.now() - leasedAtMs);
-      lease.release();
-    }
-  }
-
-  async #generate(leasedAtMs: number): Promise<Ending> {
-    const { task } = this.#plan;
-    let startedAtMs = leasedAtMs;
-    let stepAtMs: number | undefined;
-    for await (const event of this.#tools.engine.generate(task, this.#abort.signal)) {
-      switch (event.kind) {
-        case "started":
-          startedAtMs = this.#tools.now();
-          this.#cached = event.cached;
-          this.#evaluated = event.cached;
-          break;
-        case "evaluated":
-          this.#evaluated = event.promptTokens;
-          break;
-        case "tokens": {
-          const nowMs = this.#tools.now();
-          if (!this.#producing) this.#firstTokens(nowMs, startedAtMs);
-          this.#tools.measures.noteTokens(
-            event.tokens.length,
-            stepAtMs === undefined ? undefined : nowMs - stepAtMs,
-          );
-          stepAtMs = nowMs;
-          if (this.#take(event.tokens) === "stop_string") {
-            // Nobody wants what comes after it; the engine may stop at once.
-            this.#hitStop = true;
-            this.#abort.abort(new Stopped("client_gone"));
-            return "stop";
-          }
-          break;
-        }
-        case "end":
-          return this.#end(event.why);
-      }
-    }
-    throw new Error("the engine ended without saying how");
-  }
-
-  #firstTokens(nowMs: number, startedAtMs: number): void {
-    const { measures } = this.#tools;
-    const promptTokens = this.#plan.task.prompt.length;
-    this.#producing = true;
-    this.#evaluated = promptTokens;
-    this.#prefillMs = Math.round(nowMs - startedAtMs);
-    measures.notePrompt(promptTokens, this.#cached);
-    measures.prefill.note(promptTokens - this.#cached, nowMs - startedAtMs);
-    measures.noteFirstToken(nowMs - this.#arrivedAtMs);
-  }
-
-  #take(tokens: readonly Token[]): "stop_string" | undefined {
-    const { rules } = this.#plan;
-    for (const token of tokens) {
-      const { state, delta } = step(rules, this.#state, token);
-      this.#state = state;
-      this.#gather.add(token.id, delta, state.reasoning);
-      if (state.stopped && !rules.endTokens.has(token.id)) return "stop_string";
-    }
-    this.#wake();
-    return undefined;
-  }
-
-  #end(why: "stop" | "length"): Ending {
-    const rest = remainder(this.#state);
-    if (rest !== undefined) this.#gather.addText(rest);
-    return why;
   }
 
   /* ---- to the reader -------------------------------------------------------------------------------------------- */
@@ -227,7 +121,7 @@ export class Attempt {
       await this.#news();
       if (this.#made === undefined) await this.#pause(writtenAtMs + EVENT_GAP_MS - this.#tools.now());
       await this.#taken();
-      if (!this.#outlet.open) return this.#stopped ?? "client_gone";
+      if (!this.#outlet.open) return this.#maker.stopped ?? "client_gone";
       const late = this.#leaveSlowReader();
       if (late !== undefined) return late;
       const ended = this.#plan.stream ? await this.#handOver() : await this.#handOverWhole();
@@ -245,7 +139,7 @@ export class Attempt {
    * whenever it comes to it, and the rest of the answer elsewhere. The attempt is over now.
    */
   #leaveSlowReader(): Ending | undefined {
-    const ended = this.#stopped;
+    const ended = this.#maker.stopped;
     if (ended === undefined || this.#outlet.idle) return undefined;
     this.#outlet.write(this.#printer.failed(ended));
     this.#outlet.end();
@@ -255,20 +149,48 @@ export class Attempt {
   /** One write of a stream; the ending once the last has been written. */
   async #handOver(): Promise<Ending | undefined> {
     const pieces = this.#gather.take(PIECES_PER_WRITE_MAX);
-    const ended = this.#gather.hasText ? undefined : this.#made;
+    const rest = this.#gather.hasText;
+    const ended = rest ? undefined : this.#made;
     const reason = ended === undefined ? undefined : finishReason(ended);
+    const finishing = rest ? [] : this.#overNow(ended);
     // A failed attempt's positions without text are not handed over: the next node makes them again.
-    const carried = reason === undefined ? [] : this.#gather.takeCarried();
+    const failed = ended !== undefined && reason === undefined;
+    const carried = failed || finishing.length === 0 ? [] : this.#gather.takeCarried();
     await this.#journal([...pieces.flatMap((piece) => piece.ids), ...carried], pieces.at(-1)?.reasoning);
-    if (!this.#outlet.open) return this.#stopped ?? "client_gone";
+    if (!this.#outlet.open) return this.#maker.stopped ?? "client_gone";
     const totals = this.#totals();
     let text = pieces.length > 0 ? this.#printer.pieces(pieces, totals) : "";
-    if (ended !== undefined)
-      text +=
-        reason === undefined ? this.#printer.failed(ended) : this.#printer.finish(reason, carried, totals);
+    if (failed) text += this.#printer.failed(ended);
+    else text += this.#ends(finishing, { carried, reason, totals });
     if (text !== "") this.#outlet.write(text);
     this.#countHandedOver();
     return ended === undefined ? undefined : this.#close(ended);
+  }
+
+  /** Choices whose end is to be told now: the last ones together with the end of all. */
+  #overNow(ended: Ending | undefined): readonly Choice[] {
+    const over = this.#choices.filter((one) => !one.told && one.reason !== undefined);
+    const open = this.#choices.some((one) => one.reason === undefined);
+    return ended !== undefined || open ? over : [];
+  }
+
+  #ends(
+    choices: readonly Choice[],
+    told: {
+      readonly carried: readonly number[];
+      readonly reason: FinishReason | undefined;
+      readonly totals: Totals;
+    },
+  ): string {
+    const { carried, reason, totals } = told;
+    const finishes = choices.flatMap((choice) => {
+      choice.told = true;
+      return choice.finish(this.#gather) ?? [];
+    });
+    if (reason !== undefined) return this.#printer.done({ finishes, ids: carried }, reason, totals);
+    return finishes
+      .map((finish, at) => this.#printer.finish(finish, at === 0 ? carried : [], totals))
+      .join("");
   }
 
   /** An answer that is sent whole: positions are journalled as they come, and written at the end. */
@@ -280,11 +202,14 @@ export class Attempt {
     this.#countHandedOver();
     const ended = this.#made;
     if (ended === undefined || this.#gather.to > this.#to || this.#gather.hasText) return undefined;
-    if (!this.#outlet.open) return this.#stopped ?? "client_gone";
+    if (!this.#outlet.open) return this.#maker.stopped ?? "client_gone";
     const reason = finishReason(ended);
     if (reason === undefined && !this.#plan.notes) this.#outlet.beginFailed();
+    const finishes = this.#choices.flatMap((choice) => choice.finish(this.#gather) ?? []);
     this.#outlet.write(
-      reason === undefined ? this.#printer.failed(ended) : this.#printer.whole(reason, this.#totals()),
+      reason === undefined
+        ? this.#printer.failed(ended)
+        : this.#printer.whole(finishes, reason, this.#totals()),
     );
     return this.#close(ended);
   }
@@ -309,25 +234,19 @@ export class Attempt {
   /** Waits until the last bytes were taken: until then the reader may still leave. */
   async #close(ended: Ending): Promise<Ending> {
     await this.#taken();
-    if (!this.#outlet.open) return this.#stopped ?? "client_gone";
+    if (!this.#outlet.open) return this.#maker.stopped ?? "client_gone";
     this.#outlet.end();
     return ended;
   }
 
   #totals(): Totals {
     const { prompt, cached } = this.#counts();
-    const { positions, reasoning } = this.#state;
-    return { prompt, cached, from: this.#plan.before.positions, completion: positions, reasoning };
+    const { to, reasoning } = this.#gather;
+    return { prompt, cached, from: this.#plan.before.positions, completion: to, reasoning };
   }
 
   #counts(): Counts {
-    const { echo } = this.#plan;
-    return {
-      prompt: echo?.prompt ?? this.#evaluated,
-      cached: echo?.cached ?? Math.min(this.#cached, this.#evaluated),
-      queueMs: this.#queueMs,
-      prefillMs: this.#prefillMs,
-    };
+    return this.#maker.counts();
   }
 
   /* ---- waiting -------------------------------------------------------------------------------------------------- */
@@ -339,7 +258,8 @@ export class Attempt {
 
   #hasNews(): boolean {
     if (this.#made !== undefined || !this.#outlet.open) return true;
-    return this.#plan.stream ? this.#gather.hasText : this.#gather.to > this.#journalledTo;
+    if (!this.#plan.stream) return this.#gather.to > this.#journalledTo;
+    return this.#gather.hasText || this.#overNow(undefined).length > 0;
   }
 
   /** Ends early when the engine's part is over or the reader has left. */
@@ -356,9 +276,4 @@ export class Attempt {
       restMs = overAtMs - this.#tools.now();
     }
   }
-}
-
-/** How a natural ending is told to the client; undefined for the others. */
-function finishReason(ended: Ending): FinishReason | undefined {
-  return ended === "stop" || ended === "length" ? ended : undefined;
 }

@@ -6,17 +6,22 @@ import type { Ending } from "@sluice/protocol/receipt";
 import type { Answering, Rules } from "../answer/reduce.ts";
 import type { Task } from "../engines/engine.ts";
 import type { Counts, Progress } from "../journal/journal.ts";
-import type { Face } from "../print/openai-chat.ts";
+import type { Face, Print } from "../print/face.ts";
 
 export type Plan = {
   readonly lane: string;
-  readonly task: Task;
+  readonly promptTokens: number;
+  /** One per choice. */
+  readonly tasks: readonly Task[];
   readonly rules: Rules;
   /** After the tokens of earlier attempts, where there were any. */
   readonly before: Answering;
+  /** Whoever has the end token was told why with it, by a node that told the end in parts. */
+  readonly finishTold: boolean;
   /** The prompt and cached counts a resume told us to repeat. */
   readonly echo: { readonly prompt: number; readonly cached: number } | undefined;
   readonly face: Face;
+  readonly print: Print;
   readonly stream: boolean;
   /** Whether it thinks from its first token on; decides what the first chunk looks like. */
   readonly thinking: boolean;

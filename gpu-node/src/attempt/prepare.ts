@@ -1,16 +1,20 @@
 /**
- * From a parsed chat to a plan: counts the prompt, asks whether there is room, replays what earlier attempts delivered.
+ * From what a client asks to a plan: counts the prompt, asks whether there is room, replays what earlier attempts delivered.
  * Tokenises, and does no other work of the engine: everything that can be refused is refused here.
  */
 import type { CallHead } from "@sluice/protocol/call";
 import type { Refusal } from "@sluice/protocol/refusal";
 import { beginAnswer, step, type Answering, type Rules } from "../answer/reduce.ts";
-import type { Engine } from "../engines/engine.ts";
-import type { Chat } from "../intake/chat-body.ts";
+import type { Engine, EngineInfo, Sampling, Task } from "../engines/engine.ts";
+import { answerGrammar, type Form } from "../grammar/answer-grammar.ts";
+import { openingOf } from "../grammar/tools.ts";
+import { invalidField, unsupported, type Refused } from "../intake/refuse.ts";
 import { roomFor } from "../intake/room.ts";
+import type { Wish } from "../intake/wish.ts";
+import type { Print } from "../print/face.ts";
 import type { Plan } from "./plan.ts";
 
-/** What the sender decides beyond the chat itself: an edge by its call's head, standalone by defaults. */
+/** What the sender decides beyond the call itself: an edge by its call's head, standalone by defaults. */
 export type Frame = Pick<
   CallHead,
   | "responseId"
@@ -25,7 +29,7 @@ export type Frame = Pick<
 > & {
   readonly resume: CallHead["resume"];
   readonly notes: boolean;
-  /** The request and the attempt, where there is an edge that counts them. */
+  readonly print: Print;
   readonly name?: string;
 };
 
@@ -34,6 +38,8 @@ export type Prepared =
   | { readonly ok: false; readonly refusal: Refusal };
 
 const FINGERPRINT_CHARS = 12;
+/** Choices of one call draw from dice of their own. */
+const SEED_STRIDE = 7_919;
 
 /** Equal for equal weights, whichever node answers. */
 function fingerprintOf(weights: string): string {
@@ -51,49 +57,163 @@ async function replay(
   return state;
 }
 
-export async function prepare(engine: Engine, chat: Chat, frame: Frame): Promise<Prepared> {
+export async function prepare(engine: Engine, wish: Wish, frame: Frame): Promise<Prepared> {
   const { info } = engine;
-  const thinking = info.think !== undefined && (chat.thinking ?? frame.thinkingDefault);
-  const prompt = await engine.encodeChat({ messages: chat.messages, thinking }, info.contextTokens);
+  const odd = firstUnsupported(wish, info);
+  if (odd !== undefined) return odd;
+  const isChat = wish.input.kind === "chat";
+  const prompt = await promptOf(engine, wish, isChat && (wish.thinking.thinks ?? frame.thinkingDefault));
+  const strange = outsideVocabulary(wish, prompt, info);
+  if (strange !== undefined) return strange;
+  const thinking = isChat && endsInThinking(prompt, info);
+  const built = answerGrammar(
+    can(info, "json") ? wish.form : FREE,
+    info.tools,
+    thinking ? info.think?.close : undefined,
+  );
+  if (!built.ok) return invalidField(built.path, built.message);
   const { resume } = frame;
   const room = roomFor({
     promptTokens: prompt.length,
     promptCeiling: frame.promptCeiling,
-    outputCeiling: frame.outputCeiling,
-    outputAsked: chat.outputAsked,
+    outputCeiling: Math.floor(frame.outputCeiling / wish.choices),
+    outputAsked: wish.outputAsked,
     from: resume?.from ?? 0,
     contextTokens: info.contextTokens,
   });
   if (!room.ok) return room;
-  const rules: Rules = { endTokens: new Set(info.endTokens), think: info.think, stops: chat.stops };
+  const rules: Rules = {
+    endTokens: new Set(info.endTokens),
+    think: isChat ? info.think : undefined,
+    stops: wish.stops,
+    tools: isChat ? info.tools : undefined,
+  };
   const begun = beginAnswer(thinking);
   const before = resume === undefined ? begun : await replay(engine, rules, begun, resume.tokens);
+  const task: Task = {
+    prompt,
+    delivered: resume?.tokens ?? [],
+    outputTokensMax: room.outputTokensMax,
+    sampling: { ...wish.sampling, logitBias: biasOf(wish, info) },
+    tag: frame.tag,
+    ...(frame.name === undefined ? {} : { name: frame.name }),
+    ...(built.grammar === undefined ? {} : { grammar: built.grammar }),
+    ...(wish.logprobs === undefined ? {} : { logprobs: wish.logprobs }),
+    ...(thinking && wish.thinking.tokensMax !== undefined && can(info, "thinking_budget")
+      ? { thinkingTokensMax: wish.thinking.tokensMax }
+      : {}),
+  };
   return {
     ok: true,
     plan: {
       lane: frame.lane,
-      task: {
-        prompt,
-        delivered: resume?.tokens ?? [],
-        outputTokensMax: room.outputTokensMax,
-        sampling: chat.sampling,
-        tag: frame.tag,
-        ...(frame.name === undefined ? {} : { name: frame.name }),
-      },
+      promptTokens: prompt.length,
+      tasks: Array.from({ length: wish.choices }, (_, choice) => ({
+        ...task,
+        sampling: diced(task.sampling, choice),
+      })),
       rules,
       before,
+      finishTold: before.stopped && rules.endTokens.has(resume?.tokens.at(-1) ?? -1),
       echo: resume === undefined ? undefined : { prompt: resume.prompt, cached: resume.cached },
       face: {
         id: frame.responseId,
         createdS: frame.createdS,
         model: frame.modelAs,
         fingerprint: fingerprintOf(info.weights),
-        includeUsage: chat.includeUsage,
+        includeUsage: wish.includeUsage,
+        logprobs: wish.logprobs,
       },
+      print: frame.print,
       stream: frame.stream,
       thinking,
       weights: info.weights,
       notes: frame.notes,
     },
   };
+}
+
+const FREE: Form = { format: { kind: "text" }, tools: [], call: "may", parallel: true };
+
+function can({ features }: EngineInfo, feature: string): boolean {
+  return features.includes(feature);
+}
+
+/** The first field that this engine and its model cannot honour. */
+function firstUnsupported(wish: Wish, info: EngineInfo): Refused | undefined {
+  const { sampling, form } = wish;
+  if (wish.toolsAt !== undefined && !can(info, "tools"))
+    return unsupported(wish.toolsAt, "calling tools with this model");
+  if (form.format.kind !== "text" && !can(info, "json"))
+    return unsupported("response_format", "a format other than text with this engine");
+  if (form.call === "must" && form.tools.length > 0 && !can(info, "json"))
+    return unsupported("tool_choice", "a call in any case with this engine");
+  if (wish.logprobs !== undefined && !can(info, "logprobs"))
+    return unsupported("logprobs", "returning log probabilities with this engine");
+  if ((sampling.logitBias ?? []).length > 0 && !can(info, "logit_bias"))
+    return unsupported("logit_bias", "biasing tokens with this engine");
+  if (!can(info, "penalties")) {
+    if (sampling.frequencyPenalty) return unsupported("frequency_penalty", "a penalty with this engine");
+    if (sampling.presencePenalty) return unsupported("presence_penalty", "a penalty with this engine");
+  }
+  if (wish.thinking.budgeted && !can(info, "thinking_budget"))
+    return unsupported("thinking.budget_tokens", "a budget for thinking with this engine");
+  if (wish.choices > 1 && !can(info, "n")) return unsupported("n", "more than one choice with this engine");
+  if (wish.input.kind === "chat" && wish.input.prefix !== undefined && !can(info, "prefix"))
+    return unsupported("messages", "continuing a given answer with this model");
+  return undefined;
+}
+
+/** Whatever the template made of the wish: the last mark of thinking says it. */
+function endsInThinking(prompt: readonly number[], { think }: EngineInfo): boolean {
+  return think !== undefined && prompt.lastIndexOf(think.open) > prompt.lastIndexOf(think.close);
+}
+
+/** Ids a client wrote itself. */
+function outsideVocabulary(
+  { input, sampling }: Wish,
+  prompt: readonly number[],
+  { vocabularyTokens }: EngineInfo,
+): Refused | undefined {
+  const field = (name: string): Refused =>
+    invalidField(name, `the model's token ids are below ${vocabularyTokens}`);
+  if (input.kind === "tokens" && prompt.some((id) => id >= vocabularyTokens)) return field("prompt");
+  return sampling.logitBias?.some(([id]) => id >= vocabularyTokens) ? field("logit_bias") : undefined;
+}
+
+function promptOf(engine: Engine, { input }: Wish, asked: boolean): Promise<readonly number[]> {
+  switch (input.kind) {
+    case "chat": {
+      const { messages, prefix, tools } = input;
+      const thinking = asked && engine.info.think !== undefined;
+      const chat = { messages, thinking, tools, ...(prefix === undefined ? {} : { prefix }) };
+      return engine.encodeChat(chat, engine.info.contextTokens);
+    }
+    case "text":
+      return engine.encodeText(input.text, engine.info.contextTokens);
+    case "tokens":
+      return Promise.resolve(input.tokens);
+  }
+}
+
+/** A model that was told of no tools must not call any: what it wrote would be half a mark. */
+function biasOf(
+  { sampling, form, input }: Wish,
+  { tools, features }: EngineInfo,
+): NonNullable<Sampling["logitBias"]> {
+  const bias = sampling.logitBias ?? [];
+  if (
+    tools === undefined ||
+    input.kind !== "chat" ||
+    form.tools.length > 0 ||
+    !features.includes("logit_bias")
+  )
+    return bias;
+  return [...bias, [openingOf(tools).token, Number.NEGATIVE_INFINITY]];
+}
+
+function diced(sampling: Sampling, choice: number): Sampling {
+  return sampling.seed === undefined || choice === 0
+    ? sampling
+    : { ...sampling, seed: sampling.seed + choice * SEED_STRIDE };
 }

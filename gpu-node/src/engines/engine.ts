@@ -24,22 +24,60 @@ export type EngineInfo = {
   /** What really computes: "cpu", "cuda", "vulkan", "metal", "script". */
   readonly backend: string;
   readonly features: readonly string[];
+  /** Token ids are below this. */
+  readonly vocabularyTokens: number;
   /** Tokens that end an answer. */
   readonly endTokens: readonly number[];
   /** The tokens around thinking; undefined where the model does not think. */
   readonly think?: { readonly open: number; readonly close: number };
+  /** Undefined where the model's template has no form for tools that this build knows. */
+  readonly tools?: ToolMarks;
+};
+
+export type ToolCall = {
+  readonly name: string;
+  /** A JSON object's text. */
+  readonly arguments: string;
 };
 
 export type ChatMessage = {
-  readonly role: "system" | "user" | "assistant";
+  readonly role: "system" | "user" | "assistant" | "tool";
   /** Plain text: whatever it contains, no special token comes of it. */
   readonly content: string;
+  /** What an assistant thought, and the tools it called; a tool's message answers the call of its place. */
+  readonly reasoning?: string;
+  readonly toolCalls?: readonly ToolCall[];
+};
+
+export type Tool = {
+  readonly name: string;
+  readonly description: string;
+  /** JSON Schema of the arguments, as a JSON text. */
+  readonly parameters: string;
 };
 
 export type ChatPrompt = {
   readonly messages: readonly ChatMessage[];
   readonly thinking: boolean;
+  readonly tools?: readonly Tool[];
+  /** The answer is given up to here, and only what follows is made. */
+  readonly prefix?: { readonly reasoning: string; readonly content: string };
 };
+
+/**
+ * How a model writes that it calls tools. `v3` (R1, V3): `function<sep>NAME`, then the arguments in a fenced block. `v3.1`:
+ * `NAME<sep>ARGUMENTS`. `v3.2`: tags, each made of the one mark and text.
+ */
+export type ToolMarks =
+  | {
+      readonly format: "v3" | "v3.1";
+      readonly callsBegin: number;
+      readonly callsEnd: number;
+      readonly callBegin: number;
+      readonly callEnd: number;
+      readonly sep: number;
+    }
+  | { readonly format: "v3.2"; readonly dsml: number };
 
 export type Sampling = {
   /** 0 is greedy. */
@@ -116,6 +154,8 @@ export interface Engine {
    * it may give only the beginning, which has more than that, too.
    */
   encodeChat(prompt: ChatPrompt, tokensMax?: number): Promise<readonly number[]>;
+  /** A text as it is, behind the token every prompt begins with, if the model wants one. Special tokens never come of it. */
+  encodeText(text: string, tokensMax?: number): Promise<readonly number[]>;
   /** The bytes of tokens delivered earlier, for whoever has to continue a text. */
   decode(tokens: readonly number[]): Promise<readonly Token[]>;
   /** Runs one task; the caller never runs more than `info.slots` at once. */

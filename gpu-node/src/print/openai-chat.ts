@@ -1,69 +1,92 @@
 /**
- * Answers as OpenAI's clients read them: chunks of a stream, and the whole. Pure. Usage is told in OpenAI's words and in
- * DeepSeek's, whose clients read their own. Shapes: OpenAI's chat completions reference; DeepSeek's `reasoning_content`.
+ * Answers as OpenAI's clients of chat completions read them: chunks of a stream, and the whole. Pure. Shapes: OpenAI's
+ * chat completions reference; DeepSeek's `reasoning_content`, in messages and in log probabilities.
  */
-import type { Channel } from "../answer/reduce.ts";
+import type { Piece, Weighed } from "../answer/gather.ts";
+import type { Delta } from "../answer/reduce.ts";
+import {
+  printUsage,
+  tokenText,
+  type Face,
+  type FinishReason,
+  type Print,
+  type Usage,
+  type WholeChoice,
+} from "./face.ts";
 
-export type Face = {
-  readonly id: string;
-  readonly createdS: number;
-  /** The model as the client asked for it. */
-  readonly model: string;
-  readonly fingerprint: string;
-  /** With it every chunk has a `usage`, null in all but the last. */
-  readonly includeUsage: boolean;
+type Choice = {
+  readonly choice: number;
+  readonly delta: object;
+  readonly logprobs: object | null;
+  readonly reason: FinishReason | null;
 };
 
-export type Usage = {
-  readonly prompt: number;
-  readonly cached: number;
-  readonly completion: number;
-  readonly reasoning: number;
-};
-
-export type FinishReason = "stop" | "length";
-
-export function printUsage({ prompt, cached, completion, reasoning }: Usage): object {
-  return {
-    prompt_tokens: prompt,
-    completion_tokens: completion,
-    total_tokens: prompt + completion,
-    prompt_tokens_details: { cached_tokens: cached },
-    completion_tokens_details: { reasoning_tokens: reasoning },
-    prompt_cache_hit_tokens: cached,
-    prompt_cache_miss_tokens: prompt - cached,
-  };
-}
-
-function printChunk(face: Face, delta: object, finish: FinishReason | null): string {
+function printChunk(face: Face, { choice, delta, logprobs, reason }: Choice): string {
   return JSON.stringify({
     id: face.id,
     object: "chat.completion.chunk",
     created: face.createdS,
     model: face.model,
     system_fingerprint: face.fingerprint,
-    choices: [{ index: 0, delta, logprobs: null, finish_reason: finish }],
+    choices: [{ index: choice, delta, logprobs, finish_reason: reason }],
     ...(face.includeUsage ? { usage: null } : {}),
   });
 }
 
-/** The first chunk: who speaks, and in which channel it begins. */
-export function printRole(face: Face, thinking: boolean): string {
+/** Who speaks, and in which channel it begins. */
+function opening(face: Face, choice: number, thinking: boolean): string {
   const delta = thinking
     ? { role: "assistant", content: null, reasoning_content: "" }
     : { role: "assistant", content: "" };
-  return printChunk(face, delta, null);
+  return printChunk(face, { choice, delta, logprobs: null, reason: null });
 }
 
-export function printDelta(face: Face, channel: Channel, text: string): string {
-  return printChunk(face, channel === "reasoning" ? { reasoning_content: text } : { content: text }, null);
+function piece(face: Face, { choice, delta, weighed }: Piece): string {
+  const logprobs = printLogprobs(face, delta.channel, weighed);
+  return printChunk(face, { choice, delta: printDelta(face, choice, delta), logprobs, reason: null });
 }
 
-export function printFinish(face: Face, reason: FinishReason): string {
-  return printChunk(face, {}, reason);
+function printDelta(face: Face, choice: number, delta: Delta): object {
+  switch (delta.channel) {
+    case "reasoning":
+      return { reasoning_content: delta.text };
+    case "content":
+      return { content: delta.text };
+    case "tool": {
+      const { call: index, name, text } = delta;
+      const begins = name === undefined ? {} : { id: callId(face, choice, index), type: "function" };
+      const called = name === undefined ? {} : { name };
+      return { tool_calls: [{ index, ...begins, function: { ...called, arguments: text } }] };
+    }
+  }
 }
 
-export function printUsageChunk(face: Face, usage: Usage): string {
+/** The same on whichever node the call is told. */
+function callId(face: Face, choice: number, index: number): string {
+  const request = face.id.slice(face.id.indexOf("-") + 1);
+  return `call_${request}_${choice === 0 ? "" : `${choice}_`}${index}`;
+}
+
+function printLogprobs(face: Face, channel: Delta["channel"], weighed: readonly Weighed[]): object | null {
+  if (face.logprobs === undefined || channel === "tool" || weighed.length === 0) return null;
+  const list = printWeighed(face.logprobs, weighed);
+  return channel === "reasoning"
+    ? { content: null, reasoning_content: list, refusal: null }
+    : { content: list, refusal: null };
+}
+
+function printWeighed(count: number, weighed: readonly Weighed[]): readonly object[] {
+  return weighed.map(({ bytes, logprobs }) => ({
+    ...printToken(bytes, logprobs.own),
+    top_logprobs: logprobs.top.slice(0, count).map(([token, logprob]) => printToken(token.bytes, logprob)),
+  }));
+}
+
+function printToken(bytes: Uint8Array, logprob: number): object {
+  return { token: tokenText(bytes), logprob, bytes: [...bytes] };
+}
+
+function usageChunk(face: Face, usage: Usage): string {
   return JSON.stringify({
     id: face.id,
     object: "chat.completion.chunk",
@@ -75,24 +98,54 @@ export function printUsageChunk(face: Face, usage: Usage): string {
   });
 }
 
-export const DONE = "[DONE]";
-
-export type WholeText = { readonly reasoning: string | undefined; readonly content: string };
-
-export function printWhole(face: Face, text: WholeText, reason: FinishReason, usage: Usage): string {
+function printChoice(face: Face, whole: WholeChoice, index: number): object {
+  const { reasoning, content, calls, weighed } = whole;
   const message = {
     role: "assistant",
-    content: text.content,
-    ...(text.reasoning === undefined ? {} : { reasoning_content: text.reasoning }),
+    content: content === "" && calls.length > 0 ? null : content,
+    ...(reasoning === undefined ? {} : { reasoning_content: reasoning }),
+    ...(calls.length === 0
+      ? {}
+      : {
+          tool_calls: calls.map((call, at) => ({
+            id: callId(face, index, at),
+            type: "function",
+            function: { name: call.name, arguments: call.arguments },
+          })),
+        }),
     refusal: null,
   };
-  return JSON.stringify({
-    id: face.id,
-    object: "chat.completion",
-    created: face.createdS,
-    model: face.model,
-    system_fingerprint: face.fingerprint,
-    choices: [{ index: 0, message, logprobs: null, finish_reason: reason }],
-    usage: printUsage(usage),
-  });
+  return { index, message, logprobs: wholeLogprobs(face, weighed), finish_reason: whole.reason };
 }
+
+function wholeLogprobs(face: Face, weighed: WholeChoice["weighed"]): object | null {
+  if (face.logprobs === undefined) return null;
+  const thought =
+    weighed.reasoning.length === 0
+      ? {}
+      : { reasoning_content: printWeighed(face.logprobs, weighed.reasoning) };
+  return { content: printWeighed(face.logprobs, weighed.content), ...thought, refusal: null };
+}
+
+export const openAiChat: Print = {
+  opening,
+  piece,
+  finish: (face, { choice, reason, tail, weighed }) =>
+    printChunk(face, {
+      choice,
+      delta: tail === undefined ? {} : printDelta(face, choice, tail),
+      logprobs: tail === undefined ? null : printLogprobs(face, tail.channel, weighed),
+      reason,
+    }),
+  usage: usageChunk,
+  whole: (face, choices, usage) =>
+    JSON.stringify({
+      id: face.id,
+      object: "chat.completion",
+      created: face.createdS,
+      model: face.model,
+      system_fingerprint: face.fingerprint,
+      choices: choices.map((choice, index) => printChoice(face, choice, index)),
+      usage: printUsage(usage),
+    }),
+};

@@ -166,7 +166,7 @@ describe("the bundled model's template", () => {
 
   test("our own template writes what the file's template writes", ({ expect }) => {
     const render = jinjaRender(vocabulary.template ?? "", vocabulary.bosText, vocabulary.eosText);
-    const template = pickTemplate(vocabulary);
+    const template = pickTemplate(vocabulary).template;
     const turns: readonly ChatMessage[] = [
       { role: "system", content: "Be brief." },
       { role: "system", content: "Be kind." },

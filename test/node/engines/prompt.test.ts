@@ -109,7 +109,7 @@ describe("a chat becomes a prompt", () => {
   ];
   for (const { name, template, spellings, thinking, text } of cases) {
     test(name, ({ expect }) => {
-      const segments = pickTemplate(vocabulary(template, spellings))({ messages: CHAT, thinking });
+      const segments = pickTemplate(vocabulary(template, spellings)).template({ messages: CHAT, thinking });
       expect(textOf(segments)).toBe(text);
       expect(
         segments
@@ -121,7 +121,7 @@ describe("a chat becomes a prompt", () => {
   }
 
   test("a template's refusal reaches the caller with the template's words", ({ expect }) => {
-    const render = pickTemplate(vocabulary(STRICT, []));
+    const render = pickTemplate(vocabulary(STRICT, [])).template;
     const messages: readonly ChatMessage[] = [{ role: "assistant", content: "first" }];
     expect(() => render({ messages, thinking: false })).toThrow(/Roles must alternate/);
   });

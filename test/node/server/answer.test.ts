@@ -21,6 +21,7 @@ const rules = (stops: readonly string[] = []): Rules => ({
   endTokens: new Set([END]),
   think: { open: OPEN, close: CLOSE },
   stops,
+  tools: undefined,
 });
 const control = (id: number): Token => ({ id, bytes: NO_BYTES });
 const text = (content: string, id = 100): Token => ({ id, bytes: Buffer.from(content) });
@@ -32,13 +33,13 @@ function run(stops: readonly string[], thinking: boolean, tokens: readonly Token
   let state = beginAnswer(thinking);
   const shown = { reasoning: "", content: "" };
   const show = (delta: Delta | undefined): void => {
-    if (delta !== undefined) shown[delta.channel] += delta.text;
+    if (delta !== undefined && delta.channel !== "tool") shown[delta.channel] += delta.text;
   };
   for (const token of tokens) {
     if (state.stopped) break;
     const next = step(rules(stops), state, token);
     state = next.state;
-    show(next.delta);
+    for (const delta of next.deltas) show(delta);
   }
   show(remainder(state));
   return { state, ...shown };
@@ -177,42 +178,54 @@ describe("what a client reads", () => {
 });
 
 describe("what goes into one write", () => {
-  const say = (content: string): Delta => ({ channel: "content", text: content });
+  const say = (content: string): readonly Delta[] => [{ channel: "content", text: content }];
+  const none = { choice: 0, weighed: [] };
 
   test("neighbouring pieces become one, with the ids of all their positions", () => {
     const gather = new Gather(0, 0);
-    gather.add(7, say("a"), 0);
-    gather.add(8, say("b"), 0);
-    expect(gather.take(9)).toEqual([{ channel: "content", text: "ab", ids: [7, 8], to: 2, reasoning: 0 }]);
+    gather.add(0, text("a", 7), say("a"), 0);
+    gather.add(0, text("b", 8), say("b"), 0);
+    const delta = { channel: "content", text: "ab" };
+    expect(gather.take(9)).toEqual([{ ...none, delta, ids: [7, 8], to: 2, reasoning: 0 }]);
   });
 
   test("tokens without text travel with the next text, never alone", () => {
     const gather = new Gather(5, 2);
-    gather.add(7, undefined, 3);
+    gather.add(0, control(7), [], 1);
     expect(gather.hasText).toBe(false);
     expect(gather.take(9)).toEqual([]);
-    gather.add(8, say("b"), 3);
-    expect(gather.take(9)).toEqual([{ channel: "content", text: "b", ids: [7, 8], to: 7, reasoning: 3 }]);
+    gather.add(0, text("b", 8), say("b"), 0);
+    const delta = { channel: "content", text: "b" };
+    expect(gather.take(9)).toEqual([{ ...none, delta, ids: [7, 8], to: 7, reasoning: 3 }]);
   });
 
-  test("text held back until the end travels with the end token, so that nobody can get it twice", () => {
+  test("positions of several choices are counted together, and their texts stay apart", () => {
     const gather = new Gather(0, 0);
-    gather.add(7, say("a"), 0);
-    gather.take(9);
-    gather.add(END, undefined, 0);
-    gather.addText(say("held"));
-    expect(gather.take(9)).toEqual([{ channel: "content", text: "held", ids: [END], to: 2, reasoning: 0 }]);
-    expect(gather.takeCarried()).toEqual([]);
+    gather.add(0, text("a", 7), say("a"), 0);
+    gather.add(1, text("x", 8), say("x"), 0);
+    gather.add(0, text("b", 9), say("b"), 0);
+    expect(gather.take(9).map(({ choice, delta, to }) => [choice, delta.text, to])).toEqual([
+      [0, "a", 1],
+      [1, "x", 2],
+      [0, "b", 3],
+    ]);
   });
 
-  test("a change of channel makes a new piece, and a reader far behind gets pieces of bounded length", () => {
+  test("a change of channel or of call makes a new piece, and a reader far behind gets pieces of bounded length", () => {
     const gather = new Gather(0, 0);
-    gather.add(1, { channel: "reasoning", text: "hm" }, 1);
-    for (let id = 2; id < 22; id++) gather.add(id, say("x".repeat(1_000)), 1);
+    gather.add(0, text("hm", 1), [{ channel: "reasoning", text: "hm" }], 1);
+    for (let id = 2; id < 22; id++) gather.add(0, text("x", id), say("x".repeat(1_000)), 0);
+    gather.add(0, text("f", 22), [{ channel: "tool", call: 0, name: "f", text: "" }], 0);
+    gather.add(0, text("{}", 23), [{ channel: "tool", call: 0, text: "{}" }], 0);
+    gather.add(0, text("g", 24), [{ channel: "tool", call: 1, name: "g", text: "" }], 0);
     const pieces = gather.take(99);
-    expect(pieces[0]).toMatchObject({ channel: "reasoning", to: 1 });
-    expect(pieces.length).toBeGreaterThan(4);
-    expect(pieces.flatMap((piece) => piece.ids)).toEqual(Array.from({ length: 21 }, (_, at) => at + 1));
-    expect(pieces.at(-1)?.to).toBe(21);
+    expect(pieces[0]).toMatchObject({ delta: { channel: "reasoning" }, to: 1 });
+    expect(pieces.length).toBeGreaterThan(6);
+    expect(pieces.flatMap((piece) => piece.ids)).toEqual(Array.from({ length: 24 }, (_, at) => at + 1));
+    expect(pieces.slice(-2).map(({ delta }) => delta)).toEqual([
+      { channel: "tool", call: 0, name: "f", text: "{}" },
+      { channel: "tool", call: 1, name: "g", text: "" },
+    ]);
+    expect(pieces.at(-1)?.to).toBe(24);
   });
 });

@@ -7,6 +7,8 @@ import { readEvents, scripted } from "./support/reading.ts";
 const refusalOf = async (response: Response): Promise<unknown> =>
   ((await response.json()) as { refusal: unknown }).refusal;
 
+const TOOL = { type: "function", function: { name: "f", parameters: { type: "object", properties: {} } } };
+
 describe("an answer", () => {
   test("a stream says what is billed, numbers every position, and says how it ended", async () => {
     const { url, edge } = await useNode();
@@ -234,16 +236,51 @@ describe("a call that is refused", () => {
     [{ temperature: 3 }, "invalid_request", "temperature"],
     [{ max_tokens: 0 }, "invalid_request", "max_tokens"],
     [{ stop: Array.from({ length: 17 }, () => "x") }, "invalid_request", "stop"],
-    [{ n: 2 }, "unsupported_parameter", "n"],
-    [{ logprobs: true }, "unsupported_parameter", "logprobs"],
-    [{ tools: [{ type: "function" }] }, "unsupported_parameter", "tools"],
+    [{ n: 17 }, "invalid_request", "n"],
+    [{ top_logprobs: 2 }, "invalid_request", "top_logprobs"],
+    [{ logit_bias: { x: 1 } }, "invalid_request", "logit_bias"],
+    [{ logit_bias: { "7": 1 } }, "unsupported_parameter", "logit_bias"],
+    [{ presence_penalty: 1 }, "unsupported_parameter", "presence_penalty"],
+    [{ tools: [{ type: "web_search" }] }, "unsupported_parameter", "tools[0].type"],
+    [
+      { tools: [{ type: "function", function: { name: "a b" } }] },
+      "invalid_request",
+      "tools[0].function.name",
+    ],
+    [{ tool_choice: "required" }, "invalid_request", "tool_choice"],
+    [{ tools: [TOOL], tool_choice: "required" }, "unsupported_parameter", "tool_choice"],
+    [{ tools: [TOOL, TOOL] }, "invalid_request", "tools[1].function.name"],
+    [
+      { tools: [TOOL], tool_choice: { type: "function", function: { name: "other" } } },
+      "invalid_request",
+      "tool_choice.function.name",
+    ],
+    [{ functions: [{}] }, "unsupported_parameter", "functions"],
     [{ response_format: { type: "json_object" } }, "unsupported_parameter", "response_format"],
+    [{ response_format: { type: "xml" } }, "unsupported_parameter", "response_format.type"],
+    [{ response_format: { type: "json_schema" } }, "invalid_request", "response_format.json_schema"],
+    [{ reasoning_effort: "extreme" }, "invalid_request", "reasoning_effort"],
     [
       { messages: [{ role: "user", content: [{ type: "image_url" }] }] },
       "unsupported_parameter",
       "messages[0].content[0].type",
     ],
-    [{ messages: [{ role: "tool", content: "x" }] }, "unsupported_parameter", "messages[0].role"],
+    [{ messages: [{ role: "tool", content: "x" }] }, "invalid_request", "messages[0]"],
+    [{ messages: [{ role: "user", content: "x", prefix: true }] }, "invalid_request", "messages[0].prefix"],
+    [
+      {
+        messages: [
+          { role: "user", content: "x" },
+          {
+            role: "assistant",
+            content: null,
+            tool_calls: [{ id: "a", function: { name: "f", arguments: "{" } }],
+          },
+        ],
+      },
+      "invalid_request",
+      "messages[1].tool_calls[0].function.arguments",
+    ],
   ])("%j names the field", async (fields, kind, param) => {
     const { url, edge } = await useNode();
     const body = { model: "m", messages: [{ role: "user", content: "hi" }], ...fields };

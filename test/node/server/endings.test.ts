@@ -8,6 +8,7 @@ import { describe, expect, test } from "vitest";
 import type { Ledger } from "../../../gpu-node/src/attempt/plan.ts";
 import { createScriptEngine } from "../../../gpu-node/src/engines/script/engine.ts";
 import { parseChat } from "../../../gpu-node/src/intake/chat-body.ts";
+import { openAiChat } from "../../../gpu-node/src/print/openai-chat.ts";
 import { Workshop } from "../../../gpu-node/src/workshop.ts";
 import { CHAT_PATH, newRequest, type TestEdge } from "./support/edge.ts";
 import { useNode } from "./support/node.ts";
@@ -142,8 +143,15 @@ async function stalledAttempt(slowMs: number) {
   };
   const chat = parseChat(utf8(JSON.stringify(scripted({ tokens: 4_000 }))));
   if (!chat.ok) throw new Error("a chat that does not parse");
-  const rest = { responseId: "r", stream: true, thinkingDefault: false, resume: undefined, notes: true };
-  const prepared = await workshop.prepare(chat.chat, { ...frame, ...rest });
+  const rest = {
+    responseId: "r",
+    stream: true,
+    thinkingDefault: false,
+    resume: undefined,
+    notes: true,
+    print: openAiChat,
+  };
+  const prepared = await workshop.prepare(chat.wish, { ...frame, ...rest });
   if (!prepared.ok) throw new Error("a chat that is refused");
   const { response, taken } = stalledResponse(5_000);
   const journalled: number[] = [];

@@ -10,9 +10,9 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { ServerLoad } from "../../load/engine-load.ts";
 import { EngineFault } from "../engine.ts";
 import type { ChatPrompt, Engine, EngineEvent, EngineInfo, Task, Token } from "../engine.ts";
-import { pickTemplate } from "../llama/pick-template.ts";
-import { spellingsPattern } from "../llama/segments.ts";
-import type { Template } from "../llama/template.ts";
+import { type Picked, pickTemplate } from "../llama/pick-template.ts";
+import { content, spellingsPattern } from "../llama/segments.ts";
+import { toolMarks } from "../llama/tool-template.ts";
 import { chooseSlot } from "../slots.ts";
 import { RemoteEncoder } from "./encode.ts";
 import { llamaServer } from "./llama-server.ts";
@@ -27,6 +27,7 @@ import { readWords, type Words } from "./words.ts";
 const SERVERS = { vllm, sglang, "llama-server": llamaServer } as const;
 export type ServerName = keyof typeof SERVERS;
 
+const FEATURES = ["resume", "penalties", "logit_bias", "n", "prefix", "completions", "tokenize"] as const;
 const SLOTS_DEFAULT = 64;
 const HEALTH_POLL_MS = 250;
 /** Loading hundreds of gigabytes takes its time. */
@@ -64,7 +65,7 @@ class HttpEngine implements Engine {
   readonly #words: Words;
   readonly #wire: Wire;
   readonly #encoder: RemoteEncoder;
-  readonly #template: Template;
+  readonly #picked: Picked;
   readonly #closing = new AbortController();
   readonly #running = new Set<AbortController>();
   #facts: ServerFacts | undefined;
@@ -77,7 +78,7 @@ class HttpEngine implements Engine {
     this.#server = SERVERS[options.server];
     this.#words = words;
     this.#wire = new Wire(options.url, options.key);
-    this.#template = pickTemplate(words.vocabulary);
+    this.#picked = pickTemplate(words.vocabulary);
     const { special, spellings, addBos, bos } = words.vocabulary;
     this.#encoder = new RemoteEncoder((text, isSpecial) => this.#tokenize(text, isSpecial), {
       special,
@@ -101,6 +102,8 @@ class HttpEngine implements Engine {
     const { contextTokens, slots } = this.#facts ?? {};
     const { vocabulary, endTokens, digest } = this.#words;
     const { think } = vocabulary;
+    const format = this.#picked.tools;
+    const tools = format === undefined ? undefined : toolMarks(format, vocabulary.spellings);
     return {
       model: this.#options.model,
       weights: digest,
@@ -108,9 +111,15 @@ class HttpEngine implements Engine {
       slots: this.#options.slots ?? slots ?? SLOTS_DEFAULT,
       backend: this.#server.name,
       // Not "seed": these servers' dice are their own, and another node would throw others.
-      features: think === undefined ? ["resume"] : ["resume", "thinking"],
+      features: [
+        ...FEATURES,
+        ...(think === undefined ? [] : ["thinking"]),
+        ...(tools === undefined ? [] : ["tools"]),
+      ],
+      vocabularyTokens: vocabulary.size,
       endTokens,
       ...(think === undefined ? {} : { think }),
+      ...(tools === undefined ? {} : { tools }),
     };
   }
 
@@ -120,7 +129,12 @@ class HttpEngine implements Engine {
 
   async encodeChat(prompt: ChatPrompt, tokensMax?: number): Promise<readonly number[]> {
     if (!this.#ready) throw notReady();
-    return this.#encoder.encode(this.#template(prompt), tokensMax);
+    return this.#encoder.encode(this.#picked.template(prompt), tokensMax);
+  }
+
+  async encodeText(text: string, tokensMax?: number): Promise<readonly number[]> {
+    if (!this.#ready) throw notReady();
+    return this.#encoder.encode([content(text)], tokensMax);
   }
 
   decode(tokens: readonly number[]): Promise<readonly Token[]> {

@@ -10,8 +10,9 @@ import { type EncodeMessage, type FromChild, type RunMessage, type TaskEvent, To
 import { natives } from "./native.ts";
 import { pickTemplate } from "./pick-template.ts";
 import { LlamaRun, type Slot } from "./run.ts";
-import { spellingsPattern } from "./segments.ts";
+import { content, spellingsPattern } from "./segments.ts";
 import { SlotTable } from "./slot-table.ts";
+import type { Template } from "./template.ts";
 import { StepLoop } from "./step-loop.ts";
 import { type Vocabulary, readVocabulary } from "./vocabulary.ts";
 
@@ -73,7 +74,12 @@ async function start(message: Extract<ToChild, { kind: "load" }>): Promise<void>
   }
   const vocabulary = readVocabulary(readGgufFile(message.weightsPath), [...endTokens, ...controlTokens]);
   const pieces = piecesOf(loaded, vocabulary);
-  engine = createEngine(loaded, vocabulary, { slots: message.slots, endTokens: new Set(endTokens) });
+  const picked = pickTemplate(vocabulary);
+  engine = createEngine(loaded, vocabulary, {
+    slots: message.slots,
+    endTokens: new Set(endTokens),
+    template: picked.template,
+  });
   const { backend, contextTokens } = loaded;
   send({
     kind: "ready",
@@ -81,6 +87,7 @@ async function start(message: Extract<ToChild, { kind: "load" }>): Promise<void>
     contextTokens,
     endTokens,
     controlTokens,
+    ...(picked.tools === undefined ? {} : { tools: picked.tools }),
     ...(pieces === undefined ? {} : { pieces }),
   });
 }
@@ -88,7 +95,7 @@ async function start(message: Extract<ToChild, { kind: "load" }>): Promise<void>
 function createEngine(
   { model, context, batch, contextTokens, chunkTokens }: Loaded,
   vocabulary: Vocabulary,
-  limits: { slots: number; endTokens: ReadonlySet<number> },
+  limits: { slots: number; endTokens: ReadonlySet<number>; template: Template },
 ): Engine {
   let outbox: TaskEvent[] = [];
   const flush = (): void => {
@@ -132,7 +139,6 @@ function createEngine(
     runs.set(task.task, run);
     loop.add(run);
   });
-  const template = pickTemplate(vocabulary);
   const encoder = {
     tokenize: (text: string, special: boolean) =>
       vocabulary.byteLevel
@@ -169,13 +175,10 @@ function createEngine(
       const run = runs.get(task);
       if (run !== undefined) run.stopped = true;
     },
-    encode: async ({ ask, messages, thinking, tokensMax }) => {
+    encode: async ({ ask, what, tokensMax }) => {
       try {
-        send({
-          kind: "encoded",
-          ask,
-          tokens: await encodeSegments(template({ messages, thinking }), encoder, tokensMax),
-        });
+        const segments = "text" in what ? [content(what.text)] : limits.template(what);
+        send({ kind: "encoded", ask, tokens: await encodeSegments(segments, encoder, tokensMax) });
       } catch (error) {
         send({ kind: "unencodable", ask, reason: reasonOf(error) });
       }

@@ -16,13 +16,25 @@ import {
   type Token,
 } from "../engine.ts";
 import { EventQueue } from "./event-queue.ts";
-import type { FromChild, Gpu, ReadyMessage, RunMessage, TaskEvent } from "./messages.ts";
+import type { EncodeMessage, FromChild, Gpu, ReadyMessage, RunMessage, TaskEvent } from "./messages.ts";
 import type { SampledLogprobs } from "./sampler.ts";
 import { Supervisor } from "./supervisor.ts";
+import { toolMarks } from "./tool-template.ts";
 import { type Vocabulary, readVocabulary } from "./vocabulary.ts";
 
 export const SLOTS_DEFAULT = 8;
-const FEATURES = ["resume", "seed"] as const;
+const FEATURES = [
+  "resume",
+  "seed",
+  "json",
+  "logprobs",
+  "logit_bias",
+  "penalties",
+  "n",
+  "prefix",
+  "completions",
+  "tokenize",
+] as const;
 const SEED_SPAN = 2 ** 32;
 
 export type LlamaEngineOptions = {
@@ -116,22 +128,11 @@ class ChildEngine implements LlamaEngine {
   }
 
   encodeChat(prompt: ChatPrompt, tokensMax?: number): Promise<readonly number[]> {
-    return new Promise((resolve, reject) => {
-      if (!this.ready) {
-        reject(notReady());
-        return;
-      }
-      const ask = this.#nextId();
-      this.#asked.set(ask, { resolve, reject });
-      const messages = prompt.messages.map(({ role, content }) => ({ role, content }));
-      this.#supervisor.send({
-        kind: "encode",
-        ask,
-        messages,
-        thinking: prompt.thinking,
-        ...(tokensMax === undefined ? {} : { tokensMax }),
-      });
-    });
+    return this.#encode(prompt, tokensMax);
+  }
+
+  encodeText(text: string, tokensMax?: number): Promise<readonly number[]> {
+    return this.#encode({ text }, tokensMax);
   }
 
   decode(tokens: readonly number[]): Promise<readonly Token[]> {
@@ -166,6 +167,18 @@ class ChildEngine implements LlamaEngine {
     this.#failAll(new EngineFault("engine_died", "The engine was closed."));
   }
 
+  #encode(what: EncodeMessage["what"], tokensMax: number | undefined): Promise<readonly number[]> {
+    return new Promise((resolve, reject) => {
+      if (!this.ready) {
+        reject(notReady());
+        return;
+      }
+      const ask = this.#nextId();
+      this.#asked.set(ask, { resolve, reject });
+      this.#supervisor.send({ kind: "encode", ask, what, ...(tokensMax === undefined ? {} : { tokensMax }) });
+    });
+  }
+
   #becomeReady(message: ReadyMessage): void {
     const { backend, contextTokens, endTokens, controlTokens, pieces } = message;
     // Equal weights came back: what is known of them stays.
@@ -173,6 +186,7 @@ class ChildEngine implements LlamaEngine {
       ...endTokens,
       ...controlTokens,
     ]));
+    const tools = message.tools === undefined ? undefined : toolMarks(message.tools, vocabulary.spellings);
     this.#pieces = pieces?.map((piece) => Buffer.from(piece, "base64"));
     this.#info = {
       model: this.#options.model,
@@ -180,9 +194,15 @@ class ChildEngine implements LlamaEngine {
       contextTokens,
       slots: this.#options.slots ?? SLOTS_DEFAULT,
       backend,
-      features: vocabulary.think === undefined ? FEATURES : [...FEATURES, "thinking"],
+      vocabularyTokens: vocabulary.size,
+      features: [
+        ...FEATURES,
+        ...(vocabulary.think === undefined ? [] : ["thinking", "thinking_budget"]),
+        ...(tools === undefined ? [] : ["tools"]),
+      ],
       endTokens,
       ...(vocabulary.think === undefined ? {} : { think: vocabulary.think }),
+      ...(tools === undefined ? {} : { tools }),
     };
   }
 

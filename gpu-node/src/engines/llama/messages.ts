@@ -23,6 +23,26 @@ export const Gpu = z.union([
 ]);
 export type Gpu = z.infer<typeof Gpu>;
 
+const Call = z.object({ name: z.string(), arguments: z.string() }).readonly();
+const Chat = z.object({
+  messages: z
+    .array(
+      z.object({
+        role: z.enum(["system", "user", "assistant", "tool"]),
+        content: z.string(),
+        reasoning: z.string().exactOptional(),
+        toolCalls: z.array(Call).readonly().exactOptional(),
+      }),
+    )
+    .readonly(),
+  thinking: z.boolean(),
+  tools: z
+    .array(z.object({ name: z.string(), description: z.string(), parameters: z.string() }))
+    .readonly()
+    .exactOptional(),
+  prefix: z.object({ reasoning: z.string(), content: z.string() }).exactOptional(),
+});
+
 export const ToChild = z.discriminatedUnion("kind", [
   z.object({
     kind: z.literal("load"),
@@ -57,8 +77,8 @@ export const ToChild = z.discriminatedUnion("kind", [
   z.object({
     kind: z.literal("encode"),
     ask: Count,
-    messages: z.array(z.object({ role: z.enum(["system", "user", "assistant"]), content: z.string() })),
-    thinking: z.boolean(),
+    /** A chat, or a text as it is. */
+    what: z.union([Chat, z.object({ text: z.string() })]),
     tokensMax: Count.optional(),
   }),
 ]);
@@ -90,6 +110,8 @@ export const FromChild = z.discriminatedUnion("kind", [
     endTokens: Ids,
     /** Ids the engine treats as control tokens, whatever the file's types say. */
     controlTokens: Ids,
+    /** How the model calls tools, where it does. */
+    tools: z.enum(["v3", "v3.1", "v3.2"]).optional(),
     /** Base64 by id, where the file alone does not tell a token's bytes. */
     pieces: z.array(z.string()).optional(),
   }),

@@ -12,10 +12,18 @@ import {
   jinjaTemplate,
   plainTemplate,
   probeDeepseek,
+  probeTools,
 } from "./template.ts";
+import { DSML, type ToolFormat, toolMarks } from "./tool-template.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
-export function pickTemplate(vocabulary: Vocabulary): Template {
+export type Picked = {
+  readonly template: Template;
+  /** How the model calls tools; undefined where it does not. */
+  readonly tools: ToolFormat | undefined;
+};
+
+export function pickTemplate(vocabulary: Vocabulary): Picked {
   const { spellings, bosText, eosText, think } = vocabulary;
   const source = vocabulary.template;
   const knowsDeepseek = spellings.has("<\uff5cUser\uff5c>") && spellings.has("<\uff5cAssistant\uff5c>");
@@ -26,13 +34,21 @@ export function pickTemplate(vocabulary: Vocabulary): Template {
     answerThinking: think === undefined ? "" : "<think>",
     answerPlain: think === undefined ? "" : "</think>",
   };
-  if (source === undefined) return knowsDeepseek ? deepseekTemplate(v31) : plainTemplate(spellings, bosText);
+  const deepseek = (marks: DeepseekMarks, wanted: ToolFormat | undefined): Picked => {
+    const tools = wanted !== undefined && toolMarks(wanted, spellings) === undefined ? undefined : wanted;
+    return { template: deepseekTemplate(marks, tools), tools };
+  };
+  const plain: Picked = { template: plainTemplate(spellings, bosText), tools: undefined };
+  if (source === undefined)
+    return knowsDeepseek ? deepseek(v31, spellings.has(DSML) ? "v3.2" : "v3.1") : plain;
   try {
     const render = jinjaRender(source, bosText, eosText);
     const marks = knowsDeepseek ? probeDeepseek(render) : undefined;
-    return marks === undefined ? jinjaTemplate(render) : deepseekTemplate(marks);
+    return marks === undefined
+      ? { template: jinjaTemplate(render), tools: undefined }
+      : deepseek(marks, probeTools(render));
   } catch {
-    return knowsDeepseek ? deepseekTemplate(v31) : plainTemplate(spellings, bosText);
+    return knowsDeepseek ? deepseek(v31, undefined) : plain;
   }
 }
 

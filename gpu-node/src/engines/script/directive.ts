@@ -4,6 +4,7 @@
  *
  *   tokens             that many numbered words ("0 1 2 ..."), one token each, instead of the echo
  *   text               this text instead, one token per byte
+ *   calls              behind it calls of tools: [{"name","arguments"}], in V3.1's form
  *   think              words of thinking first, when the call thinks (default 2); thinking ends with one mark token
  *   endless            never samples the end token: runs into the ceiling
  *   everyMs            between tokens
@@ -20,7 +21,7 @@
  */
 import { z } from "zod";
 import { EngineFault } from "../engine.ts";
-import { FIRST_WORD, MARK, WORDS_MAX } from "./tokenizer.ts";
+import { encodeCalls, encodeText, FIRST_WORD, MARK, WORDS_MAX } from "./tokenizer.ts";
 
 const Position = z.int().min(0);
 const Positions = z.union([Position, z.array(Position).max(64)]);
@@ -30,6 +31,10 @@ const Ms = z.number().min(0).max(MS_MAX);
 export const Directive = z.strictObject({
   tokens: z.int().min(0).max(WORDS_MAX).optional(),
   text: z.string().optional(),
+  calls: z
+    .array(z.strictObject({ name: z.string(), arguments: z.string() }))
+    .max(64)
+    .optional(),
   think: z.int().min(0).max(WORDS_MAX).optional(),
   endless: z.boolean().optional(),
   everyMs: Ms.optional(),
@@ -86,14 +91,21 @@ export type Answer = (position: number) => number | undefined;
 export function answerOf(directive: Directive, text: string, thinking: boolean): Answer {
   const think = thinking ? (directive.think ?? THINK_DEFAULT) : 0;
   const contentFrom = thinking ? think + 1 : 0;
-  const bytes = directive.tokens === undefined ? Buffer.from(directive.text ?? text, "utf8") : undefined;
+  const content: readonly number[] | undefined =
+    directive.tokens === undefined
+      ? [
+          // A call is an answer by itself.
+          ...encodeText(directive.text ?? (directive.calls === undefined ? text : "")),
+          ...(directive.calls === undefined ? [] : encodeCalls(directive.calls)),
+        ]
+      : undefined;
   const length =
-    directive.endless === true ? Number.POSITIVE_INFINITY : (directive.tokens ?? bytes?.length ?? 0);
+    directive.endless === true ? Number.POSITIVE_INFINITY : (directive.tokens ?? content?.length ?? 0);
   return (position) => {
     if (position < think) return FIRST_WORD + position;
     if (position < contentFrom) return MARK.thinkClose;
     const at = position - contentFrom;
-    if (at < length) return bytes?.[at] ?? FIRST_WORD + (at % WORDS_MAX);
+    if (at < length) return content?.[at] ?? FIRST_WORD + (at % WORDS_MAX);
     return at === length ? MARK.end : undefined;
   };
 }

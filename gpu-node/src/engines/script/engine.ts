@@ -17,7 +17,7 @@ import {
 } from "../engine.ts";
 import { chooseSlot } from "../slots.ts";
 import { type Directive, answerOf, readDirective, strikesAt } from "./directive.ts";
-import { MARK, decodeToken, encodeChat, readPrompt } from "./tokenizer.ts";
+import { MARK, VOCABULARY_TOKENS, decodeToken, encodeChat, encodeText, readPrompt } from "./tokenizer.ts";
 
 export type ScriptEngineOptions = {
   /** Default "script". */
@@ -70,15 +70,22 @@ class ScriptEngine implements Engine {
       contextTokens: options.contextTokens ?? DEFAULTS.contextTokens,
       slots,
       backend: "script",
-      features: ["resume", "seed", "thinking"],
+      vocabularyTokens: VOCABULARY_TOKENS,
+      features: ["resume", "seed", "thinking", "tools", "logprobs", "n", "prefix", "completions", "tokenize"],
       endTokens: [MARK.end],
       think: { open: MARK.thinkOpen, close: MARK.thinkClose },
+      tools: { format: "v3.1", ...MARK },
     };
   }
 
   async encodeChat(prompt: ChatPrompt): Promise<readonly number[]> {
     this.#assertReady();
     return encodeChat(prompt);
+  }
+
+  async encodeText(text: string): Promise<readonly number[]> {
+    this.#assertReady();
+    return [MARK.begin, ...encodeText(text)];
   }
 
   async decode(tokens: readonly number[]): Promise<readonly Token[]> {
@@ -168,7 +175,7 @@ class ScriptEngine implements Engine {
       // Behind its end, a resumed answer ends again.
       const id = answer(position) ?? MARK.end;
       this.#record(taskName, position, id);
-      yield { kind: "tokens", tokens: [decodeToken(id)] };
+      yield { kind: "tokens", tokens: [certain(decodeToken(id), task.logprobs)] };
       signal.throwIfAborted();
       if (id === MARK.end) {
         yield { kind: "end", why: "stop" };
@@ -219,6 +226,12 @@ class ScriptEngine implements Engine {
   #assertReady(): void {
     if (!this.ready) throw new EngineFault("engine_died", "The engine is starting.");
   }
+}
+
+/** There is never another choice: its probability is 1. */
+function certain(token: Token, logprobs: number | undefined): Token {
+  if (logprobs === undefined) return token;
+  return { ...token, logprobs: { own: 0, top: logprobs === 0 ? [] : [[token, 0]] } };
 }
 
 /** At least a turn of the event loop; throws the signal's own reason at once when it is aborted. */

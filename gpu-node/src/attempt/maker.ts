@@ -1,0 +1,166 @@
+/**
+ * The engine's side of an attempt: waits for a slot, takes tokens as fast as they come, frees the slot when they end. With
+ * several choices each takes a slot of its own when one is free, so no call waits for slots it will never all have.
+ */
+import type { Ending } from "@sluice/protocol/receipt";
+import type { Gather } from "../answer/gather.ts";
+import type { Counts } from "../journal/journal.ts";
+import { NoRoom, type Lease } from "../scheduler/scheduler.ts";
+import { type Choice, finishReason, joint } from "./choice.ts";
+import type { Plan } from "./plan.ts";
+import { Stopped, type StopEnding } from "./stopped.ts";
+import type { Tools } from "./tools.ts";
+
+export type Work = {
+  readonly plan: Plan;
+  readonly choices: readonly Choice[];
+  readonly gather: Gather;
+  /** There is something new. */
+  readonly told: () => void;
+};
+
+export class Maker {
+  readonly #work: Work;
+  readonly #tools: Tools;
+  readonly #abort = new AbortController();
+  readonly #arrivedAtMs: number;
+  #stopped: StopEnding | undefined;
+  #evaluated = 0;
+  #cached = 0;
+  #queueMs = 0;
+  #prefillMs = 0;
+  #producing = false;
+
+  constructor(work: Work, tools: Tools) {
+    this.#work = work;
+    this.#tools = tools;
+    this.#arrivedAtMs = tools.now();
+  }
+
+  /** Why it was stopped from outside, where it was. */
+  get stopped(): StopEnding | undefined {
+    return this.#stopped;
+  }
+
+  /** Prompt tokens in the context, the cached ones included. */
+  get evaluated(): number {
+    return this.#evaluated;
+  }
+
+  get prefillTokensPending(): number {
+    return this.#producing ? 0 : this.#work.plan.promptTokens - this.#evaluated;
+  }
+
+  stop(ending: StopEnding): void {
+    if (this.#stopped !== undefined) return;
+    this.#stopped = ending;
+    this.#abort.abort(new Stopped(ending));
+  }
+
+  counts(): Counts {
+    const { echo } = this.#work.plan;
+    return {
+      prompt: echo?.prompt ?? this.#evaluated,
+      cached: echo?.cached ?? Math.min(this.#cached, this.#evaluated),
+      queueMs: this.#queueMs,
+      prefillMs: this.#prefillMs,
+    };
+  }
+
+  /** How it ended. Never rejects; once. */
+  async run(): Promise<Ending> {
+    const endings = await Promise.all(this.#work.choices.map((choice) => this.#produce(choice)));
+    const failures = endings.filter((ended) => finishReason(ended) === undefined);
+    // Those that were given up because another failed say nothing.
+    const failed = failures.find((ended) => ended !== "client_gone") ?? failures[0];
+    return failed ?? joint(endings.flatMap((ended) => finishReason(ended) ?? []));
+  }
+
+  /** One failing choice fails them all: nobody could be told which parts of an answer are missing. */
+  async #produce(choice: Choice): Promise<Ending> {
+    const ended = await this.#produceOne(choice);
+    if (finishReason(ended) === undefined) this.#abort.abort(new Stopped("client_gone"));
+    this.#work.told();
+    return ended;
+  }
+
+  async #produceOne(choice: Choice): Promise<Ending> {
+    if (choice.stopped) return choice.end("stop");
+    if (choice.task.outputTokensMax === 0) return choice.end("length");
+    let lease: Lease;
+    try {
+      lease = await this.#tools.scheduler.acquire(
+        this.#work.plan.lane,
+        this.#tools.queueWaitMs,
+        this.#abort.signal,
+      );
+    } catch (error) {
+      return error instanceof NoRoom ? "no_room" : (this.#stopped ?? "client_gone");
+    }
+    const leasedAtMs = this.#tools.now();
+    if (!this.#producing) this.#queueMs = Math.round(leasedAtMs - this.#arrivedAtMs);
+    const enough = new AbortController();
+    try {
+      return await this.#generate(choice, enough, leasedAtMs);
+    } catch (error) {
+      if (this.#stopped !== undefined) return this.#stopped;
+      if (enough.signal.aborted) return choice.end("stop");
+      this.#tools.complain("engine_failed", error);
+      return "engine_died";
+    } finally {
+      this.#tools.measures.service.note(this.#tools.now() - leasedAtMs);
+      lease.release();
+    }
+  }
+
+  async #generate(choice: Choice, enough: AbortController, leasedAtMs: number): Promise<Ending> {
+    const { rules } = this.#work.plan;
+    let startedAtMs = leasedAtMs;
+    let stepAtMs: number | undefined;
+    const signal = AbortSignal.any([this.#abort.signal, enough.signal]);
+    for await (const event of this.#tools.engine.generate(choice.task, signal)) {
+      switch (event.kind) {
+        case "started":
+          startedAtMs = this.#tools.now();
+          if (this.#producing) break;
+          this.#cached = event.cached;
+          this.#evaluated = event.cached;
+          break;
+        case "evaluated":
+          if (!this.#producing) this.#evaluated = event.promptTokens;
+          break;
+        case "tokens": {
+          const nowMs = this.#tools.now();
+          if (!this.#producing) this.#firstTokens(nowMs, startedAtMs);
+          this.#tools.measures.noteTokens(
+            event.tokens.length,
+            stepAtMs === undefined ? undefined : nowMs - stepAtMs,
+          );
+          stepAtMs = nowMs;
+          const hit = choice.take(rules, event.tokens, this.#work.gather);
+          if (hit !== undefined) {
+            // Nobody wants what comes after it; the engine may stop at once.
+            enough.abort(new Stopped("client_gone"));
+            return choice.end("stop");
+          }
+          this.#work.told();
+          break;
+        }
+        case "end":
+          return choice.end(event.why);
+      }
+    }
+    throw new Error("the engine ended without saying how");
+  }
+
+  #firstTokens(nowMs: number, startedAtMs: number): void {
+    const { measures } = this.#tools;
+    const { promptTokens } = this.#work.plan;
+    this.#producing = true;
+    this.#evaluated = promptTokens;
+    this.#prefillMs = Math.round(nowMs - startedAtMs);
+    measures.notePrompt(promptTokens, this.#cached);
+    measures.prefill.note(promptTokens - this.#cached, nowMs - startedAtMs);
+    measures.noteFirstToken(nowMs - this.#arrivedAtMs);
+  }
+}

@@ -1,0 +1,30 @@
+/** The dialects a node speaks: where each lives, how its bodies are read and its answers printed. The one list of them. */
+import { DIALECT_PATHS, type Dialect } from "@sluice/protocol/call";
+import { parseChat, type Parsed } from "./intake/chat-body.ts";
+import { parseCompletion } from "./intake/completion-body.ts";
+import type { Print } from "./print/face.ts";
+import { openAiChat } from "./print/openai-chat.ts";
+import { openAiCompletion } from "./print/openai-completion.ts";
+
+export type Spoken = {
+  readonly path: string;
+  readonly parse: (body: Uint8Array) => Parsed;
+  readonly print: Print;
+  /** What ids of answers begin with. */
+  readonly idPrefix: string;
+};
+
+export const DIALECTS: { readonly [D in Dialect]: Spoken } = {
+  "openai.chat": {
+    path: DIALECT_PATHS["openai.chat"],
+    parse: parseChat,
+    print: openAiChat,
+    idPrefix: "chatcmpl-",
+  },
+  "openai.completion": {
+    path: DIALECT_PATHS["openai.completion"],
+    parse: parseCompletion,
+    print: openAiCompletion,
+    idPrefix: "cmpl-",
+  },
+};

@@ -1,0 +1,302 @@
+/**
+ * From a JSON Schema to grammar rules. Pure. What OpenAI's strict mode knows is done exactly: types, enum, const, anyOf,
+ * $ref and $defs (recursion too), objects with required and optional properties, arrays with bounds, string lengths and
+ * common formats, integer ranges that are small. What it does not know is a mistake in strict mode, and otherwise left to the
+ * model: an answer that keeps to more than was checked is still a good answer.
+ *
+ * Properties come in the schema's order. Bounded: nodes, depth, repetitions; a schema is a client's text.
+ */
+import { z } from "zod";
+import { anyOf, type Gbnf, literal } from "./gbnf.ts";
+import {
+  anyArray,
+  anyNumber,
+  anyObject,
+  anyString,
+  anyValue,
+  blank,
+  boolean,
+  character,
+  integer,
+} from "./json.ts";
+import { FORMATS } from "./formats.ts";
+
+const NODES_MAX = 5_000;
+const DEPTH_MAX = 64;
+/** llama.cpp refuses more; so do we, with the field's name. */
+const REPETITIONS_MAX = 1_000;
+const ENUM_MAX = 1_000;
+
+/** What is wrong, and where: a path below the schema, as `.properties.name`. */
+export class SchemaFault extends Error {
+  override readonly name = "SchemaFault";
+  readonly path: string;
+
+  constructor(path: string, message: string) {
+    super(message);
+    this.path = path;
+  }
+}
+
+const Types = z.enum(["object", "array", "string", "number", "integer", "boolean", "null"]);
+type Type = z.infer<typeof Types>;
+const Count = z.int().min(0);
+
+const Node = z.looseObject({
+  type: z.union([Types, z.array(Types).min(1)]).optional(),
+  enum: z.array(z.unknown()).min(1).max(ENUM_MAX).optional(),
+  const: z.unknown().optional(),
+  anyOf: z.array(z.unknown()).min(1).optional(),
+  oneOf: z.array(z.unknown()).min(1).optional(),
+  allOf: z.array(z.unknown()).min(1).optional(),
+  $ref: z.string().optional(),
+  properties: z.record(z.string(), z.unknown()).optional(),
+  required: z.array(z.string()).optional(),
+  additionalProperties: z.unknown().optional(),
+  items: z.unknown().optional(),
+  prefixItems: z.array(z.unknown()).optional(),
+  minItems: Count.optional(),
+  maxItems: Count.optional(),
+  minLength: Count.optional(),
+  maxLength: Count.optional(),
+  format: z.string().optional(),
+  $defs: z.record(z.string(), z.unknown()).optional(),
+  definitions: z.record(z.string(), z.unknown()).optional(),
+});
+type Node = z.infer<typeof Node>;
+
+/** These say nothing of what is valid. */
+const REMARKS = new Set([
+  "title",
+  "description",
+  "default",
+  "examples",
+  "$schema",
+  "$id",
+  "$comment",
+  "deprecated",
+  "readOnly",
+  "writeOnly",
+  "nullable",
+]);
+const KNOWN = new Set([...Object.keys(Node.shape), ...REMARKS]);
+
+export type Strictness = { readonly strict: boolean };
+
+/** The name of the rule that matches what `schema` allows. Throws SchemaFault. */
+export function schemaRule(gbnf: Gbnf, schema: unknown, { strict }: Strictness): string {
+  return new Compiler(gbnf, schema, strict).compile(schema, "", 0);
+}
+
+class Compiler {
+  readonly #gbnf: Gbnf;
+  readonly #root: unknown;
+  readonly #strict: boolean;
+  readonly #refs = new Map<string, string>();
+  #nodes = 0;
+
+  constructor(gbnf: Gbnf, root: unknown, strict: boolean) {
+    this.#gbnf = gbnf;
+    this.#root = root;
+    this.#strict = strict;
+  }
+
+  compile(schema: unknown, path: string, depth: number): string {
+    this.#nodes += 1;
+    if (this.#nodes > NODES_MAX) throw new SchemaFault(path, `a schema may have ${NODES_MAX} parts`);
+    if (depth > DEPTH_MAX) throw new SchemaFault(path, `a schema may be ${DEPTH_MAX} levels deep`);
+    if (schema === true) return anyValue(this.#gbnf);
+    const parsed = Node.safeParse(schema);
+    if (!parsed.success) {
+      const issue = parsed.error.issues[0];
+      const at = (issue?.path ?? []).map((part) => `.${String(part)}`).join("");
+      throw new SchemaFault(path + at, issue?.message ?? "is not a schema");
+    }
+    const node = parsed.data;
+    this.#checkKnown(node, path);
+    return this.#gbnf.rule(this.#body(node, path, depth));
+  }
+
+  #checkKnown(node: Node, path: string): void {
+    if (!this.#strict) return;
+    const odd = Object.keys(node).find((key) => !KNOWN.has(key));
+    if (odd !== undefined)
+      throw new SchemaFault(`${path}.${odd}`, "this keyword is not supported in strict mode");
+  }
+
+  #body(node: Node, path: string, depth: number): string {
+    if (node.$ref !== undefined) return this.#reference(node.$ref, path, depth);
+    if ("const" in node) return literal(JSON.stringify(node.const));
+    if (node.enum !== undefined) return anyOf(node.enum.map((value) => literal(JSON.stringify(value))));
+    for (const key of ["anyOf", "oneOf"] as const) {
+      const choices = node[key];
+      if (choices !== undefined)
+        return anyOf(choices.map((choice, at) => this.compile(choice, `${path}.${key}[${at}]`, depth + 1)));
+    }
+    if (node.allOf !== undefined) return this.#all(node, node.allOf, path, depth);
+    const types = node.type === undefined ? guessed(node) : [node.type].flat();
+    if (types.length === 0) return anyValue(this.#gbnf);
+    return anyOf(types.map((type) => this.#typed(type, node, path, depth)));
+  }
+
+  /** Several at once can be bound by one grammar only where there is one. */
+  #all(node: Node, all: readonly unknown[], path: string, depth: number): string {
+    if (all.length === 1) return this.compile(all[0], `${path}.allOf[0]`, depth + 1);
+    if (this.#strict) throw new SchemaFault(`${path}.allOf`, "more than one schema at once is not supported");
+    const { allOf: _, ...rest } = node;
+    return this.#body(rest, path, depth);
+  }
+
+  #typed(type: Type, node: Node, path: string, depth: number): string {
+    switch (type) {
+      case "object":
+        return this.#object(node, path, depth);
+      case "array":
+        return this.#array(node, path, depth);
+      case "string":
+        return this.#string(node, path);
+      case "number":
+        return anyNumber(this.#gbnf);
+      case "integer":
+        return integer(this.#gbnf);
+      case "boolean":
+        return boolean(this.#gbnf);
+      case "null":
+        return '"null"';
+    }
+  }
+
+  #reference(ref: string, path: string, depth: number): string {
+    const known = this.#refs.get(ref);
+    if (known !== undefined) return known;
+    const target = resolve(this.#root, ref);
+    if (target === undefined)
+      throw new SchemaFault(`${path}.$ref`, `there is nothing at '${ref.slice(0, 100)}'`);
+    const name = this.#gbnf.reserve();
+    this.#refs.set(ref, name);
+    const rule = this.compile(target, path, depth + 1);
+    if (rule === name) throw new SchemaFault(`${path}.$ref`, "it refers to itself alone");
+    return this.#gbnf.define(name, rule);
+  }
+
+  #object(node: Node, path: string, depth: number): string {
+    const properties = Object.entries(node.properties ?? {});
+    const extra = node.additionalProperties;
+    this.#checkObject(node, path);
+    if (properties.length === 0 && (extra === undefined || extra === true)) return anyObject(this.#gbnf);
+    const ws = blank(this.#gbnf);
+    const required = new Set(node.required ?? []);
+    const members = properties.map(([key, value]) => ({
+      required: required.has(key),
+      rule: this.#gbnf.rule(
+        `${literal(JSON.stringify(key))} ${ws} ":" ${ws} ${this.compile(value, `${path}.properties.${key}`, depth + 1)}`,
+      ),
+    }));
+    // From the last to the first: what may follow once something, or nothing, stands before it.
+    const more = this.#extras(extra, path, depth);
+    let following = more === undefined ? "" : `("," ${ws} ${more} ${ws})*`;
+    let first = more === undefined ? "" : `(${more} ${ws} ("," ${ws} ${more} ${ws})*)?`;
+    for (const member of members.toReversed()) {
+      const rest = following === "" ? '""' : following;
+      const begin = first === "" ? '""' : first;
+      const next = `"," ${ws} ${member.rule} ${ws} ${rest}`;
+      first = this.#gbnf.rule(
+        member.required ? `${member.rule} ${ws} ${rest}` : `${member.rule} ${ws} ${rest} | ${begin}`,
+      );
+      following = this.#gbnf.rule(member.required ? next : `${next} | ${rest}`);
+    }
+    return `"{" ${ws} ${first === "" ? '""' : first} "}"`;
+  }
+
+  #checkObject(node: Node, path: string): void {
+    const keys = new Set(Object.keys(node.properties ?? {}));
+    const unknown = (node.required ?? []).find((key) => !keys.has(key));
+    if (unknown !== undefined)
+      throw new SchemaFault(`${path}.required`, `'${unknown.slice(0, 100)}' is not among the properties`);
+    if (!this.#strict) return;
+    if (node.additionalProperties !== false)
+      throw new SchemaFault(`${path}.additionalProperties`, "must be false in strict mode");
+    const optional = [...keys].find((key) => !(node.required ?? []).includes(key));
+    if (optional !== undefined)
+      throw new SchemaFault(
+        `${path}.required`,
+        `must name every property in strict mode, and '${optional.slice(0, 100)}' is missing`,
+      );
+  }
+
+  /** A member beyond the named ones, where the schema asks for them in so many words. */
+  #extras(extra: unknown, path: string, depth: number): string | undefined {
+    if (extra === undefined || extra === false) return undefined;
+    const value = this.compile(extra, `${path}.additionalProperties`, depth + 1);
+    const ws = blank(this.#gbnf);
+    return this.#gbnf.rule(`${anyString(this.#gbnf)} ${ws} ":" ${ws} ${value}`);
+  }
+
+  #array(node: Node, path: string, depth: number): string {
+    const ws = blank(this.#gbnf);
+    const fixed = (node.prefixItems ?? []).map((item, at) =>
+      this.compile(item, `${path}.prefixItems[${at}]`, depth + 1),
+    );
+    if (fixed.length > 0) return `"[" ${ws} ${fixed.map((item) => `${item} ${ws}`).join(` "," ${ws} `)} "]"`;
+    const { minItems: min = 0, maxItems: max } = node;
+    this.#checkBounds({ min, max }, path, ["minItems", "maxItems"]);
+    if (node.items === undefined && min === 0 && max === undefined) return anyArray(this.#gbnf);
+    const item =
+      node.items === undefined ? anyValue(this.#gbnf) : this.compile(node.items, `${path}.items`, depth + 1);
+    if (max === 0) return `"[" ${ws} "]"`;
+    const following = this.#gbnf.rule(`"," ${ws} ${item} ${ws}`);
+    const rest = `${item} ${ws} ${repeated(following, Math.max(0, min - 1), max === undefined ? undefined : max - 1)}`;
+    return `"[" ${ws} ${min === 0 ? `(${rest})?` : rest} "]"`;
+  }
+
+  #string(node: Node, path: string): string {
+    const format = node.format === undefined ? undefined : FORMATS[node.format];
+    if (node.format !== undefined && format === undefined && this.#strict)
+      throw new SchemaFault(`${path}.format`, `'${node.format.slice(0, 50)}' is not supported`);
+    if (format !== undefined) return `"\\"" ${this.#gbnf.define(`format-${node.format}`, format)} "\\""`;
+    const { minLength: min = 0, maxLength: max } = node;
+    this.#checkBounds({ min, max }, path, ["minLength", "maxLength"]);
+    if (min === 0 && max === undefined) return anyString(this.#gbnf);
+    return `"\\"" ${repeated(character(this.#gbnf), min, max)} "\\""`;
+  }
+
+  #checkBounds(
+    { min, max }: { readonly min: number; readonly max: number | undefined },
+    path: string,
+    [minName, maxName]: readonly [string, string],
+  ): void {
+    if (min > REPETITIONS_MAX)
+      throw new SchemaFault(`${path}.${minName}`, `may be ${REPETITIONS_MAX} at most`);
+    if ((max ?? 0) > REPETITIONS_MAX)
+      throw new SchemaFault(`${path}.${maxName}`, `may be ${REPETITIONS_MAX} at most`);
+    if (max !== undefined && max < min)
+      throw new SchemaFault(`${path}.${maxName}`, `is less than ${minName}`);
+  }
+}
+
+function repeated(rule: string, min: number, max: number | undefined): string {
+  if (max === 0) return '""';
+  return max === undefined ? `${rule}{${min},}` : `${rule}{${min},${max}}`;
+}
+
+/** What a schema without a type means, from the keywords it has. */
+function guessed(node: Node): readonly Type[] {
+  if (node.properties !== undefined || node.required !== undefined || node.additionalProperties !== undefined)
+    return ["object"];
+  if (node.items !== undefined || node.prefixItems !== undefined) return ["array"];
+  if (node.minLength !== undefined || node.maxLength !== undefined || node.format !== undefined)
+    return ["string"];
+  return [];
+}
+
+/** `#` and pointers below it; nothing is fetched from anywhere. */
+function resolve(root: unknown, ref: string): unknown {
+  if (!/^#(?:\/|$)/.test(ref)) return undefined;
+  let at: unknown = root;
+  for (const part of ref.split("/").slice(1)) {
+    const key = part.replaceAll("~1", "/").replaceAll("~0", "~");
+    if (typeof at !== "object" || at === null || !Object.hasOwn(at, key)) return undefined;
+    at = (at as { readonly [key: string]: unknown })[key];
+  }
+  return at;
+}
