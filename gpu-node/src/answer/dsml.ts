@@ -3,7 +3,7 @@
  * otherwise; together they become one JSON object, written as it grows. Pure.
  */
 import { DSML } from "./marks.ts";
-import type { Section, SectionStep } from "./tool-section.ts";
+import type { Section, SectionStep } from "./section.ts";
 
 /** The first tag's bracket stood in the text before the section. */
 const TAG = new RegExp(`<?(/?)${DSML}([a-z_]+)([^>${DSML}]*)>`);

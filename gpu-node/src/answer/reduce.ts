@@ -8,7 +8,8 @@
  */
 import type { ToolMarks, Token } from "../engines/engine.ts";
 import { markOf, opensSection } from "./marks.ts";
-import { beginSection, readSection, type Section } from "./tool-section.ts";
+import type { Section } from "./section.ts";
+import { beginSection, readSection } from "./tool-section.ts";
 import { decodeLast, decodeMore, NO_BYTES } from "./utf8.ts";
 import { scanStops } from "./stops.ts";
 
