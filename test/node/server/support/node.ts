@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { ulid } from "@sluice/protocol/ids";
 import { onTestFinished } from "vitest";
 import { EdgeSide } from "../../../../gpu-node/src/edge-side.ts";
+import type { Engine } from "../../../../gpu-node/src/engines/engine.ts";
 import {
   createScriptEngine,
   type ScriptEngineOptions,
@@ -21,6 +22,8 @@ import { JOIN_TOKEN, TestEdge } from "./edge.ts";
 
 export type NodeWish = {
   readonly engine?: ScriptEngineOptions;
+  /** A real engine instead; the node closes it. */
+  readonly open?: Engine;
   readonly limits?: Partial<WorkshopLimits>;
   readonly standalone?: boolean;
   /** A node on this folder and edge: as after a restart. */
@@ -76,7 +79,7 @@ export async function useNode(wish: NodeWish = {}): Promise<TestNode> {
     fail: (error) => logged.push(String(error)),
   });
   const url = await node.listen();
-  node.open(createScriptEngine(wish.engine));
+  node.open(wish.open ?? createScriptEngine(wish.engine));
   let stopped: Promise<void> | undefined;
   const stop = (drainMs = 0): Promise<void> => (stopped ??= node.stop(drainMs));
   onTestFinished(() => stop());
