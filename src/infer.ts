@@ -9,7 +9,7 @@
  *
  * The key comes before the parsing, and so before the body is read: a stranger's four megabytes are not looked at.
  */
-import type { AdmitAsk, AdmitVerdict } from "@sluice/protocol/account";
+import type { AdmitAsk, AdmitRefusal, AdmitVerdict } from "@sluice/protocol/account";
 import { CLIENT_BODY_BYTES_MAX } from "@sluice/protocol/limits";
 import { NEWEST } from "@sluice/protocol/version";
 import { admissionFault } from "./account/faults.ts";
@@ -26,6 +26,8 @@ import type { Leg } from "./infer/leg.ts";
 import { freeHitAsk, hitAsk, recall, search, type Admitted, type Search } from "./infer/recall.ts";
 import { rank } from "./infer/rank.ts";
 import { remember } from "./infer/remember.ts";
+import { readRepeatKey } from "./infer/repeat-key.ts";
+import { replayed, replayKeeper } from "./infer/repeat.ts";
 import { respond, respondRecalled, type Going } from "./infer/respond.ts";
 import { depart, finish, mark, tell, type Job, type Travel } from "./infer/travel.ts";
 import { readTrail } from "./infer/wish.ts";
@@ -75,22 +77,26 @@ async function answer(travel: Travel, request: Request): Promise<Response> {
   mark(travel, "parse");
 
   // Admit: a committed hold, or a refusal. Where the answer may be cached, it is looked for beside that.
-  const job: Job = { who, call, trail, wanted, regions, arrivedAtMs };
+  const repeat = await readRepeatKey(request.headers, body);
+  const job: Job = { who, call, trail, wanted, regions, arrivedAtMs, repeat };
   const searched = await search(travel, job, catalogue, request.headers);
   const admitted = await admit(travel, job, searched);
+  if (admitted instanceof Response) return admitted;
   mark(travel, "admit");
+  const keepReplay = replayKeeper(travel, job, admitted);
 
   // Recall: opened only with what the admission brought.
   const recalled = searched && (await recall(travel, searched, job, admitted));
-  if (recalled !== undefined) return respondRecalled(travel, { call, admitted }, recalled);
+  if (recalled !== undefined) return respondRecalled(travel, { call, admitted, keepReplay }, recalled);
 
   // Route, attempt, relay; and again, from where it broke off, when a node dies under a stream.
   const go = (leg: Leg): Going => route(travel, { ...job, admitted, catalogue }, leg);
   const way = searched === undefined ? { go } : await remember(travel, searched, { job, admitted }, go);
-  return respond(travel, { ...job, admitted, keep: undefined, ...way });
+  return respond(travel, { ...job, admitted, keepReplay, keep: undefined, ...way });
 }
 
-async function admit(travel: Travel, job: Job, searched: Search | undefined): Promise<Admitted> {
+/** The verdict; or the answer that this very call got before. */
+async function admit(travel: Travel, job: Job, searched: Search | undefined): Promise<Admitted | Response> {
   const { who, call, wanted } = job;
   const ask: AdmitAsk = {
     v: NEWEST,
@@ -103,19 +109,27 @@ async function admit(travel: Travel, job: Job, searched: Search | undefined): Pr
     outputAsked: call.outputAsked === null ? null : Math.min(call.outputAsked, wanted.model.contextTokens),
     outputDefault: wanted.model.outputTokensDefault,
     price: wanted.model.price,
+    ...(job.repeat === undefined ? {} : { idempotency: job.repeat.ask }),
   };
   const atHand = searched && hitAsk(searched);
   let verdict = await askAdmission(travel.env, atHand === undefined ? ask : { ...ask, hit: atHand });
-  if (!verdict.ok && verdict.refusal.kind === "insufficient_balance") {
+  if (!verdict.ok && SPENT.has(verdict.refusal.kind)) {
     // What costs nothing is there on an empty balance too.
     const free = searched && (await freeHitAsk(searched, job));
     if (free !== undefined) verdict = await askAdmission(travel.env, { ...ask, hit: free });
   }
   if (verdict.ok) return pin(travel, job, verdict);
+  const before =
+    verdict.refusal.kind === "idempotency_conflict"
+      ? await replayed(travel, job, verdict.refusal)
+      : undefined;
+  if (before !== undefined) return before;
   const fault = admissionFault(verdict.refusal, call.modelAs);
   if (fault.kind === "unauthenticated") rememberRefusal(who, fault, travel.enteredAtMs);
   throw new FaultError(fault);
 }
+
+const SPENT: ReadonlySet<AdmitRefusal["kind"]> = new Set(["insufficient_balance", "budget_exceeded"]);
 
 /** The regions that are left of the account's, the key's and the request's own; fails where there are none. */
 function pin(travel: Travel, { who, regions: asked }: Job, admitted: Admitted): Admitted {

@@ -72,6 +72,8 @@ export const AdmitAsk = z.object({
   /** The model's default output ceiling. */
   outputDefault: Tokens.min(1),
   price: PriceRow,
+  /** Digests of the client's `Idempotency-Key`, and of the body together with it. */
+  idempotency: z.object({ name: z.string().max(64), body: z.string().max(64) }).optional(),
   /** The answer is in the isolate's memory. Where the object agrees there is no hold; an older object makes one. */
   hit: HitAsk.optional(),
 });
@@ -122,6 +124,15 @@ export const AdmitRefusal = z.discriminatedUnion("kind", [
   RateLimited,
   z.object({ kind: z.literal("concurrency_limited"), scope: LimitScope, max: z.int().min(0) }),
   BudgetExceeded,
+  /** This key's `Idempotency-Key` stands for `request`: it runs, it is over, or it had another body. */
+  z.object({
+    kind: z.literal("idempotency_conflict"),
+    state: z.enum(["running", "completed", "changed"]),
+    request: RequestId,
+    /** Opens the answer that was kept, where one was; `pinned`: it is nowhere but in its data centre. */
+    cacheSalt: z.string(),
+    pinned: z.boolean(),
+  }),
   z.object({
     kind: z.literal("insufficient_balance"),
     neededNanoUsd: z.int(),

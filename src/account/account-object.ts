@@ -327,6 +327,7 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
         this.#books.review(hold, nowMs, strikable ? struckOut(hold, promises) : new Set());
       }
       this.#store.dropEvents(nowMs);
+      this.#books.repeats.prune(nowMs);
     });
   }
 
@@ -336,6 +337,8 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
     if (dueAtMs !== null) this.#wakeBy(Math.max(dueAtMs, nowMs + AGAIN_MS));
     const grantEndMs = nextEndMs(this.#books.account?.grants ?? [], nowMs);
     if (grantEndMs !== null) this.#wakeBy(grantEndMs);
+    const { pruneAtMs } = this.#books.repeats;
+    if (pruneAtMs !== null) this.#wakeBy(pruneAtMs);
     const unsent = (this.#books.account?.lastSeq ?? 0) > this.#books.purse.appliedSeq;
     if (unsent) this.#wakeBy(nowMs + this.#clocks.resendMs);
   }

@@ -49,6 +49,8 @@ export type Situation = {
   /** What limits apply to: the account, then the keys from the outermost inwards. */
   readonly scopes: readonly Scope[];
   readonly funds: Funds;
+  /** What this call repeats, where its `Idempotency-Key` stands for a request already. */
+  readonly repeats: AdmitRefusal | null;
   /** What the cached answer at hand costs; null where there is none, or where it may not be used. */
   readonly hitCostNanoUsd: number | null;
 };
@@ -103,7 +105,7 @@ function callRefusal(ask: AdmitAsk, situation: Situation, nowMs: number): AdmitR
   if (!situation.path.every(({ models }) => models === null || models.includes(ask.model)))
     return { kind: "model_forbidden" };
   if (allowedRegions(situation)?.length === 0) return { kind: "data_residency_mismatch" };
-  return null;
+  return situation.repeats;
 }
 
 /** Whether a key opens now. A key that made others takes them along: revoked or over, they are too. */

@@ -25,7 +25,7 @@ import { hitCostNanoUsd } from "../core/money.ts";
 import { AnswerRules } from "./answers.ts";
 import { ACCOUNT, allowedRegions, decideAdmission } from "./admission.ts";
 import type { Clocks } from "./clocks.ts";
-import { decide, type Closing } from "./close.ts";
+import { cameToNothing, decide, type Closing } from "./close.ts";
 import {
   flagOf,
   isExtendable,
@@ -46,6 +46,7 @@ import { running } from "./look.ts";
 import { afterClosing, closedEvent, hitEvent, isCorrection, pendingEvent, post } from "./post.ts";
 import { Purse, withGranted } from "./purse.ts";
 import type { AccountState } from "./rows.ts";
+import { Repeats } from "./repeats.ts";
 import { Scopes } from "./scopes.ts";
 import type { Store } from "./store.ts";
 
@@ -59,6 +60,7 @@ export class Books {
   readonly purse: Purse;
   readonly keyring: Keyring;
   readonly scopes: Scopes;
+  readonly repeats: Repeats;
   /** When the earliest of the holds this turn wrote is due; null where none was. */
   #dueAtMs: number | null = null;
 
@@ -67,6 +69,7 @@ export class Books {
     this.#clocks = clocks;
     this.answers = new AnswerRules(store);
     this.purse = new Purse(store);
+    this.repeats = new Repeats(store);
     this.keyring = new Keyring(store);
     this.scopes = new Scopes(store, this.keyring, this.purse.account);
   }
@@ -119,11 +122,13 @@ export class Books {
     const { hit } = ask;
     const recallable = hit !== undefined && this.answers.allows(hit, ask.key.id, cacheSalt);
     const hitCost = recallable ? hitCostNanoUsd(ask.price, hit) : null;
-    const situation = { suspended, regions, path, scopes, funds, hitCostNanoUsd: hitCost };
+    const allowed = allowedRegions({ regions, path });
+    const repeats = this.repeats.find(ask, nowMs, { cacheSalt, pinned: allowed !== null });
+    const situation = { suspended, regions, path, scopes, funds, repeats, hitCostNanoUsd: hitCost };
     const verdict = decideAdmission(ask, situation, nowMs);
     if (verdict.do === "refuse") return refused(verdict.refusal, verdict.waitsFor);
     if (this.#store.hold(ask.request) !== undefined) return refused({ kind: "duplicate_request" });
-    const allowed = allowedRegions(situation);
+    this.repeats.keep(ask, nowMs);
     const common = {
       ok: true,
       promptCeiling: ask.promptCeiling,
@@ -293,6 +298,8 @@ export class Books {
     const next: Hold = { ...closed, ...granted, tokens, chargedAtMs: nowMs };
     const event = closedEvent(after, closing, posting, { seq: this.purse.nextSeq(), nowMs });
     this.#store.appendEvent(withGranted(event, paid.grantedNanoUsd), nowMs, closing.final ? next : null);
+    if (after.repeat !== undefined && cameToNothing(closing))
+      this.repeats.release(after.repeat, after.request);
     this.#replace(before, closing.final ? undefined : next);
     return next;
   }

@@ -61,6 +61,11 @@ function fromCache(word: KnownWord): Numbers {
   };
 }
 
+/** Nothing was made and nothing is billed: it is as if it had never been asked for. */
+export function cameToNothing({ ended, promptTokens, completionTokens }: Closing): boolean {
+  return ended !== "recalled" && promptTokens === 0 && completionTokens === 0;
+}
+
 function clientLeft(why: WordWhy | undefined): boolean {
   return why === "client_gone" || why === "client_slow";
 }

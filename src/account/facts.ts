@@ -21,6 +21,7 @@ import type { Ending } from "@sluice/protocol/receipt";
 import type { Signed } from "@sluice/protocol/sign";
 import type { PriceRow } from "@sluice/protocol/ticket";
 import type { Grants } from "./grants.ts";
+import { repeatName } from "./repeat-name.ts";
 
 export type KnownWord = {
   readonly why: WordWhy;
@@ -81,6 +82,8 @@ export type Hold = {
   readonly tokens?: number;
   /** The number of its admission, by which a restart knows what the account's row has not counted yet. */
   readonly admission?: number;
+  /** The row of its `Idempotency-Key`, where it has one. */
+  readonly repeat?: string;
   /** How it was closed; null until it was. */
   readonly closedAs: Certainty | null;
   /** The number of the next event of this request. */
@@ -119,8 +122,10 @@ export type Grant = Required<
 >;
 
 export function newHold(ask: AdmitAsk, grant: Grant): Hold {
+  const repeat = repeatName(ask);
   return {
     ...grant,
+    ...(repeat === undefined ? {} : { repeat }),
     request: ask.request,
     key: ask.key.id,
     state: "open",

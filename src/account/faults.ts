@@ -16,6 +16,8 @@ export function admissionFault(refusal: AdmitRefusal, modelAs: string): Fault {
       return { kind: "model_forbidden", model: modelAs };
     case "data_residency_mismatch":
       return { kind: "data_residency_mismatch", regions: [], never: true };
+    case "idempotency_conflict":
+      return { kind: "idempotency_conflict", state: refusal.state, request: refusal.request };
     case "duplicate_request":
       // Our own dice made this id; a second admission under it is a fault of ours.
       return { kind: "internal" };

@@ -25,6 +25,9 @@ const DROP_BITES_MAX = 50;
 
 export type StoredEvent = { readonly seq: number; readonly text: string };
 
+/** What an `Idempotency-Key` stands for. */
+export type Repeat = { readonly request: string; readonly body: string; readonly atMs: number };
+
 export class Store {
   readonly #sql: SqlStorage;
   readonly #logKeepMs: number;
@@ -235,6 +238,30 @@ export class Store {
       );
       if (dropped < DROP_BITE) return;
     }
+  }
+
+  repeat(name: string): Repeat | undefined {
+    const [row] = this.#sql
+      .exec<Repeat>("SELECT request, body, at_ms AS atMs FROM repeats WHERE name = ?", name)
+      .toArray();
+    return row;
+  }
+
+  saveRepeat(name: string, { request, body, atMs }: Repeat): void {
+    this.#write("INSERT OR REPLACE INTO repeats VALUES (?, ?, ?, ?)", name, request, body, atMs);
+  }
+
+  dropRepeat(name: string, request: string): void {
+    this.#write("DELETE FROM repeats WHERE name = ? AND request = ?", name, request);
+  }
+
+  /** Reads the whole table: it is small, and asked at waking and once an hour. */
+  oldestRepeatMs(): number | null {
+    return this.#sql.exec<{ oldest: number | null }>("SELECT min(at_ms) AS oldest FROM repeats").one().oldest;
+  }
+
+  dropRepeatsBefore(atMs: number): void {
+    this.#write("DELETE FROM repeats WHERE at_ms < ?", atMs);
   }
 
   answerRules(): ReadonlyMap<string, string> {

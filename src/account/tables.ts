@@ -59,6 +59,13 @@ const SQL_SCHEMA = `
     facts TEXT
   ) STRICT;
   CREATE TABLE IF NOT EXISTS credits (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+  -- Which request an Idempotency-Key stands for, for a day.
+  CREATE TABLE IF NOT EXISTS repeats (
+    name TEXT PRIMARY KEY,
+    request TEXT NOT NULL,
+    body TEXT NOT NULL,
+    at_ms INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
   -- What is said of cached answers: settings of the account and its keys, and salts of models that were purged.
   CREATE TABLE IF NOT EXISTS answers (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID`;
 

@@ -57,6 +57,12 @@ export type Fault =
       /** True where running requests hold money that may come back. */
       readonly heldByOthers: boolean;
     }
+  /** The `Idempotency-Key` stands for another call: one that runs, one that is over, or one with another body. */
+  | {
+      readonly kind: "idempotency_conflict";
+      readonly state: "running" | "completed" | "changed";
+      readonly request: string;
+    }
   /** No node has room, or none is alive; `interrupted`: the one that was answering was lost, and no other could go on. */
   | { readonly kind: "overloaded"; readonly retryAfterMs: number; readonly interrupted?: true }
   /** Nodes were asked and failed. */

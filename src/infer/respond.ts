@@ -37,6 +37,8 @@ export type Going = Promise<Walked<Answering> | Recalled | "client_gone">;
 export type Reply = Job & {
   readonly admitted: Extract<AdmitVerdict, { ok: true }>;
   readonly go: (leg: Leg) => Going;
+  /** Keeps the whole answer for a call that repeats this one, where one can. */
+  readonly keepReplay?: ((text: string) => void) | undefined;
   /** Watches the answer, where it may be cached. */
   readonly keep: Keeper | undefined;
 };
@@ -71,9 +73,10 @@ export async function respond(travel: Travel, reply: Reply): Promise<Response> {
 /** A cached answer is whole, whichever way it is told. */
 export function respondRecalled(
   travel: Travel,
-  reply: Pick<Reply, "call" | "admitted">,
+  reply: Pick<Reply, "call" | "admitted" | "keepReplay">,
   { recalled, layer, ageS }: Recalled,
 ): Response {
+  reply.keepReplay?.(recalled);
   const headers = responseHeaders(travel, reply, undefined);
   headers.set("x-sluice-cache", "hit");
   headers.set("x-sluice-cache-layer", layer);
@@ -97,6 +100,7 @@ async function relay(
     else if ("recalled" in walked) {
       travel.trace.ended = "recalled";
       travel.trace.cache = walked.layer;
+      reply.keepReplay?.(walked.recalled);
       await hand(travel, outlet, walked.recalled);
     } else if (reply.call.stream) await relayStream(travel, reply, outlet, { leg, walked });
     else {
@@ -224,6 +228,7 @@ async function settleWhole(
   answering.leave(text === undefined ? "failed" : "answered");
   travel.trace.ended = answering.progress.ended ?? "node_lost";
   if (text !== undefined) {
+    reply.keepReplay?.(text);
     reply.keep?.saw(text);
     reply.keep?.done(node, answering.progress);
     return text;

@@ -17,6 +17,7 @@ import type { Progress } from "../relay/progress.ts";
 import { startPulse, type Pulse } from "../relay/pulse.ts";
 import { timeoutsOf } from "../core/timeouts.ts";
 import type { Call } from "../wire/call.ts";
+import type { RepeatKey } from "./repeat-key.ts";
 import type { PromptTrail } from "./wish.ts";
 
 /** One request on its way; made at its arrival, read by every step. */
@@ -58,6 +59,8 @@ export type Job = {
   readonly regions: readonly string[] | null;
   /** When the whole call was here: a slow upload is no delay of ours, and a status after it can still be true. */
   readonly arrivedAtMs: number;
+  /** The client's `Idempotency-Key`, where it gave one. */
+  readonly repeat: RepeatKey | undefined;
 };
 
 /** Begins a request's travel, and the timer that `finish` stops. */

@@ -74,6 +74,8 @@ export function openAiFault(fault: Fault): WireFault {
         ...yes(429, "rate_limit_error", "concurrency_limit_exceeded", 1_000),
         message: `${whose(fault.scope)} limit of ${fault.max} concurrent requests is reached. Try again when one has ended.`,
       };
+    case "idempotency_conflict":
+      return { ...IDEMPOTENCY[fault.state](fault.request), param: "Idempotency-Key" };
     case "budget_exceeded":
       return budgetExceeded(fault);
     case "insufficient_balance": {
@@ -135,6 +137,25 @@ const OVERRUN: { readonly [Limit in Extract<Fault, { kind: "upstream_timeout" }>
   first_token: "The node that was asked had no first token in time. Try again.",
   between_tokens: "The node that was answering made no further token in time. Try again.",
   total: "The request took longer than this deployment allows. Ask for less at a time.",
+};
+
+type Conflict = Extract<Fault, { kind: "idempotency_conflict" }>;
+
+const IDEMPOTENCY: { readonly [S in Conflict["state"]]: (request: string) => WireFault } = {
+  running: (request) => ({
+    ...yes(409, "conflict_error", "request_in_progress", 1_000),
+    message: `A call with this Idempotency-Key is under way as ${request}. Try again when it has ended.`,
+  }),
+  completed: (request) => ({
+    ...no(409, "conflict_error", "already_completed"),
+    message:
+      `The call with this Idempotency-Key is over and is not run or billed again. ` +
+      `GET /v1/generation?id=${request} says what came of it.`,
+  }),
+  changed: (request) => ({
+    ...no(422, INVALID, "idempotency_key_reused"),
+    message: `This Idempotency-Key was given with another body, for ${request}. Use a new key for a new call.`,
+  }),
 };
 
 function residencyMismatch({

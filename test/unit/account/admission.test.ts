@@ -57,6 +57,7 @@ function situation(
     path: [{ ...KEY, ...of }, ...(maker === undefined ? [] : [{ ...KEY, id: "key_maker00000", ...maker }])],
     scopes: [],
     funds: { balanceNanoUsd: HELD, heldNanoUsd: 0 },
+    repeats: null,
     hitCostNanoUsd: null,
     ...rest,
   };

@@ -1,0 +1,65 @@
+/**
+ * Which request an `Idempotency-Key` stands for. Owns the `repeats` table: one row per key that was given, written in the
+ * turn that admits its request, for a day. So of two calls with the same key that arrive together one is admitted and the
+ * other is told which.
+ *
+ * The state of that request is not kept here: it runs while it has a hold that is not closed, and is over afterwards. A
+ * request that came to nothing, and was billed nothing, gives its key free: its row goes with its closing.
+ */
+import type { AdmitAsk, AdmitRefusal } from "@sluice/protocol/account";
+import { repeatName } from "./repeat-name.ts";
+import type { Store } from "./store.ts";
+
+const LIVES_MS = 24 * 60 * 60_000;
+/** What is too old is cleared away this much later, with what has come to its end meanwhile. */
+const PRUNE_EVERY_MS = 60 * 60_000;
+
+export class Repeats {
+  readonly #store: Store;
+  #oldestMs: number | null;
+
+  constructor(store: Store) {
+    this.#store = store;
+    this.#oldestMs = store.oldestRepeatMs();
+  }
+
+  /** Why this call starts nothing; null where its key is new, or free again. */
+  find(
+    ask: AdmitAsk,
+    nowMs: number,
+    opens: { readonly cacheSalt: string; readonly pinned: boolean },
+  ): AdmitRefusal | null {
+    const name = repeatName(ask);
+    const known = name === undefined ? undefined : this.#store.repeat(name);
+    if (known === undefined || known.atMs + LIVES_MS <= nowMs) return null;
+    const { request } = known;
+    const hold = this.#store.hold(request);
+    const running = hold !== undefined && hold.state !== "closed";
+    const same = known.body === ask.idempotency?.body;
+    const state = !same ? "changed" : running ? "running" : "completed";
+    return { kind: "idempotency_conflict", state, request, ...opens };
+  }
+
+  keep(ask: AdmitAsk, nowMs: number): void {
+    const name = repeatName(ask);
+    if (name === undefined || ask.idempotency === undefined) return;
+    this.#store.saveRepeat(name, { request: ask.request, body: ask.idempotency.body, atMs: nowMs });
+    this.#oldestMs ??= nowMs;
+  }
+
+  /** The request came to nothing: its key may be used again. */
+  release(name: string, request: string): void {
+    this.#store.dropRepeat(name, request);
+  }
+
+  /** When rows are to be cleared away; null where there are none. */
+  get pruneAtMs(): number | null {
+    return this.#oldestMs === null ? null : this.#oldestMs + LIVES_MS + PRUNE_EVERY_MS;
+  }
+
+  prune(nowMs: number): void {
+    if (this.pruneAtMs === null || nowMs < this.pruneAtMs) return;
+    this.#store.dropRepeatsBefore(nowMs - LIVES_MS);
+    this.#oldestMs = this.#store.oldestRepeatMs();
+  }
+}
