@@ -11,10 +11,11 @@ const EDGE = { SLUICE_EDGE: "https://edge.test", SLUICE_UPSTREAM_KEY: "k" };
 describe("the deployment files", () => {
   for (const name of readdirSync(DEPLOY).filter((file) => file.startsWith("compose."))) {
     test(`${name} starts a node that knows its options`, () => {
-      const args = /^ {4}command: \[(--(?:engine|model).*)\]$/m.exec(read(name))?.[1] ?? "";
+      const args = /command:\s*\[\s*(--(?:engine|model)[^\]]*)\]/.exec(read(name))?.[1] ?? "";
       const argv = args
-        .split(", ")
-        .map((word) => word.replaceAll('"', "").replaceAll(/\$\{\w+(?::[-?][^}]*)?\}/g, "a.gguf"));
+        .split(/,\s*(?=[-"\w])/)
+        .map((word) => word.replaceAll(/["\s,]+$|^"/g, "").replaceAll(/\$\{\w+(?::[-?][^}]*)?\}/g, "a.gguf"))
+        .filter((word) => word !== "");
       const embedded = name.includes("embedded");
       const env = embedded ? { SLUICE_EDGE: EDGE.SLUICE_EDGE } : EDGE;
       expect(parseConfig(argv, env)).toMatchObject({
