@@ -4,6 +4,7 @@
  */
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { printAccount, runAccount } from "./account/run.ts";
 import { printCost } from "./cost/result.ts";
 import { runCost } from "./cost/run.ts";
 import { Void } from "./edge/books.ts";
@@ -14,8 +15,8 @@ import { runEngine } from "./engine/run.ts";
 import { printEngineTable } from "./engine/table.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
-const USAGE = "usage: npm run bench -- edge|engine|cost [--json] [--quick] | profile";
-const BENCHES: ReadonlySet<string | undefined> = new Set(["edge", "engine", "cost", "profile"]);
+const USAGE = "usage: npm run bench -- edge|engine|account|cost [--json] [--quick] | profile";
+const BENCHES: ReadonlySet<string | undefined> = new Set(["edge", "engine", "account", "cost", "profile"]);
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
@@ -36,6 +37,11 @@ async function main(): Promise<number> {
     if (which === "engine") {
       const result = await runEngine(options);
       console.log(values.json ? JSON.stringify(result) : printEngineTable(result));
+      return 0;
+    }
+    if (which === "account") {
+      const result = await runAccount(options);
+      console.log(values.json ? JSON.stringify(result) : printAccount(result));
       return 0;
     }
     if (which === "cost") {

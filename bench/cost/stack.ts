@@ -22,14 +22,13 @@ export type CountingStack = AsyncDisposable & {
 /** Streams of ten seconds, fifty begun a second. */
 const SLOTS = 1_000;
 
-export async function startCounting(logKeepMs: number): Promise<CountingStack> {
+export async function startCounting(): Promise<CountingStack> {
   const dataDir = await mkdtemp(join(tmpdir(), "sluice-cost-"));
   const platform = await startPlatform({
     engine: "script",
     dataDir,
     main: "./bench/worker/counting.ts",
     nodeArgs: ["--slots", String(SLOTS), "--queue-max", String(SLOTS)],
-    vars: { SLUICE_CLOCKS: JSON.stringify({ logKeepMs }) },
   });
   const api = new Stack(platform);
   const tenant = await api.tenant({ creditUsd: "1000" });
