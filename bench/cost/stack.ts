@@ -22,12 +22,13 @@ export type CountingStack = AsyncDisposable & {
 /** Streams of ten seconds, fifty begun a second. */
 const SLOTS = 1_000;
 
-export async function startCounting(): Promise<CountingStack> {
+export async function startCounting(clocks: Readonly<Record<string, number>> = {}): Promise<CountingStack> {
   const dataDir = await mkdtemp(join(tmpdir(), "sluice-cost-"));
   const platform = await startPlatform({
     engine: "script",
     dataDir,
     main: "./bench/worker/counting.ts",
+    vars: { SLUICE_CLOCKS: JSON.stringify(clocks) },
     nodeArgs: ["--slots", String(SLOTS), "--queue-max", String(SLOTS)],
   });
   const api = new Stack(platform);

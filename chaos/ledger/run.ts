@@ -34,6 +34,7 @@ const CLOCKS = {
   closeWithoutWordMs: 4_000,
   pendingMaxMs: 60_000,
   strikeRetryMs: 1_000,
+  gatherMs: 500,
   resendMs: 3_000,
   logKeepMs: 15_000,
 };

@@ -272,14 +272,13 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
   /** `more`: one round was not enough, and a message that is full has nothing to wait for. */
   #sendSoon(more = false): void {
     if (this.#sendTimer !== null) return;
-    const { projectDelayMs } = this.#clocks;
     this.#sendTimer = setTimeout(
       () => {
         this.#sendTimer = null;
         // The alarm tries again.
         this.#send().catch((error: unknown) => logError("projection_failed", error));
       },
-      more ? projectDelayMs : waitMs(this.#pace, Date.now(), projectDelayMs),
+      more ? this.#clocks.projectDelayMs : waitMs(this.#pace, Date.now(), this.#clocks),
     );
   }
 
@@ -287,7 +286,7 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
     const account = this.#books.account;
     if (account === undefined) return;
     const { appliedSeq } = this.#books.purse;
-    this.#pace = spent(this.#pace, Date.now());
+    this.#pace = spent(this.#pace, Date.now(), this.#clocks.gatherMs);
     const more = await this.#outbox.send(account.account, appliedSeq, Date.now(), this.#clocks.resendMs);
     if (more) this.#sendSoon(true);
   }

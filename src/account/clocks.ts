@@ -17,6 +17,7 @@ const Overrides = z
     pendingMaxMs: z.int().min(1),
     strikeRetryMs: z.int().min(1),
     projectDelayMs: z.int().min(1),
+    gatherMs: z.int().min(1),
     resendMs: z.int().min(1),
     logKeepMs: z.int().min(1),
     lateKeepMs: z.int().min(1),
@@ -35,6 +36,8 @@ export type Clocks = {
   readonly strikeRetryMs: number;
   /** From an event's commit to its sending: what else happens in between shares the message. */
   readonly projectDelayMs: number;
+  /** Where messages leave all the time, each gathers events for so long (pace.ts). */
+  readonly gatherMs: number;
   /** An event that D1 has not confirmed after this long is sent again. */
   readonly resendMs: number;
   /** Events stay in the log at least this long, confirmed or not: a word that comes late finds its request there. */
@@ -54,6 +57,7 @@ const CLOCKS: Clocks = {
   pendingMaxMs: PENDING_MAX_MS,
   strikeRetryMs: 5_000,
   projectDelayMs: 100,
+  gatherMs: 5_000,
   resendMs: 60_000,
   logKeepMs: 2 * 60_000,
   lateKeepMs: 7 * DAY_MS,
@@ -72,6 +76,7 @@ export function parseClocks(env: Pick<Env, "SLUICE_DEV" | "SLUICE_CLOCKS">): Clo
     pendingMaxMs: given.pendingMaxMs ?? CLOCKS.pendingMaxMs,
     strikeRetryMs: given.strikeRetryMs ?? CLOCKS.strikeRetryMs,
     projectDelayMs: given.projectDelayMs ?? CLOCKS.projectDelayMs,
+    gatherMs: given.gatherMs ?? CLOCKS.gatherMs,
     resendMs: given.resendMs ?? CLOCKS.resendMs,
     logKeepMs: given.logKeepMs ?? CLOCKS.logKeepMs,
     lateKeepMs: given.lateKeepMs ?? CLOCKS.lateKeepMs,

@@ -1,9 +1,11 @@
 /** Events leave at once where there are few, and gather where they come all the time. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { FRESH, GATHER_MS, spent, waitMs, type Pace } from "../../../src/account/pace.ts";
+import { parseClocks } from "../../../src/account/clocks.ts";
+import { FRESH, spent, waitMs, type Pace } from "../../../src/account/pace.ts";
 
-const DELAY_MS = 100;
+const CLOCKS = parseClocks({});
+const { projectDelayMs: DELAY_MS, gatherMs: GATHER_MS } = CLOCKS;
 const T0 = 1_000_000;
 
 /** The moments at which messages leave, where an event comes every `everyMs`. */
@@ -14,10 +16,10 @@ function leaving(everyMs: number, forMs: number): readonly number[] {
   for (let nowMs = T0; nowMs < T0 + forMs; nowMs += everyMs) {
     if (dueAtMs !== undefined && dueAtMs <= nowMs) {
       times.push(dueAtMs);
-      pace = spent(pace, dueAtMs);
+      pace = spent(pace, dueAtMs, GATHER_MS);
       dueAtMs = undefined;
     }
-    dueAtMs ??= nowMs + waitMs(pace, nowMs, DELAY_MS);
+    dueAtMs ??= nowMs + waitMs(pace, nowMs, CLOCKS);
   }
   return times;
 }
@@ -40,10 +42,10 @@ describe("a message", () => {
         let nowMs = T0;
         for (const gapMs of gaps) {
           nowMs += gapMs;
-          const wait = waitMs(pace, nowMs, DELAY_MS);
+          const wait = waitMs(pace, nowMs, CLOCKS);
           expect(wait).toBeGreaterThanOrEqual(DELAY_MS);
           expect(wait).toBeLessThanOrEqual(GATHER_MS);
-          pace = spent(pace, nowMs + wait);
+          pace = spent(pace, nowMs + wait, GATHER_MS);
           nowMs += wait;
         }
       }),
