@@ -2,6 +2,7 @@
  * From urls to handlers, and from whatever is thrown to an answer. The dialect's paths are served with and without
  * `/v1`, since both are in use by clients of this API. No decisions of a request's way are made here: that is infer.ts.
  */
+import type { Dialect } from "@sluice/protocol/call";
 import { Hono, type Context } from "hono";
 import { adminApp } from "./admin/app.ts";
 import { authenticate } from "./auth/authenticate.ts";
@@ -26,9 +27,9 @@ function newId(): string {
   return `req_${crypto.randomUUID()}`;
 }
 
-async function chat(c: Context<App>): Promise<Response> {
+async function inDialect(c: Context<App>, dialect: Dialect): Promise<Response> {
   const { requestId, response } = infer(
-    c.req.raw,
+    { request: c.req.raw, dialect },
     c.env,
     c.executionCtx as ExecutionContext,
     secretsOf(c.env),
@@ -72,11 +73,18 @@ function refuse(fault: Fault): () => never {
   };
 }
 
+const DIALECTS = [
+  ["/chat/completions", "openai.chat"],
+  ["/completions", "openai.completion"],
+] as const satisfies readonly (readonly [string, Dialect])[];
+
 export const app = new Hono<App>();
 
 for (const prefix of ["", "/v1"]) {
-  app.post(`${prefix}/chat/completions`, chat);
-  app.all(`${prefix}/chat/completions`, refuse({ kind: "method_not_allowed", allow: "POST" }));
+  for (const [path, dialect] of DIALECTS) {
+    app.post(prefix + path, (c) => inDialect(c, dialect));
+    app.all(prefix + path, refuse({ kind: "method_not_allowed", allow: "POST" }));
+  }
   app.get(`${prefix}/models`, models);
   app.get(`${prefix}/models/:model`, model);
 }

@@ -10,13 +10,14 @@
  * The key comes before the parsing, and so before the body is read: a stranger's four megabytes are not looked at.
  */
 import type { AdmitAsk, AdmitRefusal, AdmitVerdict } from "@sluice/protocol/account";
-import { CLIENT_BODY_BYTES_MAX } from "@sluice/protocol/limits";
+import type { Dialect } from "@sluice/protocol/call";
+import { CLIENT_BODY_BYTES_MAX, TOKENS_MAX } from "@sluice/protocol/limits";
 import { NEWEST } from "@sluice/protocol/version";
 import { admissionFault } from "./account/faults.ts";
 import { authenticate, rememberRefusal } from "./auth/authenticate.ts";
 import { resolveModel, type Catalogue } from "./core/catalogue.ts";
 import { accountObject, type Env } from "./core/env.ts";
-import { FaultError } from "./core/fault.ts";
+import { FaultError, type Fault } from "./core/fault.ts";
 import type { Secrets } from "./core/secrets.ts";
 import { readCatalogue } from "./db/catalogue.ts";
 import { inOrder } from "./dispatch/order.ts";
@@ -34,22 +35,24 @@ import { readTrail } from "./infer/wish.ts";
 import { sketchesKnown } from "./nodes/snapshot.ts";
 import { NO_PROGRESS } from "./relay/progress.ts";
 import { readBody } from "./wire/body.ts";
-import { firstPromptCeiling } from "./wire/call.ts";
+import { firstPromptCeiling, type ParsedCall } from "./wire/call.ts";
+import type { Need } from "./wire/needs.ts";
 import { parseOpenAiChat } from "./wire/openai-chat.ts";
+import { parseOpenAiCompletion } from "./wire/openai-completion.ts";
 import { narrowed, readRegions, REGIONS_HEADER } from "./wire/regions.ts";
 
 /**
- * Answers one chat completion. Rejects with a FaultError where the status is still ours to choose; `requestId` is the
+ * Answers one completion. Rejects with a FaultError where the status is still ours to choose; `requestId` is the
  * id to print with it.
  */
 export function infer(
-  request: Request,
+  { request, dialect }: { readonly request: Request; readonly dialect: Dialect },
   env: Env,
   ctx: ExecutionContext,
   secrets: Secrets,
 ): { readonly requestId: string; readonly response: Promise<Response> } {
   const travel = depart(request, env, ctx, secrets);
-  const response = answer(travel, request).catch((error: unknown) => {
+  const response = answer(travel, request, dialect).catch((error: unknown) => {
     travel.trace.ended = error instanceof FaultError ? error.fault.kind : "internal";
     finish(travel);
     throw error;
@@ -57,7 +60,12 @@ export function infer(
   return { requestId: travel.requestId, response };
 }
 
-async function answer(travel: Travel, request: Request): Promise<Response> {
+const PARSERS: { readonly [D in Dialect]: (body: Uint8Array) => ParsedCall } = {
+  "openai.chat": parseOpenAiChat,
+  "openai.completion": parseOpenAiCompletion,
+};
+
+async function answer(travel: Travel, request: Request, dialect: Dialect): Promise<Response> {
   const { env, secrets, trace } = travel;
 
   // Key. Garbage ends here, before a byte of the body is read.
@@ -67,7 +75,7 @@ async function answer(travel: Travel, request: Request): Promise<Response> {
   // Parse.
   const body = await readBody(request, CLIENT_BODY_BYTES_MAX);
   const arrivedAtMs = Date.now();
-  const { prompt, ...call } = parseOpenAiChat(body);
+  const { prompt, ...call } = PARSERS[dialect](body);
   const catalogue = await readCatalogue(env, travel.enteredAtMs);
   const wanted = resolveModel(catalogue, call.modelAs);
   if (wanted === undefined) throw new FaultError({ kind: "model_not_found", model: call.modelAs });
@@ -106,8 +114,12 @@ async function admit(travel: Travel, job: Job, searched: Search | undefined): Pr
     model: wanted.model.id,
     stream: call.stream,
     promptCeiling: Math.min(firstPromptCeiling(call), wanted.model.contextTokens),
-    outputAsked: call.outputAsked === null ? null : Math.min(call.outputAsked, wanted.model.contextTokens),
-    outputDefault: wanted.model.outputTokensDefault,
+    // Of all answers together: they are one attempt, and one bill.
+    outputAsked:
+      call.outputAsked === null
+        ? null
+        : Math.min(call.choices * Math.min(call.outputAsked, wanted.model.contextTokens), TOKENS_MAX),
+    outputDefault: call.choices * wanted.model.outputTokensDefault,
     price: wanted.model.price,
     ...(job.repeat === undefined ? {} : { idempotency: job.repeat.ask }),
   };
@@ -155,6 +167,17 @@ function askAdmission(env: Env, ask: AdmitAsk): Promise<AdmitVerdict> {
 /** Where no node is there to be asked: one may be back with the next beats. */
 const RETRY_AFTER_NO_NODE_MS = 2_000;
 
+function nobodyIn(regions: readonly string[] | null): Fault {
+  return regions === null
+    ? { kind: "overloaded", retryAfterMs: RETRY_AFTER_NO_NODE_MS }
+    : { kind: "data_residency_mismatch", regions, never: false };
+}
+
+function unsupportedBy({ param }: Need, model: string): Fault {
+  const message = `'${param}': the engines that serve '${model}' cannot do this.`;
+  return { kind: "unsupported_parameter", param, message };
+}
+
 type AdmittedJob = Job & { readonly admitted: Admitted; readonly catalogue: Catalogue };
 
 /** Ranks the nodes and walks the ranking until one has content. */
@@ -163,15 +186,12 @@ async function route(travel: Travel, job: AdmittedJob, leg: Leg): Going {
   const { who, admitted, catalogue } = job;
   const { promptCeiling, issueByMs, after, resume } = leg;
   const where = { regions: admitted.regions ?? catalogue.regions, pinned: admitted.regions };
-  const { choices, names } = await rank(travel, job, leg, where);
+  const { choices, names, lacking } = await rank(travel, job, leg, where);
   const nodes = choices.map((choice) => choice.node);
   const uncached = new Map(choices.map(({ node, uncachedTokens }) => [node.id, uncachedTokens]));
   mark(travel, "route");
   return walk(inOrder(nodes, leg.failed, leg.seen.to, Date.now()), {
-    nobody:
-      admitted.regions === null
-        ? { kind: "overloaded", retryAfterMs: RETRY_AFTER_NO_NODE_MS }
-        : { kind: "data_residency_mismatch", regions: admitted.regions, never: false },
+    nobody: lacking === undefined ? nobodyIn(admitted.regions) : unsupportedBy(lacking, job.call.modelAs),
     after,
     promptCeiling,
     issueByMs,

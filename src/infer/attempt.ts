@@ -10,6 +10,7 @@ import type { Naming, Tried } from "../dispatch/walk.ts";
 import { begin, type Begun } from "../relay/answer.ts";
 import { ofFailure, ofRefusal, type Outcome } from "../routing/health.ts";
 import { call as countCall } from "../routing/isolate.ts";
+import { ANSWER_PREFIX } from "../wire/call.ts";
 import type { Job, Travel } from "./travel.ts";
 
 /** An answer that has begun on some node, and how to let that node go. */
@@ -64,7 +65,7 @@ export async function attempt(travel: Travel, spec: AttemptSpec): Promise<Tried<
           ...named,
           dialect: call.dialect,
           stream: call.stream,
-          responseId: `chatcmpl-${requestId.slice("req_".length)}`,
+          responseId: `${ANSWER_PREFIX[call.dialect]}${requestId.slice("req_".length)}`,
           createdS: Math.floor(travel.enteredAtMs / 1_000),
           model: wanted.model.id,
           modelAs: call.modelAs,

@@ -6,8 +6,10 @@
  */
 import { isolationNames, type IsolationNames } from "../core/secrets.ts";
 import { liveNodes } from "../nodes/snapshot.ts";
-import { choose, type Choice } from "../routing/choose.ts";
+import type { LiveNode } from "../core/node.ts";
+import { choose, type Choice, type Wish } from "../routing/choose.ts";
 import { knowledge } from "../routing/isolate.ts";
+import type { Need } from "../wire/needs.ts";
 import type { Leg } from "./leg.ts";
 import type { Job, Travel } from "./travel.ts";
 import { wishUnder } from "./wish.ts";
@@ -17,7 +19,12 @@ export const ROOM_WAIT_MS = 900;
 /** Beats come once a second; some node's next one is never far. */
 const ROOM_POLL_MS = 150;
 
-export type Ranked = { readonly choices: readonly Choice[]; readonly names: IsolationNames };
+export type Ranked = {
+  readonly choices: readonly Choice[];
+  readonly names: IsolationNames;
+  /** What none of the nodes can do that would otherwise have been asked. */
+  readonly lacking: Need | undefined;
+};
 
 /** `regions`: where nodes may be; `pinned`: the same where the account, the key or the request says so, else null. */
 export async function rank(
@@ -35,6 +42,7 @@ export async function rank(
     promptTokens: leg.promptCeiling,
     regions: where.pinned,
     weights: leg.weights,
+    features: call.needs.map(({ feature }) => feature),
   });
   const order = ({ nodes }: typeof first): readonly Choice[] =>
     choose(wish, nodes, knowledge(Date.now()), Math.random);
@@ -45,5 +53,20 @@ export async function rank(
     await scheduler.wait(Math.min(ROOM_POLL_MS, leftMs));
     choices = order(await fleet());
   }
-  return { choices, names };
+  return {
+    choices,
+    names,
+    lacking: choices.length === 0 ? lackOf(call.needs, wish, first.nodes) : undefined,
+  };
+}
+
+/** Where every node that fits lacks the same thing, the client has to know; where none fits, it is not its fault. */
+function lackOf(needs: readonly Need[], wish: Wish, nodes: readonly LiveNode[]): Need | undefined {
+  const others = choose({ ...wish, features: [] }, nodes, knowledge(Date.now()), Math.random);
+  if (others.length === 0) return undefined;
+  return needs.find(({ feature }) =>
+    others.every(({ node }) =>
+      node.models.every(({ id, features }) => id !== wish.model || !features.includes(feature)),
+    ),
+  );
 }

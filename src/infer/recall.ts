@@ -53,6 +53,8 @@ export async function search(
 ): Promise<Search | undefined> {
   const wish = readWish(headers.get(CACHE_HEADER));
   if (wish === undefined) throw new FaultError(WRONG_WISH);
+  // Only chats are told again: printing another dialect's answers anew is nobody's business here.
+  if (job.call.dialect !== "openai.chat") return undefined;
   const plan = planCache(wish, job.call.deterministic);
   if (!plan.recall && !plan.remember) return undefined;
   const nowMs = Date.now();

@@ -5,14 +5,19 @@
  */
 import type { Dialect } from "@sluice/protocol/call";
 import type { PromptSource } from "@sluice/protocol/sketch";
+import type { Need } from "./needs.ts";
 
 export type Call = {
   readonly dialect: Dialect;
   /** The model as the client wrote it: an id or an alias. */
   readonly modelAs: string;
   readonly stream: boolean;
-  /** The client's own output ceiling; null where it gave none. */
+  /** The client's own output ceiling, of each answer; null where it gave none. */
   readonly outputAsked: number | null;
+  /** How many answers. */
+  readonly choices: number;
+  /** What not every engine can do. */
+  readonly needs: readonly Need[];
   readonly messages: number;
   /** Splits an account's isolation further, where the client says for whom it asks. */
   readonly userId: string | undefined;
@@ -21,6 +26,12 @@ export type Call = {
   /** A stream that ends with its usage. */
   readonly includeUsage: boolean;
   readonly body: Uint8Array;
+};
+
+/** What the id of its answer begins with. */
+export const ANSWER_PREFIX: { readonly [D in Dialect]: string } = {
+  "openai.chat": "chatcmpl-",
+  "openai.completion": "cmpl-",
 };
 
 /** A call as it was just parsed, with the prompt as text. That is read once and let go: the call may run for minutes. */

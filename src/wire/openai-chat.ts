@@ -7,9 +7,12 @@
 import { z } from "zod";
 import { FaultError, type Fault } from "../core/fault.ts";
 import type { ParsedCall } from "./call.ts";
+import { needsOf } from "./needs.ts";
 
 const MESSAGES_MAX = 4_096;
 const STOPS_MAX = 16;
+/** More answers to one call are a batch; nodes say the same. */
+const CHOICES_MAX = 16;
 /** Larger than any context: what is asked for beyond it is cut to the model's own limits later. */
 const TOKENS_MAX = 10_000_000;
 
@@ -21,33 +24,37 @@ const Message = z.looseObject({
 const tokenCount = z.int().min(1).max(TOKENS_MAX);
 const penalty = z.number().min(-2).max(2);
 
-/** Every optional field may be null, as some clients send what they have not set. */
-const ChatBody = z.looseObject({
+/** What every dialect of OpenAI's has. Every optional field may be null, as some clients send what they have not set. */
+export const sharedFields = {
   model: z.string().min(1).max(128),
-  messages: z.array(Message).min(1).max(MESSAGES_MAX),
   stream: z.boolean().nullish(),
   stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
   max_tokens: tokenCount.nullish(),
-  max_completion_tokens: tokenCount.nullish(),
   temperature: z.number().min(0).max(2).nullish(),
   top_p: z.number().min(0).max(1).nullish(),
   frequency_penalty: penalty.nullish(),
   presence_penalty: penalty.nullish(),
   seed: z.int().nullish(),
-  n: z.int().min(1).max(128).nullish(),
+  n: z.int().min(1).max(CHOICES_MAX).nullish(),
   stop: z.union([z.string(), z.array(z.string()).max(STOPS_MAX)]).nullish(),
-  thinking: z.looseObject({ type: z.enum(["enabled", "disabled"]) }).nullish(),
-  reasoning_effort: z.string().nullish(),
   user: z.string().nullish(),
   user_id: z
     .string()
     .regex(/^[\w-]{1,512}$/, { error: "must be 1 to 512 letters, digits, - or _" })
     .nullish(),
+};
+
+const ChatBody = z.looseObject({
+  ...sharedFields,
+  messages: z.array(Message).min(1).max(MESSAGES_MAX),
+  max_completion_tokens: tokenCount.nullish(),
+  thinking: z.looseObject({ type: z.enum(["enabled", "disabled"]) }).nullish(),
+  reasoning_effort: z.string().nullish(),
 });
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
 
-function parseJson(body: Uint8Array): unknown {
+export function parseJson(body: Uint8Array): unknown {
   let text: string;
   try {
     text = decoder.decode(body);
@@ -98,6 +105,8 @@ export function parseOpenAiChat(body: Uint8Array): ParsedCall {
     modelAs: chat.model,
     stream: chat.stream ?? false,
     outputAsked: chat.max_completion_tokens ?? chat.max_tokens ?? null,
+    choices: chat.n ?? 1,
+    needs: needsOf(raw),
     messages: chat.messages.length,
     userId: chat.user_id ?? undefined,
     deterministic: chat.temperature === 0 || (chat.seed !== null && chat.seed !== undefined),

@@ -16,11 +16,16 @@ export function anyString(gbnf: Gbnf): string {
 
 /** As many digits as numbers keep their meaning with. */
 export function integer(gbnf: Gbnf): string {
-  return gbnf.define("integer", '"-"? ("0" | [1-9] [0-9]{0,15})');
+  return gbnf.define("integer", '"-"? ("0" | [1-9] [0-9]{0,14})');
 }
 
 export function anyNumber(gbnf: Gbnf): string {
-  return gbnf.define("number", `${integer(gbnf)} ("." [0-9]{1,16})? ([eE] [-+]? [0-9]{1,2})?`);
+  return gbnf.define("number", `${integer(gbnf)} ${fraction(gbnf)}`);
+}
+
+/** What may follow a number's whole part. The exponent has two digits: so every number is finite. */
+export function fraction(gbnf: Gbnf): string {
+  return gbnf.define("fraction", '("." [0-9]{1,16})? ([eE] [-+]? [0-9]{1,2})?');
 }
 
 export function boolean(gbnf: Gbnf): string {

@@ -1,7 +1,7 @@
 /**
  * From a JSON Schema to grammar rules. Pure. What OpenAI's strict mode knows is done exactly: types, enum, const, anyOf,
  * $ref and $defs (recursion too), objects with required and optional properties, arrays with bounds, string lengths and
- * common formats, integer ranges that are small. What it does not know is a mistake in strict mode, and otherwise left to the
+ * common formats, ranges of integers. What it does not know is a mistake in strict mode, and otherwise left to the
  * model: an answer that keeps to more than was checked is still a good answer.
  *
  * Properties come in the schema's order. Bounded: nodes, depth, repetitions; a schema is a client's text.
@@ -17,8 +17,10 @@ import {
   blank,
   boolean,
   character,
+  fraction,
   integer,
 } from "./json.ts";
+import { integersBetween } from "./ranges.ts";
 import { FORMATS } from "./formats.ts";
 
 const NODES_MAX = 5_000;
@@ -60,6 +62,10 @@ const Node = z.looseObject({
   minLength: Count.optional(),
   maxLength: Count.optional(),
   format: z.string().optional(),
+  minimum: z.number().optional(),
+  maximum: z.number().optional(),
+  exclusiveMinimum: z.number().optional(),
+  exclusiveMaximum: z.number().optional(),
   $defs: z.record(z.string(), z.unknown()).optional(),
   definitions: z.record(z.string(), z.unknown()).optional(),
 });
@@ -156,9 +162,9 @@ class Compiler {
       case "string":
         return this.#string(node, path);
       case "number":
-        return anyNumber(this.#gbnf);
+        return this.#number(node, path);
       case "integer":
-        return integer(this.#gbnf);
+        return this.#integer(node, path);
       case "boolean":
         return boolean(this.#gbnf);
       case "null":
@@ -258,6 +264,36 @@ class Compiler {
     this.#checkBounds({ min, max }, path, ["minLength", "maxLength"]);
     if (min === 0 && max === undefined) return anyString(this.#gbnf);
     return `"\\"" ${repeated(character(this.#gbnf), min, max)} "\\""`;
+  }
+
+  #integer(node: Node, path: string): string {
+    const min = Math.max(node.minimum ?? -Infinity, (node.exclusiveMinimum ?? -Infinity) + 1);
+    const max = Math.min(node.maximum ?? Infinity, (node.exclusiveMaximum ?? Infinity) - 1);
+    if (min === -Infinity && max === Infinity) return integer(this.#gbnf);
+    const body = integersBetween(min, max);
+    if (body === undefined)
+      throw new SchemaFault(`${path}.maximum`, "there is no integer between the bounds");
+    return body;
+  }
+
+  /** Of fractions only the sign can be bound. */
+  #number(node: Node, path: string): string {
+    const { minimum, maximum, exclusiveMinimum, exclusiveMaximum } = node;
+    const bound = minimum ?? maximum ?? exclusiveMinimum ?? exclusiveMaximum;
+    if (bound === undefined) return anyNumber(this.#gbnf);
+    if (
+      minimum === 0 &&
+      maximum === undefined &&
+      exclusiveMinimum === undefined &&
+      exclusiveMaximum === undefined
+    )
+      return `("0" | [1-9] [0-9]{0,14}) ${fraction(this.#gbnf)}`;
+    if (this.#strict)
+      throw new SchemaFault(
+        path,
+        "bounds of a number other than 'minimum': 0 are not supported in strict mode",
+      );
+    return anyNumber(this.#gbnf);
   }
 
   #checkBounds(

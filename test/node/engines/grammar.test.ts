@@ -9,6 +9,7 @@ import { beginAnswer, step, type Delta } from "../../../gpu-node/src/answer/redu
 import type { ToolMarks } from "../../../gpu-node/src/engines/engine.ts";
 import type { LlamaEngine } from "../../../gpu-node/src/engines/llama/engine.ts";
 import { answerGrammar, type Form } from "../../../gpu-node/src/grammar/answer-grammar.ts";
+import { integersBetween } from "../../../gpu-node/src/grammar/ranges.ts";
 import { collect, textOf, tokensOf } from "../engine-contract.ts";
 import { openLlama } from "./weights-under-test.ts";
 
@@ -26,9 +27,25 @@ const RICH = {
     flags: { type: "array", items: { type: "boolean" }, minItems: 1, maxItems: 3 },
     either: { anyOf: [{ type: "integer" }, { type: "null" }] },
     size: { type: ["number", "string"] },
+    month: { type: "integer", minimum: 1, maximum: 12 },
+    shift: { type: "integer", exclusiveMinimum: -31, maximum: 205 },
+    price: { type: "number", minimum: 0 },
     tree: { $ref: "#/$defs/tree" },
   },
-  required: ["kind", "fixed", "day", "id", "code", "flags", "either", "size", "tree"],
+  required: [
+    "kind",
+    "fixed",
+    "day",
+    "id",
+    "code",
+    "flags",
+    "either",
+    "size",
+    "month",
+    "shift",
+    "price",
+    "tree",
+  ],
   additionalProperties: false,
   $defs: {
     tree: {
@@ -172,6 +189,30 @@ describe("bound to a form", () => {
       const tool = TOOLS.find((one) => one.name === name);
       expect(z.fromJSONSchema(tool?.schema as never).safeParse(JSON.parse(text)).error).toBeUndefined();
     }
+  });
+});
+
+describe("whole numbers between bounds", () => {
+  /** GBNF's numbers use nothing that a regular expression would read differently. */
+  const pattern = (body: string): RegExp =>
+    new RegExp(`^(?:${body.replaceAll(/"([^"]*)"/g, "$1").replaceAll(" ", "")})$`);
+
+  test("are exactly those", () => {
+    const bound = fc.integer({ min: -1_200, max: 1_200 });
+    fc.assert(
+      fc.property(
+        bound,
+        bound,
+        fc.array(fc.integer({ min: -1_500, max: 1_500 }), { minLength: 20 }),
+        (a, b, tries) => {
+          const [min, max] = [Math.min(a, b), Math.max(a, b)];
+          const allowed = pattern(integersBetween(min, max) ?? "");
+          for (const one of [...tries, min, max, min - 1, max + 1, 0])
+            expect(allowed.test(String(one)), `${one} in [${min}, ${max}]`).toBe(one >= min && one <= max);
+        },
+      ),
+    );
+    expect(integersBetween(0.2, 0.8)).toBeUndefined();
   });
 });
 
