@@ -17,6 +17,7 @@ import { nodesApp } from "./nodes/app.ts";
 import { publicKeys } from "./nodes/public-keys.ts";
 import { tenantApp } from "./tenant/app.ts";
 import { discardBody } from "./wire/body.ts";
+import { allowedOrigin, parseOrigins, preflight, readableFor, type Origins } from "./wire/cors.ts";
 import { faultResponse } from "./wire/openai-fault.ts";
 import { printModel, printModels } from "./wire/openai-models.ts";
 
@@ -78,6 +79,33 @@ const DIALECTS = [
   ["/completions", "openai.completion"],
 ] as const satisfies readonly (readonly [string, Dialect])[];
 
+/** Parsed once per isolate: the text only changes with a deployment. */
+let origins: { readonly text: string | undefined; readonly parsed: Origins } | undefined;
+
+/** Throws a FaultError `misconfigured`. */
+function originsOf({ SLUICE_CORS_ORIGINS: text }: Env): Origins {
+  if (origins !== undefined && origins.text === text) return origins.parsed;
+  try {
+    origins = { text, parsed: parseOrigins(text) };
+  } catch (error) {
+    throw new FaultError({ kind: "misconfigured", what: error instanceof Error ? error.message : "origins" });
+  }
+  return origins.parsed;
+}
+
+/** Every call. One that a page of another origin makes gets leave where the operator has named that origin. */
+export async function serve(request: Request, env: Env, ctx: ExecutionContext): Promise<Response> {
+  if (!request.headers.has("origin")) return app.fetch(request, env, ctx);
+  let origin: string | undefined;
+  try {
+    origin = allowedOrigin(request, originsOf(env));
+  } catch (error) {
+    return answerError(error, newId());
+  }
+  if (origin === undefined) return app.fetch(request, env, ctx);
+  return preflight(request, origin) ?? readableFor(origin, await app.fetch(request, env, ctx));
+}
+
 export const app = new Hono<App>();
 
 for (const prefix of ["", "/v1"]) {
@@ -92,6 +120,7 @@ for (const prefix of ["", "/v1"]) {
 app.get("/health", (c) => {
   // A deployment whose secrets cannot be read serves nobody; it says so here and not at the first request.
   secretsOf(c.env);
+  originsOf(c.env);
   return c.json({ status: "ok" });
 });
 

@@ -1,7 +1,7 @@
 /**
  * The composition root of the Worker: what the platform calls, and nothing else.
  */
-import { app } from "./app.ts";
+import { serve } from "./app.ts";
 import type { Env } from "./core/env.ts";
 import { refreshCatalogue } from "./db/catalogue.ts";
 import { consumeEvents } from "./metering/project.ts";
@@ -10,7 +10,7 @@ export { AccountObject } from "./account/account-object.ts";
 export { RegionObject } from "./nodes/region-object.ts";
 
 export default {
-  fetch: app.fetch,
+  fetch: serve,
   queue: consumeEvents,
   async scheduled(_controller, env) {
     await refreshCatalogue(env, Date.now());

@@ -127,7 +127,8 @@ async function admit(travel: Travel, job: Job, searched: Search | undefined): Pr
   let verdict = await askAdmission(travel.env, atHand === undefined ? ask : { ...ask, hit: atHand });
   if (!verdict.ok && SPENT.has(verdict.refusal.kind)) {
     // What costs nothing is there on an empty balance too.
-    const free = searched && (await freeHitAsk(searched, job));
+    const { cached } = verdict.refusal;
+    const free = searched && cached && (await freeHitAsk(travel, searched, job, cached));
     if (free !== undefined) verdict = await askAdmission(travel.env, { ...ask, hit: free });
   }
   if (verdict.ok) return pin(travel, job, verdict);

@@ -140,6 +140,8 @@ export const AdmitRefusal = z.discriminatedUnion("kind", [
     freeNanoUsd: z.int(),
     /** True where requests still running hold enough that trying again could succeed. */
     heldByOthers: z.boolean(),
+    /** Opens a cached answer, for one that costs nothing; a pinned account's is not taken from everywhere. */
+    cached: z.object({ salt: z.string(), pinned: z.boolean() }).optional(),
   }),
   /** This request id is known already: the caller's dice are broken, or somebody replays. */
   z.object({ kind: z.literal("duplicate_request") }),

@@ -126,7 +126,12 @@ export class Books {
     const repeats = this.repeats.find(ask, nowMs, { cacheSalt, pinned: allowed !== null });
     const situation = { suspended, regions, path, scopes, funds, repeats, hitCostNanoUsd: hitCost };
     const verdict = decideAdmission(ask, situation, nowMs);
-    if (verdict.do === "refuse") return refused(verdict.refusal, verdict.waitsFor);
+    if (verdict.do === "refuse") {
+      const { refusal, waitsFor } = verdict;
+      if (refusal.kind !== "insufficient_balance") return refused(refusal, waitsFor);
+      // What is free of charge is there on an empty balance too, wherever it lies.
+      return refused({ ...refusal, cached: { salt: cacheSalt, pinned: allowed !== null } }, waitsFor);
+    }
     if (this.#store.hold(ask.request) !== undefined) return refused({ kind: "duplicate_request" });
     this.repeats.keep(ask, nowMs);
     const common = {

@@ -27,7 +27,11 @@ export function admissionFault(refusal: AdmitRefusal, modelAs: string): Fault {
     case "storage_unavailable":
     case "rate_limited":
     case "concurrency_limited":
-    case "insufficient_balance":
       return refusal;
+    case "insufficient_balance": {
+      // Without the salt: a fault may be printed anywhere.
+      const { kind, neededNanoUsd, freeNanoUsd, heldByOthers } = refusal;
+      return { kind, neededNanoUsd, freeNanoUsd, heldByOthers };
+    }
   }
 }

@@ -88,6 +88,8 @@ export interface Env {
   /** `{"current":"k1","keys":{"k1":"<32 bytes, base64url>"}}`; two keys while one replaces the other. */
   readonly SLUICE_SECRETS: string;
   readonly SLUICE_ADMIN_TOKEN: string;
+  /** Origins whose pages may call this API from a browser, separated by commas; none besides the API's own. */
+  readonly SLUICE_CORS_ORIGINS?: string;
   /** "1" in local runs only: allows http:// nodes on loopback and the well-known development secrets. */
   readonly SLUICE_DEV?: string;
   /** Limits on what nodes may take their time for: JSON, see core/timeouts.ts. */

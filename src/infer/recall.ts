@@ -13,6 +13,7 @@ import { answerMemory } from "../cache/memory.ts";
 import { nameAnswer, type AnswerName } from "../cache/name.ts";
 import { CACHE_HEADER, planCache, readWish, type CachePlan, type CacheWish } from "../cache/policy.ts";
 import { open, sealKey, type SealedAnswer, type SealKey } from "../cache/seal.ts";
+import { assert } from "../core/assert.ts";
 import type { Catalogue } from "../core/catalogue.ts";
 import { FaultError, type Fault } from "../core/fault.ts";
 import { hitCostNanoUsd } from "../core/money.ts";
@@ -117,12 +118,30 @@ export function hitAsk({ wish, atHand }: Search): HitAsk | undefined {
   return { saltId: head.salt, asked, promptTokens, cachedTokens, completionTokens, reasoningTokens };
 }
 
-/** An answer in a farther layer that costs nothing: what is left to an account whose money is spent. */
-export async function freeHitAsk(searched: Search, { wanted }: Job): Promise<HitAsk | undefined> {
+/**
+ * An answer in a farther layer that costs nothing: what is left to an account whose money is spent. It is opened before
+ * it is asked for: a value that is broken must not be counted as a hit.
+ */
+export async function freeHitAsk(
+  { secrets }: Travel,
+  searched: Search,
+  { who, wanted }: Job,
+  { salt, pinned }: { readonly salt: string; readonly pinned: boolean },
+): Promise<HitAsk | undefined> {
+  const named = await searched.named.catch(() => undefined);
   const found = await searched.far.catch(() => undefined);
-  if (found === undefined || hitCostNanoUsd(wanted.model.price, found.sealed.head) > 0) return undefined;
+  if (named === undefined || found === undefined || (pinned && found.layer === "kv")) return undefined;
+  if (hitCostNanoUsd(wanted.model.price, found.sealed.head) > 0) return undefined;
+  const finished = await opened(await keyFor(secrets, who.account, salt), named.name, found.sealed);
+  if (finished === undefined) return undefined;
   searched.atHand = found.sealed;
   return hitAsk(searched);
+}
+
+/** The answer in a sealed value; undefined where it does not open, or is none. */
+async function opened(key: SealKey, name: AnswerName, sealed: SealedAnswer): Promise<Finished | undefined> {
+  const text = await open(key, name, sealed);
+  return text === undefined ? undefined : Finished.safeParse(parsed(text)).data;
 }
 
 /** What the request, its key and its account want, now that all three have spoken. */
@@ -158,13 +177,11 @@ export async function recall(
   const pinned = admitted.regions !== null;
   if (pinned && far?.layer === "kv") return undefined;
   const { name } = named;
-  const text = await open(await keyFor(secrets, job.who.account, admitted.cacheSalt), name, sealed);
-  const finished = text === undefined ? undefined : Finished.safeParse(parsed(text)).data;
+  const finished = await opened(await keyFor(secrets, job.who.account, admitted.cacheSalt), name, sealed);
   if (finished === undefined) {
     answerMemory.drop(name);
-    // Counted as a hit already, and there is no hold to go on with. What memory has was sealed or opened here, under the
-    // salt the object has just confirmed: only a broken value on an empty balance gets here.
-    if (admitted.hit === true) throw new FaultError({ kind: "storage_unavailable" });
+    // What was at hand was sealed or opened here, under the salt that the object has just confirmed.
+    assert(admitted.hit !== true, "an answer that was admitted as a hit opens");
     return undefined;
   }
   if (far !== undefined) answerMemory.put(name, { sealed, inKv: far.inKv });

@@ -11,7 +11,13 @@ describe("a budget is a wall", () => {
     for (const verdict of verdicts.filter((verdict) => !verdict.ok))
       expect(verdict).toEqual({
         ok: false,
-        refusal: { kind: "insufficient_balance", neededNanoUsd: HOLD, freeNanoUsd: 0, heldByOthers: true },
+        refusal: {
+          kind: "insufficient_balance",
+          neededNanoUsd: HOLD,
+          freeNanoUsd: 0,
+          heldByOthers: true,
+          cached: { salt: expect.any(String), pinned: false },
+        },
       });
     expect(await account.object.status()).toMatchObject({ heldNanoUsd: 10 * HOLD, holdsOpen: 10 });
   });

@@ -62,6 +62,17 @@ describe("operations", () => {
     expect(await keptInKv()).toHaveLength(1);
   });
 
+  test("one key is written to a layer at most once a second, however often it is made anew", async ({
+    expect,
+  }) => {
+    const by = await client();
+    const anew = { "x-sluice-cache": "refresh" };
+    expect((await chat(by, {}, anew)).took).toMatchObject({ coloPut: 1, node: 1 });
+    expect((await chat(by, {}, anew)).took).toMatchObject({ coloPut: 0, node: 1 });
+    await scheduler.wait(SECOND_MS);
+    expect((await chat(by, {}, anew)).took).toMatchObject({ coloPut: 1, node: 1 });
+  });
+
   test("another isolate finds it in the data centre, and knows that KV has it", async ({ expect }) => {
     const by = await client();
     await everywhere(by);
@@ -185,6 +196,37 @@ test("an empty purse still gets what is free, from a farther layer too", async (
   await ask("POST", `/accounts/${by.account}/credits`, { creditId: "spent", amountNanoUsd });
   expect(await chat(by, { seed: 1 })).toMatchObject({ status: 402 });
   expect(await chat(by)).toMatchObject({ status: 200, cache: "hit" });
+});
+
+test("an empty purse whose free answer is broken is an empty purse, and counts no hit", async ({
+  expect,
+}) => {
+  const by = await client();
+  await everywhere(by);
+  const { body } = await ask("GET", `/accounts/${by.account}`);
+  const amountNanoUsd = -body.account.balanceNanoUsd;
+  await ask("POST", `/accounts/${by.account}/credits`, { creditId: "spent", amountNanoUsd });
+  const [name = ""] = await keptInKv();
+  const whole = new Uint8Array((await env.KV.get(name, { type: "arrayBuffer" })) ?? new ArrayBuffer());
+  await env.KV.put(name, whole.slice(0, -9));
+  await newDataCentre();
+  const before = (await ask("GET", `/accounts/${by.account}`)).body.account.lastSeq;
+  expect(await chat(by)).toMatchObject({ status: 402 });
+  expect((await ask("GET", `/accounts/${by.account}`)).body.account.lastSeq).toBe(before);
+  await env.KV.put(name, whole);
+  await newDataCentre();
+  expect(await chat(by)).toMatchObject({ status: 200, cache: "hit" });
+});
+
+test("an empty purse that is pinned gets nothing out of KV", async ({ expect }) => {
+  const by = await client();
+  await everywhere(by);
+  await ask("PATCH", `/accounts/${by.account}`, { regions: ["here"] });
+  const { body } = await ask("GET", `/accounts/${by.account}`);
+  const amountNanoUsd = -body.account.balanceNanoUsd;
+  await ask("POST", `/accounts/${by.account}/credits`, { creditId: "spent", amountNanoUsd });
+  await newDataCentre();
+  expect(await chat(by)).toMatchObject({ status: 402 });
 });
 
 test("a price for hits in the price book is charged, whichever layer the answer comes from", async ({
