@@ -74,7 +74,8 @@ function insertFromJson(name: string, table: SQLiteTable): string {
   const columns = keys.map((key) => key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
   const values = keys.map((key) => `json_extract(value, '$.${key}')`);
   return `INSERT INTO ${name} (${columns.join(", ")})
-    SELECT ${values.join(", ")} FROM json_each(?1) WHERE ${GUARD} ON CONFLICT DO NOTHING`;
+    WITH batch AS MATERIALIZED (SELECT jsonb(value) AS value FROM json_each(?1))
+    SELECT ${values.join(", ")} FROM batch WHERE ${GUARD} ON CONFLICT DO NOTHING`;
 }
 
 function usageRow(account: string, event: UsageEvent): UsageRow {

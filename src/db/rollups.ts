@@ -45,7 +45,8 @@ export function rollupUpsert(guard: string): string {
   const picked = ["key", "model", "region", "admitted_at_ms", ...SUMS].join(", ");
   return `
     INSERT INTO rollups
-    WITH fresh AS MATERIALIZED (SELECT ?2 AS account, ${fresh.join(", ")} FROM json_each(?1)),
+    WITH batch AS MATERIALIZED (SELECT jsonb(value) AS value FROM json_each(?1)),
+    fresh AS MATERIALIZED (SELECT ?2 AS account, ${fresh.join(", ")} FROM batch),
     replaced AS (
       SELECT old.* FROM fresh CROSS JOIN usage_events old ON old.account = ?2 AND old.request = fresh.request
       WHERE fresh.revision > 0 AND old.revision =
