@@ -9,7 +9,7 @@
  *
  * The key comes before the parsing, and so before the body is read: a stranger's four megabytes are not looked at.
  */
-import type { AdmitAsk, AdmitRefusal, AdmitVerdict } from "@sluice/protocol/account";
+import type { AdmitAsk, AdmitVerdict } from "@sluice/protocol/account";
 import type { Dialect } from "@sluice/protocol/call";
 import { CLIENT_BODY_BYTES_MAX, TOKENS_MAX } from "@sluice/protocol/limits";
 import { NEWEST } from "@sluice/protocol/version";
@@ -125,10 +125,9 @@ async function admit(travel: Travel, job: Job, searched: Search | undefined): Pr
   };
   const atHand = searched && hitAsk(searched);
   let verdict = await askAdmission(travel.env, atHand === undefined ? ask : { ...ask, hit: atHand });
-  if (!verdict.ok && SPENT.has(verdict.refusal.kind)) {
-    // What costs nothing is there on an empty balance too.
-    const { cached } = verdict.refusal;
-    const free = searched && cached && (await freeHitAsk(travel, searched, job, cached));
+  if (!verdict.ok && "cached" in verdict.refusal && verdict.refusal.cached !== undefined) {
+    // What costs nothing is there on an empty balance, or budget, too.
+    const free = searched && (await freeHitAsk(travel, searched, job, verdict.refusal.cached));
     if (free !== undefined) verdict = await askAdmission(travel.env, { ...ask, hit: free });
   }
   if (verdict.ok) return pin(travel, job, verdict);
@@ -141,8 +140,6 @@ async function admit(travel: Travel, job: Job, searched: Search | undefined): Pr
   if (fault.kind === "unauthenticated") rememberRefusal(who, fault, travel.enteredAtMs);
   throw new FaultError(fault);
 }
-
-const SPENT: ReadonlySet<AdmitRefusal["kind"]> = new Set(["insufficient_balance", "budget_exceeded"]);
 
 /** The regions that are left of the account's, the key's and the request's own; fails where there are none. */
 function pin(travel: Travel, { who, regions: asked }: Job, admitted: Admitted): Admitted {

@@ -94,6 +94,9 @@ const RateLimited = z.object({
   retryAfterMs: z.int().min(0),
 });
 
+/** With a refusal for want of money: opens a cached answer that costs nothing. A pinned account's is not taken from everywhere. */
+const Cached = z.object({ salt: z.string(), pinned: z.boolean() });
+
 /** What is held by running requests counts as spent: a budget is a wall. */
 const BudgetExceeded = z.object({
   kind: z.literal("budget_exceeded"),
@@ -107,6 +110,7 @@ const BudgetExceeded = z.object({
   /** When the period ends; null: never. */
   resetAtMs: z.int().nullable(),
   heldByOthers: z.boolean(),
+  cached: Cached.optional(),
 });
 
 /** Why money or a limit says no. Nothing is consumed by a refusal. */
@@ -140,8 +144,7 @@ export const AdmitRefusal = z.discriminatedUnion("kind", [
     freeNanoUsd: z.int(),
     /** True where requests still running hold enough that trying again could succeed. */
     heldByOthers: z.boolean(),
-    /** Opens a cached answer, for one that costs nothing; a pinned account's is not taken from everywhere. */
-    cached: z.object({ salt: z.string(), pinned: z.boolean() }).optional(),
+    cached: Cached.optional(),
   }),
   /** This request id is known already: the caller's dice are broken, or somebody replays. */
   z.object({ kind: z.literal("duplicate_request") }),

@@ -128,7 +128,8 @@ export class Books {
     const verdict = decideAdmission(ask, situation, nowMs);
     if (verdict.do === "refuse") {
       const { refusal, waitsFor } = verdict;
-      if (refusal.kind !== "insufficient_balance") return refused(refusal, waitsFor);
+      const spent = refusal.kind === "insufficient_balance" || refusal.kind === "budget_exceeded";
+      if (!spent) return refused(refusal, waitsFor);
       // What is free of charge is there on an empty balance too, wherever it lies.
       return refused({ ...refusal, cached: { salt: cacheSalt, pinned: allowed !== null } }, waitsFor);
     }

@@ -22,16 +22,16 @@ export function admissionFault(refusal: AdmitRefusal, modelAs: string): Fault {
       // Our own dice made this id; a second admission under it is a fault of ours.
       return { kind: "internal" };
     case "scope_missing":
-    case "budget_exceeded":
     case "account_suspended":
     case "storage_unavailable":
     case "rate_limited":
     case "concurrency_limited":
       return refusal;
+    case "budget_exceeded":
     case "insufficient_balance": {
       // Without the salt: a fault may be printed anywhere.
-      const { kind, neededNanoUsd, freeNanoUsd, heldByOthers } = refusal;
-      return { kind, neededNanoUsd, freeNanoUsd, heldByOthers };
+      const { cached: _, ...fault } = refusal;
+      return fault;
     }
   }
 }
