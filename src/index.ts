@@ -3,6 +3,7 @@
  */
 import { serve } from "./app.ts";
 import type { Env } from "./core/env.ts";
+import { doChores } from "./keeping/chores.ts";
 import { refreshCatalogue } from "./db/catalogue.ts";
 import { consumeEvents } from "./metering/project.ts";
 
@@ -12,7 +13,7 @@ export { RegionObject } from "./nodes/region-object.ts";
 export default {
   fetch: serve,
   queue: consumeEvents,
-  async scheduled(_controller, env) {
-    await refreshCatalogue(env, Date.now());
+  async scheduled({ scheduledTime }, env) {
+    await Promise.all([refreshCatalogue(env, Date.now()), doChores(env, scheduledTime)]);
   },
 } satisfies ExportedHandler<Env>;

@@ -37,6 +37,7 @@ import type { AccountRpc, Env } from "../core/env.ts";
 import { logError } from "../core/log.ts";
 import { ACCOUNT } from "./admission.ts";
 import { Books } from "./books.ts";
+import { eraseStorage, isErasable, retire } from "./ending.ts";
 import { parseClocks, type Clocks } from "./clocks.ts";
 import type { Hold } from "./facts.ts";
 import { grantedNanoUsd as grantedOf, nextEndMs } from "./grants.ts";
@@ -164,6 +165,18 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
       if (model === null || !answers.purge(model, salt))
         this.#books.purse.change({ ...account, cacheSalt: salt });
     });
+  }
+
+  async retire(): Promise<boolean> {
+    return this.#group.run(() => retire(this.#books, Date.now()));
+  }
+
+  async erase(): Promise<boolean> {
+    if (!isErasable(this.#books, this.#store)) return false;
+    await eraseStorage(this.ctx.storage);
+    this.#alarmAtMs = null;
+    this.#books = new Books(this.#store, this.#clocks, this.#buckets);
+    return true;
   }
 
   async revokeKey(keyId: string): Promise<boolean> {

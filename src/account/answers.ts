@@ -43,6 +43,11 @@ export class AnswerRules {
     return true;
   }
 
+  forget(): void {
+    this.#store.dropAnswerRules();
+    this.#rules.clear();
+  }
+
   /** Whether an answer that is at hand may be used: it opens, and nobody has said that it shall not. */
   allows(hit: HitAsk, key: string, salt: string): boolean {
     const { mode = "write" } = this.setting(key);

@@ -33,6 +33,11 @@ export class Keyring {
     this.#keys.delete(key.id);
   }
 
+  revokeAll(nowMs: number): void {
+    this.#store.revokeKeys(nowMs);
+    this.#keys.clear();
+  }
+
   /** The key first; empty where there is none. */
   path(id: string): readonly KnownKey[] {
     const path: KnownKey[] = [];

@@ -110,6 +110,10 @@ export class Store {
     this.#write("UPDATE keys SET used = ? WHERE id = ?", JSON.stringify(used), id);
   }
 
+  revokeKeys(nowMs: number): void {
+    this.#write("UPDATE keys SET revoked_at_ms = ? WHERE revoked_at_ms IS NULL", nowMs);
+  }
+
   hold(request: string): Hold | undefined {
     const [row] = this.#sql.exec("SELECT * FROM holds WHERE request = ?", request).toArray();
     return row === undefined ? undefined : readHold(HoldRow.parse(row));
@@ -273,6 +277,10 @@ export class Store {
   saveAnswerRule(name: string, value: string | null): void {
     if (value === null) this.#write("DELETE FROM answers WHERE name = ?", name);
     else this.#write("INSERT OR REPLACE INTO answers VALUES (?, ?)", name, value);
+  }
+
+  dropAnswerRules(): void {
+    this.#write("DELETE FROM answers");
   }
 
   /** False where this credit was given before. */

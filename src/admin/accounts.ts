@@ -9,7 +9,7 @@ import { z } from "zod";
 import type { AccountStatus } from "../core/account.ts";
 import { accountObject, type Env } from "../core/env.ts";
 import { parseUsd, printUsd } from "../core/money.ts";
-import { accountsPage, listAccount, renameAccount } from "../db/accounts.ts";
+import { accountById, accountsPage, listAccount, markDeleted, renameAccount } from "../db/accounts.ts";
 import { modelById } from "../db/models.ts";
 import { Complaint, wrong } from "./complaint.ts";
 import {
@@ -100,6 +100,7 @@ accountRoutes.patch("/:account", async (c) => {
   const change = await readInput(c, ChangeAccount);
   // `configure` makes what is not there: a mistyped id must not become an account.
   await statusOf(c.env, account);
+  await mustLive(c.env, account);
   await accountObject(c.env, account).configure({ account, ...change });
   if (change.name !== undefined) await renameAccount(c.env, account, change.name);
   return c.json({ account: printStatus(await statusOf(c.env, account)) });
@@ -115,9 +116,22 @@ accountRoutes.post("/:account/credits", async (c) => {
   if (nano === 0) throw wrong(field, "must not be nothing");
   if (Math.abs(nano) > NANO_USD_MAX) throw wrong(field, "is more than a million dollars at once");
   await statusOf(c.env, account);
+  if (nano > 0) await mustLive(c.env, account);
   const credit = { creditId, amountNanoUsd: nano, note, kind, expiresAtMs };
   const { balanceNanoUsd } = await accountObject(c.env, account).credit(credit);
   return c.json({ account, creditId, balanceNanoUsd, balanceUsd: printUsd(balanceNanoUsd) });
+});
+
+/**
+ * Ends an account: from the next call on none of its keys starts anything, and no cached answer opens. What runs is still
+ * billed. Its usage and ledger stay for their time (keeping/retention.ts), then they go, and its object with them.
+ */
+accountRoutes.delete("/:account", async (c) => {
+  const account = accountOf(c);
+  const { balanceNanoUsd } = await statusOf(c.env, account);
+  await accountObject(c.env, account).retire();
+  await markDeleted(c.env, account, Date.now());
+  return c.json({ id: account, deleted: true, balanceNanoUsd, balanceUsd: printUsd(balanceNanoUsd) });
 });
 
 /** From the next call on no cached answer opens; they are not deleted, they are forgotten. */
@@ -136,6 +150,12 @@ export async function statusOf(env: Env, account: string): Promise<AccountStatus
   const status = await accountObject(env, account).status();
   if (status === null) throw new Complaint("not_found", "there is no such account");
   return status;
+}
+
+/** An account that was deleted takes no keys, no money and no settings any more. */
+export async function mustLive(env: Env, account: string): Promise<void> {
+  const row = await accountById(env, account);
+  if ((row?.deletedAtMs ?? null) !== null) throw new Complaint("conflict", "this account was deleted");
 }
 
 function printStatus({ account, ...status }: AccountStatus) {

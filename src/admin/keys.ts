@@ -11,7 +11,7 @@ import { KEY_SCOPES } from "../core/limits.ts";
 import type { Secrets } from "../core/secrets.ts";
 import { keysPage, listKey, markRevoked, renewKey, type KeyRow } from "../db/accounts.ts";
 import { aliasByName, modelById } from "../db/models.ts";
-import { statusOf } from "./accounts.ts";
+import { mustLive, statusOf } from "./accounts.ts";
 import { Complaint, wrong } from "./complaint.ts";
 import {
   accountOf,
@@ -62,6 +62,7 @@ export function keyRoutes(secretsOf: (env: Env) => Secrets): Hono<AdminEnv> {
     if ((settings.expiresAtMs ?? Infinity) <= nowMs) throw wrong("expiresAtMs", "is in the past");
     await mustExist(c.env, settings.models ?? []);
     await statusOf(c.env, account);
+    await mustLive(c.env, account);
     const id = `key_${randomName(KEY_NAME_CHARS, crypto.getRandomValues(new Uint8Array(KEY_NAME_CHARS)))}`;
     const dice = crypto.getRandomValues(new Uint8Array(KEY_DICE_BYTES));
     const made = await makeKey(secretsOf(c.env), { account, keyId: id }, dice);

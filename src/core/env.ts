@@ -52,6 +52,13 @@ export interface AccountRpc extends Rpc.DurableObjectBranded {
   /** Idempotent by `creditId`. The amount may be negative: a correction. */
   credit(credit: CreditGiven): Promise<{ balanceNanoUsd: number }>;
   status(): Promise<AccountStatus | null>;
+  /**
+   * Ends the account: every key is revoked, nothing new starts, cached answers are forgotten. What runs is still billed,
+   * and the books stay. False where there is no such account.
+   */
+  retire(): Promise<boolean>;
+  /** Forgets everything, once nothing of it is open and D1 has the whole log. False where that is not yet so. */
+  erase(): Promise<boolean>;
   /** What a key may know of itself and its account. Refused as an admission would be; a suspended account may look. */
   look(ask: LookAsk): Promise<LookAnswer>;
 }
@@ -94,6 +101,8 @@ export interface Env {
   readonly SLUICE_DEV?: string;
   /** Limits on what nodes may take their time for: JSON, see core/timeouts.ts. */
   readonly SLUICE_TIMEOUTS?: string;
+  /** Days to keep what is written, where they are not the defaults: `{"usage":90,...}`; see keeping/retention.ts. */
+  readonly SLUICE_RETENTION_DAYS?: string;
   /** Overrides of the settlement clock, for tests that cannot wait: `{"closeWithoutWordMs":2000,...}`. Dev only. */
   readonly SLUICE_CLOCKS?: string;
 }

@@ -24,6 +24,27 @@ export async function renameAccount(env: Db, account: string, name: string): Pro
   await database(env).update(accounts).set({ name }).where(eq(accounts.id, account));
 }
 
+/** Marks it and its keys as ended. The first time is the one that is remembered. */
+export async function markDeleted(env: Db, account: string, nowMs: number): Promise<void> {
+  const db = database(env);
+  await db.batch([
+    db
+      .update(accounts)
+      .set({ deletedAtMs: nowMs })
+      .where(and(eq(accounts.id, account), isNull(accounts.deletedAtMs))),
+    db
+      .update(keys)
+      .set({ revokedAtMs: nowMs })
+      .where(and(eq(keys.account, account), isNull(keys.revokedAtMs))),
+  ]);
+}
+
+/** Undefined where no such account was ever listed. */
+export async function accountById(env: Db, account: string): Promise<AccountRow | undefined> {
+  const [row] = await database(env).select().from(accounts).where(eq(accounts.id, account));
+  return row;
+}
+
 export async function accountsPage(env: Db, { limit, after }: PageAsk): Promise<Page<AccountRow>> {
   const page = pageBy(accounts.createdAtMs, accounts.id, after);
   const rows = await database(env)

@@ -1,7 +1,8 @@
 /** Accounts: list, make, look at, change, suspend. */
 import { z } from "zod";
 import { PAGED, type Command, type Option, type Run, type Said } from "../command.ts";
-import { sheet, table } from "../table.ts";
+import { misused } from "../complaint.ts";
+import { plain, sheet, table } from "../table.ts";
 import { list, printTime } from "../values.ts";
 import { limitLines, LIMITS, limitsOf } from "./limits.ts";
 
@@ -17,8 +18,16 @@ const Account = z.looseObject({
   holdsPending: z.number(),
 });
 const One = z.looseObject({ account: Account });
+const Deleted = z.looseObject({ id: z.string(), balanceUsd: z.string() });
 const Page = z.looseObject({
-  accounts: z.array(z.looseObject({ id: z.string(), name: z.string(), createdAtMs: z.number() })),
+  accounts: z.array(
+    z.looseObject({
+      id: z.string(),
+      name: z.string(),
+      createdAtMs: z.number(),
+      deletedAtMs: z.number().nullable().default(null),
+    }),
+  ),
   next: z.string().nullable(),
 });
 
@@ -68,8 +77,8 @@ export const accounts: readonly Command[] = [
         json: { accounts: rows, next },
         text: withMore(
           table(
-            ["ACCOUNT", "NAME", "CREATED"],
-            rows.map((row) => [row.id, row.name, printTime(row.createdAtMs)]),
+            ["ACCOUNT", "NAME", "CREATED", "DELETED"],
+            rows.map((row) => [row.id, row.name, printTime(row.createdAtMs), printTime(row.deletedAtMs)]),
           ),
           next,
         ),
@@ -102,6 +111,23 @@ export const accounts: readonly Command[] = [
     run: (run) => {
       const name = run.text("name");
       return change(run, { ...settingsOf(run), ...(name === undefined ? {} : { name }) });
+    },
+  },
+  {
+    name: "accounts delete",
+    takes: ["account"],
+    about:
+      "Ends an account for good: its keys are revoked at once, its cached answers forgotten. Its books stay for their time.",
+    options: { yes: { about: "do it: nothing brings an account back" } },
+    run: async (run) => {
+      if (!run.on("yes"))
+        throw misused(
+          "accounts delete ends the account for good",
+          "say --yes; accounts suspend can be undone",
+        );
+      const done = await run.api.call(Deleted, "DELETE", `/accounts/${path(run)}`);
+      const left = done.balanceUsd === "0.00" ? "" : ` $${plain(done.balanceUsd)} was left on it.`;
+      return { json: done, text: `${plain(done.id)} is deleted.${left}` };
     },
   },
   {

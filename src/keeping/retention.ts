@@ -1,0 +1,93 @@
+/**
+ * How long what is written is kept, and the step by which cron removes what is older. Every step is bounded and may be
+ * repeated; where it did not come to the end, the next one goes on.
+ *
+ * The times are defaults; laws differ, so a deployment may set its own (`SLUICE_RETENTION_DAYS`). A setting that cannot
+ * be read removes nothing: too much kept can be removed later.
+ */
+import { z } from "zod";
+import { accountObject, type Env } from "../core/env.ts";
+import { log, logError } from "../core/log.ts";
+import { accountsAfter, choreCursor, saveChoreCursor } from "../db/chores.ts";
+import {
+  BITE_ROWS,
+  deletedBefore,
+  removeAccountRows,
+  removeAlerts,
+  removeAudit,
+  removeLedger,
+  removeRollups,
+  removeUsage,
+} from "../db/retention.ts";
+
+/** Late corrections come within a week; nothing that may still be corrected is removed. */
+const DAYS_MIN = 30;
+const Days = z.int().min(DAYS_MIN).max(36_500);
+
+export const Retention = z.strictObject({
+  /** Rows of single requests, receipts included: thirteen months. */
+  usage: Days.default(400),
+  rollups: Days.default(1_100),
+  audit: Days.default(730),
+  alerts: Days.default(90),
+  /** Of a deleted account: seven years. A living account's ledger stays, because its balance is its sum. */
+  ledgerAfterDeletion: Days.default(2_557),
+});
+export type Retention = z.infer<typeof Retention>;
+
+const DAY_MS = 86_400_000;
+const CURSOR = "retention";
+const ACCOUNTS_PER_STEP = 20;
+const DELETED_PER_STEP = 5;
+
+/** Undefined where the setting cannot be read. */
+export function retentionOf(text: string | undefined): Retention | undefined {
+  try {
+    return Retention.parse(text === undefined || text === "" ? {} : JSON.parse(text));
+  } catch (error) {
+    logError("retention_unreadable", error);
+    return undefined;
+  }
+}
+
+export async function removeOld(env: Env, nowMs: number): Promise<void> {
+  const keep = retentionOf(env.SLUICE_RETENTION_DAYS);
+  if (keep === undefined) return;
+  const before = (days: number): number => nowMs - days * DAY_MS;
+  await removeAlerts(env, before(keep.alerts));
+  await removeAudit(env, before(keep.audit));
+  for (const account of await deletedBefore(env, before(keep.ledgerAfterDeletion), DELETED_PER_STEP))
+    await removeAccount(env, account, nowMs);
+  const after = await choreCursor(env, CURSOR);
+  const accounts = await accountsAfter(env, after, ACCOUNTS_PER_STEP);
+  let done = after;
+  for (const account of accounts) {
+    const usage = await removeUsage(env, account, before(keep.usage));
+    const rollups = await removeRollups(env, account, before(keep.rollups));
+    // More is there: the next step goes on with this account.
+    if (usage === BITE_ROWS || rollups === BITE_ROWS) break;
+    done = account;
+  }
+  const isEnd = done === accounts.at(-1) && accounts.length < ACCOUNTS_PER_STEP;
+  const next = isEnd || accounts.length === 0 ? "" : done;
+  if (next !== after) await saveChoreCursor(env, CURSOR, next, nowMs);
+}
+
+/**
+ * All that is left of a deleted account: its object first, because what still comes out of one needs the ledger's end;
+ * the lists last, so that an unfinished removal is found again.
+ */
+async function removeAccount(env: Env, account: string, nowMs: number): Promise<void> {
+  if (!(await accountObject(env, account).erase())) {
+    log("account_not_erased", { account });
+    return;
+  }
+  const bites = [
+    await removeUsage(env, account, nowMs),
+    await removeRollups(env, account, nowMs),
+    await removeLedger(env, account),
+  ];
+  if (bites.includes(BITE_ROWS)) return;
+  await removeAccountRows(env, account);
+  log("account_erased", { account });
+}
