@@ -175,7 +175,7 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
     if (!isErasable(this.#books, this.#store)) return false;
     await eraseStorage(this.ctx.storage);
     this.#alarmAtMs = null;
-    this.#books = new Books(this.#store, this.#clocks, this.#buckets);
+    this.#books = new Books(this.#store, this.#clocks);
     return true;
   }
 
