@@ -40,15 +40,16 @@ import { Books } from "./books.ts";
 import { eraseStorage, isErasable, retire } from "./ending.ts";
 import { parseClocks, type Clocks } from "./clocks.ts";
 import type { Hold } from "./facts.ts";
-import { grantedNanoUsd as grantedOf, nextEndMs } from "./grants.ts";
+import { nextEndMs } from "./grants.ts";
 import { GroupCommit } from "./group-commit.ts";
-import { changeKey, keyStatus, putKey, revokeKey, rotateKey, usedNow } from "./keys.ts";
+import { changeKey, keyStatus, putKey, revokeKey, rotateKey } from "./keys.ts";
 import { lookRefusal } from "./look.ts";
 import { Line, type Waiting } from "./line.ts";
 import { Outbox } from "./outbox.ts";
 import { FRESH, spent, waitMs } from "./pace.ts";
 import { askPromises } from "./promises.ts";
 import { configured } from "./settings.ts";
+import { accountStatus } from "./status.ts";
 import { Store } from "./store.ts";
 import { isStrikable, struckOut, type Promises } from "./strike.ts";
 
@@ -208,26 +209,7 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
 
   async status(): Promise<AccountStatus | null> {
     const holds = await this.#group.run(() => this.#store.countHolds());
-    const account = this.#books.account;
-    if (account === undefined) return null;
-    const grantedNanoUsd = grantedOf(account.grants);
-    return {
-      account: account.account,
-      name: account.name,
-      suspended: account.suspended,
-      regions: account.regions,
-      ...account.limits,
-      used: usedNow(this.#books, ACCOUNT, Date.now()),
-      balanceNanoUsd: account.balanceNanoUsd,
-      grantedNanoUsd,
-      toppedUpNanoUsd: account.balanceNanoUsd - grantedNanoUsd,
-      grants: account.grants,
-      heldNanoUsd: this.#books.heldNanoUsd,
-      holdsOpen: holds.open,
-      holdsPending: holds.waiting,
-      eventsUnprojected: account.lastSeq - this.#books.purse.appliedSeq,
-      lastSeq: account.lastSeq,
-    };
+    return accountStatus(this.#books, holds, Date.now());
   }
 
   /** Rows written since the object woke: what tests of cost read. */
