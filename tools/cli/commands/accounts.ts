@@ -25,7 +25,7 @@ const Page = z.looseObject({
       id: z.string(),
       name: z.string(),
       createdAtMs: z.number(),
-      deletedAtMs: z.number().nullable().default(null),
+      deletedAtMs: z.number().nullish(),
     }),
   ),
   next: z.string().nullable(),
