@@ -93,6 +93,7 @@ export class Maker {
         this.#work.plan.lane,
         this.#tools.queueWaitMs,
         this.#abort.signal,
+        choice.task.delivered.length > 0,
       );
     } catch (error) {
       return error instanceof NoRoom ? "no_room" : (this.#stopped ?? "client_gone");

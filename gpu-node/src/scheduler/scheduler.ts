@@ -1,5 +1,6 @@
 /**
- * Who may use the engine: as many leases as it has slots, a bounded queue in front of them, fair between lanes.
+ * Who may use the engine: as many leases as it has slots, a bounded queue in front of them, fair between lanes. Answers
+ * that were interrupted elsewhere come first: their readers sit before half a sentence, and each came in its turn once.
  * Invariants: leases out <= slots; nobody waits while a slot is free; a waiter whose signal aborts, or whose time is up,
  * leaves the queue at once. Giving a lease back twice gives it back once.
  */
@@ -17,7 +18,8 @@ export class NoRoom extends Error {
 }
 
 export class Scheduler {
-  readonly #queue = new FairQueue<Waiter>();
+  readonly #interrupted = new FairQueue<Waiter>();
+  readonly #fresh = new FairQueue<Waiter>();
   readonly slots: number;
   readonly queueMax: number;
   #busy = 0;
@@ -34,7 +36,7 @@ export class Scheduler {
   }
 
   get queued(): number {
-    return this.#queue.size;
+    return this.#interrupted.size + this.#fresh.size;
   }
 
   /**
@@ -42,7 +44,7 @@ export class Scheduler {
    * more; undefined where all are taken. Whoever has one gives it back, having come to the queue or not.
    */
   enter(): Place | undefined {
-    if (this.#busy + this.#queue.size + this.#entering >= this.slots + this.queueMax) return undefined;
+    if (this.#busy + this.queued + this.#entering >= this.slots + this.queueMax) return undefined;
     this.#entering += 1;
     let held = true;
     return {
@@ -54,12 +56,13 @@ export class Scheduler {
   }
 
   /** Rejects with the signal's reason, or with NoRoom after `waitMs`. */
-  acquire(lane: string, waitMs: number, signal: AbortSignal): Promise<Lease> {
+  acquire(lane: string, waitMs: number, signal: AbortSignal, interrupted = false): Promise<Lease> {
+    const queue = interrupted ? this.#interrupted : this.#fresh;
     if (signal.aborted) return Promise.reject(signal.reason);
     if (this.#busy < this.slots) return Promise.resolve(this.#lease());
     return new Promise((resolve, reject) => {
       const leave = (reason: unknown): void => {
-        if (this.#queue.remove(lane, waiter)) reject(reason);
+        if (queue.remove(lane, waiter)) reject(reason);
         stop();
       };
       const aborted = (): void => leave(signal.reason);
@@ -75,7 +78,7 @@ export class Scheduler {
         },
       };
       signal.addEventListener("abort", aborted, { once: true });
-      this.#queue.push(lane, waiter);
+      queue.push(lane, waiter);
     });
   }
 
@@ -87,7 +90,7 @@ export class Scheduler {
         if (!held) return;
         held = false;
         this.#busy -= 1;
-        const next = this.#queue.shift();
+        const next = this.#interrupted.shift() ?? this.#fresh.shift();
         if (next !== undefined) next.grant(this.#lease());
       },
     };

@@ -81,6 +81,22 @@ describe("waiting for a slot", () => {
     expect(scheduler.busy).toBe(0);
   });
 
+  test("an answer that was interrupted elsewhere goes before new ones, whoever's it is", async () => {
+    const scheduler = new Scheduler(1, 9);
+    const never = new AbortController().signal;
+    const first = await scheduler.acquire("a", 9_999, never);
+    const order: string[] = [];
+    const waiting = (["fresh", "again"] as const).map(async (what) => {
+      const lease = await scheduler.acquire("a", 9_999, never, what === "again");
+      order.push(what);
+      lease.release();
+    });
+    expect(scheduler.queued).toBe(2);
+    first.release();
+    await Promise.all(waiting);
+    expect(order).toEqual(["again", "fresh"]);
+  });
+
   test("whoever leaves, or waits too long, leaves the queue at once", async () => {
     const scheduler = new Scheduler(1, 9);
     const lease = await scheduler.acquire("a", 9_999, new AbortController().signal);
