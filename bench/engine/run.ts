@@ -107,6 +107,7 @@ async function measure({ root, binary, model, best, rounds, say }: Measuring): P
     const [ours, theirs] = [of(`sluice ${key}`), of(`peer ${key}`)];
     return { sluice: ours, peer: theirs, ratio: ours / theirs };
   };
+  say(`${model.name}: sluice begins with ${THREADS_LINE.exec(sluice.log())?.[0] ?? "?"}`);
   try {
     await scenes.calibrate(peer);
     await scenes.calibrate(sluice);
@@ -155,6 +156,7 @@ function summary(values: ReadonlyMap<string, readonly number[]>): string {
   return [...values].map(([key, list]) => `${key} ${Math.round(list.at(-1) ?? 0)}`).join(", ");
 }
 
+const THREADS_LINE = /\d+ threads for prompts[^"]*/;
 const LOOP_GAUGE = /^sluice_node_loop_delay_seconds\{quantile="0.99"\} ([\d.e+-]+)$/m;
 
 /** The node's own measurement of its event loop, of the last seconds. */

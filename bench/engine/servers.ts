@@ -14,7 +14,7 @@ const POLL_MS = 50;
 const LOG_CHARS_MAX = 4_096;
 const CPU_INFO = "/proc/cpuinfo";
 
-export type Server = { readonly url: string; readonly pid: number; stop(): Promise<void> };
+export type Server = { readonly url: string; readonly pid: number; log(): string; stop(): Promise<void> };
 
 export type PeerThreads = { readonly decode: number; readonly batch: number };
 
@@ -48,6 +48,7 @@ async function start(file: string, args: readonly string[], url: string): Promis
   return {
     url,
     pid: child.pid ?? 0,
+    log: () => log,
     stop: async () => {
       if (child.exitCode !== null) return;
       child.kill("SIGTERM");

@@ -1,7 +1,7 @@
 /** The engine as a process: killed, restarted, and gone when its node is. */
 import { fork } from "node:child_process";
 import { once } from "node:events";
-import { copyFile, mkdtemp, rm, truncate } from "node:fs/promises";
+import { copyFile, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -143,6 +143,20 @@ describe("llama.cpp's process", () => {
     await failed;
     expect(isAlive(pid)).toBe(false);
     expect(other.ready).toBe(false);
+  });
+
+  test("weights of an architecture nobody knows are refused with its name", async ({ expect }) => {
+    const folder = await mkdtemp(join(tmpdir(), "sluice-llama-"));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    const bytes = await readFile(WEIGHTS_PATH);
+    // The first is the value of general.architecture; the others begin the names of keys.
+    bytes.write("martian99", bytes.indexOf("deepseek2"));
+    const weightsPath = join(folder, "m.gguf");
+    await writeFile(weightsPath, bytes);
+    await expect(openLlama({ slots: 1, weightsPath })).rejects.toMatchObject({
+      kind: "bad_model",
+      message: expect.stringContaining("martian99") as string,
+    });
   });
 
   test("does not come back with other weights than it had", async ({ expect }) => {

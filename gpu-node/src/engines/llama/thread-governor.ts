@@ -7,6 +7,8 @@
 
 /** Turns of a trial; the quickest counts, because a turn may be late for reasons of its own. */
 const TRIAL_TURNS = 3;
+/** Turns before the first trial: what was chosen at the start may have been chosen in a quiet moment. */
+const PAUSE_FIRST = 8;
 /** Turns between trials: doubled after each that was in vain. */
 const PAUSE_MIN = 64;
 const PAUSE_MAX = 8_192;
@@ -21,8 +23,9 @@ export class ThreadGovernor {
   /** Fewest first. */
   readonly #counts: readonly number[];
   #threads: number;
-  #pause = PAUSE_MIN;
+  #pause = PAUSE_FIRST;
   #sinceTrial = 0;
+  /** A thread too many does more harm than one too few: fewer are tried first. */
   #upNext = false;
   /** Milliseconds per token of the last turns, by the current number. */
   #recent: number[] = [];
@@ -59,7 +62,7 @@ export class ThreadGovernor {
     this.#sinceTrial += 1;
     const recentMs = Math.min(...this.#recent);
     this.#bestMs = Math.min(this.#bestMs, recentMs);
-    const slow = recentMs > SLOW * this.#bestMs && this.#sinceTrial >= PAUSE_MIN / 4;
+    const slow = recentMs > SLOW * this.#bestMs && this.#sinceTrial >= PAUSE_FIRST;
     if (this.#recent.length === TRIAL_TURNS && (slow || this.#sinceTrial >= this.#pause)) {
       // A slow turn is more likely to have a thread too many than one too few.
       const threads = this.#neighbour(slow ? false : this.#upNext);
@@ -76,7 +79,7 @@ export class ThreadGovernor {
     const needed = trial.threads > this.#threads ? MORE_IS_WORTH_IT : 1;
     const better = trial.bestMs * needed < trial.against;
     if (better) this.#threads = trial.threads;
-    this.#pause = better ? PAUSE_MIN : Math.min(PAUSE_MAX, this.#pause * 2);
+    this.#pause = better ? PAUSE_MIN : Math.min(PAUSE_MAX, Math.max(PAUSE_MIN, this.#pause * 2));
     this.#sinceTrial = 0;
     this.#recent = [];
     this.#bestMs = better ? trial.bestMs : Math.min(this.#bestMs, trial.against);
