@@ -94,15 +94,15 @@ async function accept(
   if (head.model !== workshop.engine?.info.model) return { kind: "unknown_model", model: head.model };
   const continued = head.resume?.weights;
   if (continued !== undefined && continued !== workshop.engine.info.weights) return { kind: "other_weights" };
-  const { parse, print } = DIALECTS[head.dialect];
-  const parsed = parse(clientBody);
+  const spoken = DIALECTS[head.dialect];
+  const parsed = workshop.read(spoken, clientBody);
   if (!parsed.ok) return parsed.refusal;
   const name = `${head.request}/${head.ordinal}`;
   const prepared = await workshop.prepare(parsed.wish, {
     ...head,
     resume: head.resume,
     notes: true,
-    print,
+    print: spoken.print,
     name,
   });
   if (!prepared.ok) return prepared.refusal;

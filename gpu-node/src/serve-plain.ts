@@ -42,7 +42,7 @@ async function accept(
   response: ServerResponse,
 ): Promise<Refusal | undefined> {
   if (life.refusal !== undefined) return life.refusal;
-  const parsed = spoken.parse(body);
+  const parsed = workshop.read(spoken, body);
   if (!parsed.ok) return parsed.refusal;
   const { wish } = parsed;
   if (wish.model !== workshop.engine?.info.model) return { kind: "unknown_model", model: wish.model };

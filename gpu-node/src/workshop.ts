@@ -10,7 +10,10 @@ import { Outlet, OUTLET_TIMES, type OutletTimes } from "./attempt/outlet.ts";
 import type { Ledger, Plan } from "./attempt/plan.ts";
 import { prepare, type Frame, type Prepared } from "./attempt/prepare.ts";
 import { Running } from "./attempt/running.ts";
-import type { Engine } from "./engines/engine.ts";
+import type { Spoken } from "./dialects.ts";
+import { EngineFault, type Engine } from "./engines/engine.ts";
+import type { Parsed } from "./intake/chat-body.ts";
+import { invalid, invalidField } from "./intake/refuse.ts";
 import type { Wish } from "./intake/wish.ts";
 import { SketchBook } from "./beat/sketch-book.ts";
 import { EngineLoad } from "./load/engine-load.ts";
@@ -28,6 +31,7 @@ export type WorkshopLimits = {
   readonly outlet?: OutletTimes;
 };
 
+const UNREADABLE = invalid("The body could not be read.", null);
 const RETRY_AFTER_MS = 1_000;
 
 export class Workshop {
@@ -70,6 +74,16 @@ export class Workshop {
     return new Outlet(response, this.#limits.outlet ?? OUTLET_TIMES);
   }
 
+  /** What a body asks. A client's body must never be what ends a node: whatever goes wrong is the body's fault first. */
+  read(spoken: Spoken, body: Uint8Array): Parsed {
+    try {
+      return spoken.parse(body);
+    } catch (error) {
+      this.log("body_unreadable", errorFields(error));
+      return UNREADABLE;
+    }
+  }
+
   /** A plan for what is asked, or why there is none. */
   async prepare(wish: Wish, frame: Frame): Promise<Prepared> {
     const engine = this.#engine;
@@ -78,6 +92,9 @@ export class Workshop {
     try {
       return await prepare(engine, wish, frame);
     } catch (error) {
+      // A conversation that the model's template refuses would be refused everywhere.
+      if (error instanceof EngineFault && error.kind === "unsupported")
+        return invalidField(wish.input.kind === "chat" ? "messages" : "prompt", error.message);
       // It died while it tokenised; it comes back by itself.
       this.log("prepare_failed", errorFields(error));
       return { ok: false, refusal: { kind: "loading", retryAfterMs: RETRY_AFTER_MS } };

@@ -4,6 +4,7 @@
  * never cost a hold. Engines judge everything else. Unknown fields pass.
  * Shapes: OpenAI's chat completions reference, and DeepSeek's additions (`thinking`, `user_id`).
  */
+import { isTooDeep, JSON_DEPTH_MAX } from "@sluice/protocol/depth";
 import { z } from "zod";
 import { FaultError, type Fault } from "../core/fault.ts";
 import type { ParsedCall } from "./call.ts";
@@ -62,13 +63,16 @@ export function parseJson(body: Uint8Array): unknown {
     throw invalid("The body is not UTF-8.", null);
   }
   if (text.trim() === "") throw invalid("The body is empty; it has to be a JSON object.", null);
+  let value: unknown;
   try {
-    return JSON.parse(text);
+    value = JSON.parse(text);
   } catch (cause) {
     // The engine's own words say where, and quote at most a few characters of the client's own text back to it.
     const where = cause instanceof SyntaxError ? ` (${cause.message.slice(0, 120)})` : "";
     throw invalid(`The body is not valid JSON${where}.`, null);
   }
+  if (isTooDeep(value)) throw invalid(`The body is nested more than ${JSON_DEPTH_MAX} levels deep.`, null);
+  return value;
 }
 
 function invalid(message: string, param: string | null): FaultError {

@@ -7,7 +7,7 @@ import { z } from "zod";
 import { formFields, readForm } from "./form.ts";
 import type { Wish } from "./wish.ts";
 import { Message, readMessages } from "./messages.ts";
-import { invalidBody, invalidField, NOT_JSON, parseJson, unsupported, type Refused } from "./refuse.ts";
+import { invalidBody, invalidField, parseJson, unsupported, type Refused } from "./refuse.ts";
 import { samplingFields, samplingOf, stopsOf, tokenCount } from "./sampling.ts";
 import { thinkingFields, thinkingOf } from "./thinking.ts";
 
@@ -32,7 +32,7 @@ export type Parsed = { readonly ok: true; readonly wish: Wish } | Refused;
 
 export function parseChat(bytes: Uint8Array): Parsed {
   const json = parseJson(bytes);
-  if (json === undefined) return NOT_JSON;
+  if (!json.ok) return json;
   const parsed = ChatBody.safeParse(json.value);
   if (!parsed.success) return invalidBody(parsed.error);
   const body = parsed.data;

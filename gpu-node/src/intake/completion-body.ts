@@ -5,7 +5,7 @@
  */
 import { z } from "zod";
 import type { Parsed } from "./chat-body.ts";
-import { invalidBody, NOT_JSON, parseJson, unsupported } from "./refuse.ts";
+import { invalidBody, parseJson, unsupported } from "./refuse.ts";
 import { samplingFields, samplingOf, stopsOf, tokenCount } from "./sampling.ts";
 import type { Input } from "./wish.ts";
 
@@ -29,7 +29,7 @@ const CompletionBody = z.object({
 
 export function parseCompletion(bytes: Uint8Array): Parsed {
   const json = parseJson(bytes);
-  if (json === undefined) return NOT_JSON;
+  if (!json.ok) return json;
   const parsed = CompletionBody.safeParse(json.value);
   if (!parsed.success) return invalidBody(parsed.error);
   const body = parsed.data;

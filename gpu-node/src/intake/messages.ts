@@ -2,6 +2,7 @@
  * A chat's messages as engines take them: text parts joined, developers as the system, calls and results of tools in their
  * places, and an answer that is given up to somewhere. Pure.
  */
+import { isTooDeep } from "@sluice/protocol/depth";
 import { z } from "zod";
 import type { ChatMessage, ChatPrompt, ToolCall } from "../engines/engine.ts";
 import { invalidField, unsupported, type Refused } from "./refuse.ts";
@@ -127,6 +128,7 @@ function callsOf(
       const value: unknown = JSON.parse(called.arguments === "" ? "{}" : called.arguments);
       if (typeof value !== "object" || value === null || Array.isArray(value))
         return invalidField(field, "a JSON object is expected");
+      if (isTooDeep(value)) return invalidField(field, "it is nested too deep");
     } catch {
       return invalidField(field, "it is not valid JSON");
     }

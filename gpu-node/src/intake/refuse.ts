@@ -1,4 +1,5 @@
 /** Refusals of a body's fields, in the words clients of OpenAI's API know. Pure. */
+import { isTooDeep, JSON_DEPTH_MAX } from "@sluice/protocol/depth";
 import type { Refusal } from "@sluice/protocol/refusal";
 import type { z } from "zod";
 
@@ -52,13 +53,15 @@ export function invalidBody(error: z.ZodError): Refused {
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
-/** Undefined where the bytes are no JSON. */
-export function parseJson(bytes: Uint8Array): { readonly value: unknown } | undefined {
-  try {
-    return { value: JSON.parse(decoder.decode(bytes)) as unknown };
-  } catch {
-    return undefined;
-  }
-}
+export type ParsedJson = { readonly ok: true; readonly value: unknown } | Refused;
 
-export const NOT_JSON = invalid("The body is not valid JSON in UTF-8.", null);
+export function parseJson(bytes: Uint8Array): ParsedJson {
+  let value: unknown;
+  try {
+    value = JSON.parse(decoder.decode(bytes));
+  } catch {
+    return invalid("The body is not valid JSON in UTF-8.", null);
+  }
+  if (isTooDeep(value)) return invalid(`The body is nested more than ${JSON_DEPTH_MAX} levels deep.`, null);
+  return { ok: true, value };
+}
