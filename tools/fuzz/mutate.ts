@@ -5,7 +5,7 @@
 import type { Dice } from "./dice.ts";
 
 /** What stands where it should not. */
-const NASTY: readonly unknown[] = [
+const NASTY: readonly ({} | null)[] = [
   null,
   true,
   0,
