@@ -34,8 +34,8 @@ import { depart, finish, mark, tell, type Job, type Travel } from "./infer/trave
 import { readTrail } from "./infer/wish.ts";
 import { sketchesKnown } from "./nodes/snapshot.ts";
 import { NO_PROGRESS } from "./relay/progress.ts";
-import { readBody } from "./wire/body.ts";
 import { firstPromptCeiling, type ParsedCall } from "./wire/call.ts";
+import { keepBody } from "./wire/kept-bodies.ts";
 import type { Need } from "./wire/needs.ts";
 import { parseOpenAiChat } from "./wire/openai-chat.ts";
 import { parseOpenAiCompletion } from "./wire/openai-completion.ts";
@@ -73,7 +73,8 @@ async function answer(travel: Travel, request: Request, dialect: Dialect): Promi
   trace.account = who.account;
 
   // Parse.
-  const body = await readBody(request, CLIENT_BODY_BYTES_MAX);
+  const { body, release } = await keepBody(request, CLIENT_BODY_BYTES_MAX);
+  travel.atEnd.push(release);
   const arrivedAtMs = Date.now();
   const { prompt, ...call } = PARSERS[dialect](body);
   const catalogue = await readCatalogue(env, travel.enteredAtMs);

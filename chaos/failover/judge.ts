@@ -36,6 +36,8 @@ export type Row = {
   readonly certainty: string;
   readonly completion: number;
   readonly cost: number;
+  /** How each attempt ended, in order. */
+  readonly endings: readonly string[];
 };
 
 export const KINDS = ["kill", "freeze", "cut", "stall", "slow", "restart"] as const;
@@ -82,7 +84,9 @@ export function judge(books: Books): Judgement {
     const add = (what: Finding["what"], why: string | undefined): void => {
       if (why !== undefined) findings.push({ what, request, why });
     };
-    add("broken", stream.error ?? (stream.done ? undefined : "it ended without [DONE]"));
+    const error = stream.error ?? (stream.done ? undefined : "it ended without [DONE]");
+    const endings = rows.get(request)?.[0]?.endings.join(", ") ?? "no row";
+    add("broken", error && `${error} (${endings})`);
     if (stream.error !== undefined || !stream.done) continue;
     add("textMismatches", misread(stream, books));
     const billed = rows.get(request) ?? [];

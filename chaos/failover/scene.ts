@@ -60,6 +60,10 @@ const RowShape = z.object({
   certainty: z.string(),
   completion: z.int(),
   cost: z.int(),
+  endings: z
+    .string()
+    .transform((text) => z.array(z.object({ ended: z.string() })).parse(JSON.parse(text)))
+    .transform((attempts) => attempts.map(({ ended }) => ended)),
 });
 
 export async function play(part: Part, dice: Dice, say: (what: string) => void): Promise<Played> {
@@ -155,7 +159,7 @@ async function readRows(platform: Platform, tenant: Tenant, wanted: number): Pro
   const db = openD1File(join(platform.dataDir, "worker"));
   try {
     const newest = db.prepare(
-      `select request, certainty, completion_tokens as completion, cost_nano_usd as cost from usage_events as it
+      `select request, certainty, completion_tokens as completion, cost_nano_usd as cost, attempts as endings from usage_events as it
        where account = ? and revision = (select max(revision) from usage_events
          where account = it.account and request = it.request)`,
     );

@@ -5,6 +5,9 @@
  * region that is lost is avoided three seconds after its last word, while one late beat costs a lone node nothing. Last
  * those that failed this request and had brought it further before: their process may be back, or only a connection
  * was cut, and the alternative is an answer that ends in the middle. A node that failed and brought nothing is out.
+ *
+ * An answer in the middle has a second round: whoever loses it to a cut connection may be asked once more, after all
+ * others. Before the first content there is none; a client can ask again.
  */
 import type { LiveNode } from "../core/node.ts";
 
@@ -29,5 +32,6 @@ export function inOrder(
     } else if (nowMs - node.beatAtMs > BEAT_LATE_MS) late.push(node);
     else fresh.push(node);
   }
-  return [...fresh, ...late, ...again];
+  const round = [...fresh, ...late];
+  return [...round, ...again, ...(broughtTo > 0 ? round : [])];
 }

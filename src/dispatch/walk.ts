@@ -1,6 +1,7 @@
 /**
- * Walks the ranking until a node's first content arrives. Never a node twice, but for the one case that is the node's
- * own wish: it counted a larger prompt than the hold pays for, the hold is extended once, and the same node is asked
+ * Walks the nodes until the first content of one arrives: each as often as it is in the list, and no more once it has
+ * said that it cannot (a list has a node twice only in the middle of an answer, see order.ts). One repetition is the
+ * node's own wish: it counted a larger prompt than the hold pays for, the hold is extended once, and the same node is asked
  * again. Every call has an ordinal of its own; all but the first are named to the account's object, by the word that
  * says how the one before ended, or by the extension.
  *
@@ -79,6 +80,12 @@ export async function walk<Answer>(
   let retryAfterMs = RETRY_AFTER_MAX_MS;
   let failed: Fault | undefined;
   let reached = false;
+  const hopeless = new Set<string>();
+  const nextNode = (): LiveNode | undefined => {
+    for (let node = queue.shift(); node !== undefined; node = queue.shift())
+      if (!hopeless.has(node.id)) return node;
+    return undefined;
+  };
 
   const nextNaming = (ordinal: number, node: LiveNode | undefined): Naming | undefined => {
     const issuedAtMs = steps.nowMs();
@@ -87,7 +94,7 @@ export async function walk<Answer>(
   };
 
   const { after } = steps;
-  let naming = nextNaming(after === undefined ? 0 : after.ordinal + 1, queue.shift());
+  let naming = nextNaming(after === undefined ? 0 : after.ordinal + 1, nextNode());
   if (naming === undefined) {
     await steps.tell({ ...(after ?? { ordinal: 0, why: "no_node", node: null }), next: null });
     throw new FaultError(steps.nobody);
@@ -144,10 +151,10 @@ export async function walk<Answer>(
           : { kind: "upstream_failed" };
     }
     const why = tried.kind === "refused" ? "refused" : tried.why;
+    if (why !== "node_lost") hopeless.add(node.id);
     const limit = tried.kind === "failed" ? tried.limit : undefined;
     // The whole request has had its time: another node would have none.
-    const following: Naming | undefined =
-      limit === "total" ? undefined : nextNaming(ordinal + 1, queue.shift());
+    const following: Naming | undefined = limit === "total" ? undefined : nextNaming(ordinal + 1, nextNode());
     if (following === undefined) {
       await end(why, limit);
       // Nodes that cannot be reached are as good as not there.

@@ -42,7 +42,7 @@ export async function discardBody(request: Request): Promise<void> {
   }
 }
 
-function announcedLength(request: Request): number | undefined {
+export function announcedLength(request: Request): number | undefined {
   const length = Number(request.headers.get("content-length") ?? "NaN");
   return Number.isFinite(length) ? length : undefined;
 }

@@ -12,6 +12,7 @@ import { AdminClient, type KnownNode } from "./admin-client.ts";
 import { engineArguments } from "./model.ts";
 import type { EdgeProcess } from "./edge-process.ts";
 import { NodeProcess } from "./node-process.ts";
+import { receiptsOwed } from "./owed.ts";
 import { PlatformError } from "./problem.ts";
 import { freePort, probePort } from "./ports.ts";
 import { argumentsOf, endAll, isAlive, programOf, signal, until } from "./processes.ts";
@@ -125,7 +126,13 @@ export class Platform {
     this.apiKey = seeded.apiKey;
     this.#folder.keepState({ ...state, ...seeded });
     const places = await this.#places(state.nodes);
-    this.#folder.keepState({ ...seeded, nodes: places });
+    const left = state.nodes.filter((known) => !places.some((place) => isSame(place, known)));
+    for (const place of left) this.#tellOfLeft(place);
+    // Those that are left out today keep their name, their port and with them their data, for the day they are back.
+    this.#folder.keepState({
+      ...seeded,
+      nodes: [...places, ...left.map((place) => ({ ...place, idle: true as const }))],
+    });
     say(places.length === 1 ? "starting the node" : `starting ${places.length} nodes`);
     const args = engineArguments(ROOT, this.#settings.model, this.#settings.engine);
     this.nodes = await Promise.all(places.map((place) => this.#prepareNode(place, args)));
@@ -187,9 +194,10 @@ export class Platform {
 
   /** Where each node stands. One that stood here before keeps its name, its port and with them its data. */
   async #places(known: readonly NodePlace[]): Promise<NodePlace[]> {
-    const regions = this.#settings.regions ?? [...new Set(known.map((place) => place.region))];
+    const last = known.filter((place) => place.idle === undefined);
+    const regions = this.#settings.regions ?? [...new Set(last.map((place) => place.region))];
     const named = regions.length > 0 ? regions : ["local"];
-    const count = this.#settings.nodeCount ?? Math.max(this.#settings.regions?.length ?? known.length, 1);
+    const count = this.#settings.nodeCount ?? Math.max(this.#settings.regions?.length ?? last.length, 1);
     if (count < 1 || count > NODES_MAX) throw new PlatformError(`--nodes wants 1 to ${NODES_MAX}`);
     const places: NodePlace[] = [];
     for (let i = 0; i < count; i++) {
@@ -197,7 +205,7 @@ export class Platform {
       const name = `node-${i + 1}`;
       const before = known.find((place) => place.name === name && place.region === region);
       if (before === undefined) places.push({ name, region, port: await freePort() });
-      else if ((await probePort(before.port)) !== undefined) places.push(before);
+      else if ((await probePort(before.port)) !== undefined) places.push({ name, region, port: before.port });
       else {
         throw new PlatformError(
           `port ${before.port} of ${name} is taken by another program; end that, or start with --fresh`,
@@ -205,6 +213,16 @@ export class Platform {
       }
     }
     return places;
+  }
+
+  /** A node that is not started today may owe receipts: its requests stay unsettled until it is started again. */
+  #tellOfLeft({ name, region, port }: NodePlace): void {
+    const owed = receiptsOwed(this.#folder.file("nodes", `${name}-${region}-${port}`));
+    if (owed === 0) return;
+    this.#settings.warn?.(
+      `${name} of region ${region} is not started, and owes ${owed === 1 ? "a receipt" : `${owed} receipts`}: ` +
+        `what it answered is settled when it is started again (--regions ${region})`,
+    );
   }
 
   async #prepareNode(place: NodePlace, args: readonly string[]): Promise<NodeProcess> {
@@ -257,6 +275,10 @@ export class Platform {
     const nodes = this.nodes.map(({ url, region }) => ({ id: this.nodeIds.get(url) ?? "", url, region }));
     this.#folder.writeDev({ baseUrl, apiKey, adminToken, nodes, pages });
   }
+}
+
+function isSame(a: NodePlace, b: NodePlace): boolean {
+  return a.name === b.name && a.region === b.region && a.port === b.port;
 }
 
 /** Its beat says so, and is no memory of an earlier start. */

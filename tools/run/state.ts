@@ -28,7 +28,13 @@ import { PlatformError } from "./problem.ts";
 const SecretsFile = z.object({ secrets: z.string(), adminToken: z.string() });
 export type SecretsFile = z.infer<typeof SecretsFile>;
 
-export const NodePlace = z.object({ name: z.string(), region: z.string(), port: z.int() });
+/** `idle`: it stood here once, and is not started today; its folder may owe receipts. */
+export const NodePlace = z.object({
+  name: z.string(),
+  region: z.string(),
+  port: z.int(),
+  idle: z.literal(true).optional(),
+});
 export type NodePlace = z.infer<typeof NodePlace>;
 
 const StateFile = z.object({

@@ -34,7 +34,7 @@ const journal: readonly Journalled[] = [
   { node: "a", from: 0, ids: [1, 2, 3] },
   { node: "b", from: 2, ids: [3, 4, 0] },
 ];
-const row: Row = { request: REQUEST, certainty: "exact", completion: 5, cost: COST };
+const row: Row = { request: REQUEST, certainty: "exact", completion: 5, cost: COST, endings: ["stop"] };
 
 function books(change: {
   readonly stream?: Partial<Stream>;

@@ -17,10 +17,14 @@ test("a node whose beat is late is asked after all others, and still before none
   expect(ids(inOrder([late], new Map(), 0, NOW_MS))).toBe("late");
 });
 
+test("an answer in the middle has a second round, after everybody else", () => {
+  expect(ids(inOrder([node("a"), node("b"), node("c")], new Map([["a", 0]]), 12, NOW_MS))).toBe("b c a b c");
+});
+
 test.each([
   ["that failed before any content is not asked again", 0, 0, "b"],
-  ["that failed to continue is not asked again", 12, 12, "b"],
-  ["that brought the answer further is asked again, last", 0, 12, "b a"],
+  ["that failed to continue is not asked again", 12, 12, "b b"],
+  ["that brought the answer further is asked again, last", 0, 12, "b a b"],
 ])("a node %s", (_, failedFrom, broughtTo, order) => {
   expect(ids(inOrder([node("a"), node("b")], new Map([["a", failedFrom]]), broughtTo, NOW_MS))).toBe(order);
 });

@@ -188,3 +188,25 @@ test("a request that has had all its time asks no further node", async () => {
   expect(await faultOf(walked)).toEqual({ kind: "upstream_timeout", limit: "total" });
   expect(story.said).toEqual([{ ordinal: 0, why: "timeout", limit: "total", node: nodes[0], next: null }]);
 });
+
+test("a list that has nodes twice asks again whom it lost, and nobody who said no", async () => {
+  const failed = { kind: "failed", why: "node_failed" } as const;
+  const asked: string[] = [];
+  const twice = walk<string>([...nodes, ...nodes], {
+    after: broken,
+    promptCeiling: 1,
+    nobody,
+    issueByMs: 10_000,
+    nowMs: () => 5_000,
+    waitMs: () => new Promise(() => undefined),
+    drop: () => undefined,
+    tell: () => Promise.resolve("open"),
+    extend: () => Promise.reject(new Error("not asked")),
+    attempt: ({ node }) => {
+      asked.push(node.id);
+      return Promise.resolve([lost, failed, busy, content][asked.length - 1] ?? lost);
+    },
+  });
+  expect(await twice).toMatchObject({ node: { id: "a" } });
+  expect(asked).toEqual(["a", "b", "c", "a"]);
+});
