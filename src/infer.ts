@@ -186,7 +186,11 @@ async function route(travel: Travel, job: AdmittedJob, leg: Leg): Going {
   const { promptCeiling, issueByMs, after, resume } = leg;
   const where = { regions: admitted.regions ?? catalogue.regions, pinned: admitted.regions };
   const { choices, names, lacking } = await rank(travel, job, leg, where);
-  const nodes = choices.map((choice) => choice.node);
+  // Who has answered this request is known to be there, or to have been, whatever became of its beats.
+  const known = new Map(
+    [...choices, ...travel.served.map((node) => ({ node }))].map(({ node }) => [node.id, node]),
+  );
+  const nodes = [...known.values()];
   const uncached = new Map(choices.map(({ node, uncachedTokens }) => [node.id, uncachedTokens]));
   mark(travel, "route");
   return walk(inOrder(nodes, leg.failed, leg.seen.to, Date.now()), {
