@@ -158,13 +158,17 @@ const NONE = new Uint32Array();
 
 /** How many characters of a prompt's beginning are among `held`, ascending marks as `readSketch` gives them. */
 export function charsHeld(prompt: Marks, held: Uint32Array): number {
-  const { marks, chars } = prompt;
+  return charsHeldBy(prompt, (mark) => has(held, mark));
+}
+
+/** The same, however it is known which marks are held. */
+export function charsHeldBy({ marks, chars }: Marks, holds: (mark: number) => boolean): number {
   let known = 0;
   let unknown = marks.length;
   // Closed towards the beginning, so the deepest mark that is held can be found by halving.
   while (known < unknown) {
     const middle = (known + unknown) >>> 1;
-    if (has(held, marks[middle] ?? 0)) known = middle + 1;
+    if (holds(marks[middle] ?? 0)) known = middle + 1;
     else unknown = middle;
   }
   return known === 0 ? 0 : (chars[known - 1] ?? 0);

@@ -9,7 +9,7 @@ import { callNode } from "../dispatch/node-call.ts";
 import type { Naming, Tried } from "../dispatch/walk.ts";
 import { begin, type Begun } from "../relay/answer.ts";
 import { ofFailure, ofRefusal, type Outcome } from "../routing/health.ts";
-import { call as countCall } from "../routing/isolate.ts";
+import { isolate } from "../routing/isolate.ts";
 import { ANSWER_PREFIX } from "../wire/call.ts";
 import type { Job, Travel } from "./travel.ts";
 
@@ -42,7 +42,7 @@ export async function attempt(travel: Travel, spec: AttemptSpec): Promise<Tried<
   const { node, ordinal, issuedAtMs } = spec.naming;
   travel.trace.nodes.push(node.id);
   const silent = new AbortController();
-  const calling = countCall(node, spec.uncachedTokens(node), Date.now());
+  const calling = isolate.call(node, spec.uncachedTokens(node), Date.now());
   const leave = (outcome: Outcome): void => calling.ended(outcome, Date.now());
   let limit: Overrun | undefined;
   pulse.watch({

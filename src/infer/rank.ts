@@ -8,7 +8,7 @@ import { isolationNames, type IsolationNames } from "../core/secrets.ts";
 import { liveNodes } from "../nodes/snapshot.ts";
 import type { LiveNode } from "../core/node.ts";
 import { choose, type Choice, type Wish } from "../routing/choose.ts";
-import { knowledge } from "../routing/isolate.ts";
+import { isolate } from "../routing/isolate.ts";
 import type { Need } from "../wire/needs.ts";
 import type { Leg } from "./leg.ts";
 import type { Job, Travel } from "./travel.ts";
@@ -45,7 +45,7 @@ export async function rank(
     features: call.needs.map(({ feature }) => feature),
   });
   const order = ({ nodes }: typeof first): readonly Choice[] =>
-    choose(wish, nodes, knowledge(Date.now()), Math.random);
+    choose(wish, nodes, isolate.knowledge(Date.now()), Math.random);
   let choices = order(first);
   while (choices.length > 0 && choices.every((choice) => !choice.room)) {
     const leftMs = arrivedAtMs + ROOM_WAIT_MS - Date.now();

@@ -3,7 +3,8 @@
  * knowledge that is newer than any beat. Module memory on purpose: all of it is a hint for `choose`, correct per
  * isolate, and losing it with the isolate is right.
  */
-import { charsHeld, readSketch, type Sketch } from "@sluice/protocol/sketch";
+import { charsHeld, readSketch, type Marks, type Sketch } from "@sluice/protocol/sketch";
+import type { LiveNode } from "../core/node.ts";
 import type { Knowledge } from "./choose.ts";
 import { RTT_MS_UNMEASURED } from "./expect.ts";
 import { after, behindUntilMs, called, WELL, type Health, type Outcome } from "./health.ts";
@@ -16,12 +17,6 @@ const SLOWER_WEIGHT = 0.05;
 
 type InFlight = { readonly atMs: number; promptTokens: number };
 
-const calls = new Map<string, Set<InFlight>>();
-const healths = new Map<string, Health>();
-const distancesMs = new Map<string, number>();
-/** Decoded once: a sketch is an object of one snapshot. */
-const decoded = new WeakMap<Sketch, Uint32Array>();
-
 /** A call to a node, from its sending to its end. */
 export type Calling = {
   /** The node's answer has begun to arrive, the prompt not yet evaluated. */
@@ -32,76 +27,84 @@ export type Calling = {
   ended(outcome: Outcome, nowMs: number): void;
 };
 
-/** Counts one call; `promptTokens` are those the node has to evaluate for it. */
-export function call(
-  { id, region }: { readonly id: string; readonly region: string },
-  promptTokens: number,
-  nowMs: number,
-): Calling {
-  const mine: InFlight = { atMs: nowMs, promptTokens };
-  const running = calls.get(id) ?? new Set();
-  calls.set(id, running.add(mine));
-  judge(id, (health) => called(health, nowMs));
+export type Memory = {
+  /** Counts one call; `promptTokens` are those the node has to evaluate for it. */
+  call(node: { readonly id: string; readonly region: string }, promptTokens: number, nowMs: number): Calling;
+  /** What `choose` may know at this moment. */
+  knowledge(nowMs: number): Knowledge;
+};
+
+export function startMemory(): Memory {
+  const calls = new Map<string, Set<InFlight>>();
+  const healths = new Map<string, Health>();
+  const distancesMs = new Map<string, number>();
+
+  const judge = (node: string, change: (health: Health) => Health): void => {
+    const health = change(healths.get(node) ?? WELL);
+    if (healths.size >= NODES_MAX) healths.clear();
+    if (health.failures === 0) healths.delete(node);
+    else healths.set(node, health);
+  };
+  /** The nearest it has been seen, given up slowly: a node that takes its time is not far away. */
+  const noteDistance = (region: string, ms: number): void => {
+    const known = distancesMs.get(region);
+    if (distancesMs.size >= REGIONS_MAX) distancesMs.clear();
+    distancesMs.set(region, known === undefined || ms < known ? ms : known + (ms - known) * SLOWER_WEIGHT);
+  };
+
   return {
-    taken(atMs) {
-      noteDistance(region, atMs - nowMs);
+    call({ id, region }, promptTokens, nowMs) {
+      const mine: InFlight = { atMs: nowMs, promptTokens };
+      const running = calls.get(id) ?? new Set();
+      calls.set(id, running.add(mine));
+      judge(id, (health) => called(health, nowMs));
+      return {
+        taken(atMs) {
+          noteDistance(region, atMs - nowMs);
+        },
+        began(atMs) {
+          mine.promptTokens = 0;
+          judge(id, (health) => after(health, "answered", atMs));
+        },
+        ended(outcome, atMs) {
+          running.delete(mine);
+          if (running.size === 0 && calls.get(id) === running) calls.delete(id);
+          judge(id, (health) => after(health, outcome, atMs));
+        },
+      };
     },
-    began(atMs) {
-      mine.promptTokens = 0;
-      judge(id, (health) => after(health, "answered", atMs));
-    },
-    ended(outcome, atMs) {
-      running.delete(mine);
-      if (running.size === 0 && calls.get(id) === running) calls.delete(id);
-      judge(id, (health) => after(health, outcome, atMs));
-    },
+    knowledge: (nowMs) => ({
+      nowMs,
+      own({ id, beatAtMs }) {
+        let sinceBeat = 0;
+        let promptTokensSinceBeat = 0;
+        const running = calls.get(id);
+        for (const { atMs, promptTokens } of running ?? []) {
+          if (atMs < beatAtMs) continue;
+          sinceBeat++;
+          promptTokensSinceBeat += promptTokens;
+        }
+        return { sinceBeat, promptTokensSinceBeat, running: running?.size ?? 0 };
+      },
+      rttMs: (region) => distancesMs.get(region) ?? RTT_MS_UNMEASURED,
+      behindUntilMs: (node) => behindUntilMs(healths.get(node) ?? WELL, nowMs),
+      heldChars,
+    }),
   };
 }
 
-function judge(node: string, change: (health: Health) => Health): void {
-  const health = change(healths.get(node) ?? WELL);
-  if (healths.size >= NODES_MAX) healths.clear();
-  if (health.failures === 0) healths.delete(node);
-  else healths.set(node, health);
+/** Decoded once: a sketch is an object of one snapshot. */
+const decoded = new WeakMap<Sketch, Uint32Array>();
+
+function heldChars({ sketch }: LiveNode, prompt: Marks): number {
+  if (sketch === undefined) return 0;
+  let held = decoded.get(sketch);
+  if (held === undefined) {
+    held = readSketch(sketch);
+    decoded.set(sketch, held);
+  }
+  return charsHeld(prompt, held);
 }
 
-/** The nearest it has been seen, given up slowly: a node that takes its time is not far away. */
-function noteDistance(region: string, ms: number): void {
-  const known = distancesMs.get(region);
-  if (distancesMs.size >= REGIONS_MAX) distancesMs.clear();
-  distancesMs.set(region, known === undefined || ms < known ? ms : known + (ms - known) * SLOWER_WEIGHT);
-}
-
-/** What `choose` may know at this moment. */
-export function knowledge(nowMs: number): Knowledge {
-  return {
-    nowMs,
-    own({ id, beatAtMs }) {
-      let sinceBeat = 0;
-      let promptTokensSinceBeat = 0;
-      const running = calls.get(id);
-      for (const { atMs, promptTokens } of running ?? []) {
-        if (atMs < beatAtMs) continue;
-        sinceBeat++;
-        promptTokensSinceBeat += promptTokens;
-      }
-      return { sinceBeat, promptTokensSinceBeat, running: running?.size ?? 0 };
-    },
-    rttMs: (region) => distancesMs.get(region) ?? RTT_MS_UNMEASURED,
-    behindUntilMs: (node) => behindUntilMs(healths.get(node) ?? WELL, nowMs),
-    heldChars({ sketch }, prompt) {
-      if (sketch === undefined) return 0;
-      let held = decoded.get(sketch);
-      if (held === undefined) {
-        held = readSketch(sketch);
-        decoded.set(sketch, held);
-      }
-      return charsHeld(prompt, held);
-    },
-  };
-}
-
-/** For tests: a fresh isolate. */
-export function forget(): void {
-  for (const memory of [calls, healths, distancesMs]) memory.clear();
-}
+/** The one of this isolate. */
+export const isolate = startMemory();

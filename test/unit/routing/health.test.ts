@@ -1,8 +1,8 @@
 /** Whom a failed attempt is blamed on, and how long a node that failed comes last. */
 import type { Refusal } from "@sluice/protocol/refusal";
-import { beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { after, behindUntilMs, called, ofFailure, ofRefusal, WELL } from "../../../src/routing/health.ts";
-import { call, forget, knowledge } from "../../../src/routing/isolate.ts";
+import { startMemory } from "../../../src/routing/isolate.ts";
 import { node, NOW } from "./support.ts";
 
 describe("blame", () => {
@@ -65,10 +65,10 @@ describe("a node that fails", () => {
 });
 
 describe("what an isolate has seen for itself", () => {
-  beforeEach(forget);
   const a = node("a", { beatAtMs: NOW });
 
   test("is its calls: those that no beat has counted, until their prompts are evaluated, until they end", () => {
+    const { call, knowledge } = startMemory();
     call(a, 500, NOW - 10);
     const calling = call(a, 300, NOW + 10);
     expect(knowledge(NOW + 20).own(a)).toEqual({ sinceBeat: 1, promptTokensSinceBeat: 300, running: 2 });
@@ -80,6 +80,7 @@ describe("what an isolate has seen for itself", () => {
   });
 
   test("is a stream that died in the middle, and not a client that left one", () => {
+    const { call, knowledge } = startMemory();
     const left = call(a, 1, NOW);
     left.began(NOW + 5);
     left.ended("unblamed", NOW + 10);
@@ -91,6 +92,7 @@ describe("what an isolate has seen for itself", () => {
   });
 
   test("is how near a region has been, however slow one of its nodes is now", () => {
+    const { call, knowledge } = startMemory();
     call(a, 1, NOW).taken(NOW + 20);
     call(a, 1, NOW).taken(NOW + 220);
     expect(knowledge(NOW).rttMs("eu")).toBeCloseTo(30);
