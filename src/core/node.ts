@@ -25,6 +25,8 @@ export type LiveNode = NodeRecord & {
   readonly callKeyIds: readonly string[];
   /** By the edge's clock. */
   readonly beatAtMs: number;
+  /** By which moment the newest beat is judged late, where that is not now: when the snapshot was taken. */
+  readonly asOfMs?: number | undefined;
   /** Which prompts' beginnings it has cached; absent where it has not said. */
   readonly sketch?: Sketch | undefined;
 };

@@ -29,7 +29,7 @@ export function inOrder(
     const failedFrom = failed.get(node.id);
     if (failedFrom !== undefined) {
       if (broughtTo > failedFrom) again.push(node);
-    } else if (nowMs - node.beatAtMs > BEAT_LATE_MS) late.push(node);
+    } else if ((node.asOfMs ?? nowMs) - node.beatAtMs > BEAT_LATE_MS) late.push(node);
     else fresh.push(node);
   }
   const round = [...fresh, ...late];

@@ -5,9 +5,9 @@
  * refusal says when to come again.
  */
 import { isolationNames, type IsolationNames } from "../core/secrets.ts";
-import { liveNodes } from "../nodes/snapshot.ts";
 import type { LiveNode } from "../core/node.ts";
-import { choose, type Choice, type Wish } from "../routing/choose.ts";
+import { liveNodes, type FleetView, type Looking } from "../nodes/snapshot.ts";
+import { choose, fits, type Choice, type Wish } from "../routing/choose.ts";
 import { isolate } from "../routing/isolate.ts";
 import type { Need } from "../wire/needs.ts";
 import type { Leg } from "./leg.ts";
@@ -33,18 +33,24 @@ export async function rank(
   leg: Leg,
   where: { readonly regions: readonly string[]; readonly pinned: readonly string[] | null },
 ): Promise<Ranked> {
-  const naming = isolationNames(travel.secrets, who.account, call.userId);
-  const fleet = async (): Promise<Awaited<ReturnType<typeof liveNodes>>> =>
-    liveNodes(travel.env, where.regions, Date.now());
-  const [first, names] = await Promise.all([fleet(), naming]);
-  const wish = wishUnder(names.tag, trail, {
+  const needs = {
     model: wanted.model.id,
     promptTokens: leg.promptCeiling,
     regions: where.pinned,
     weights: leg.weights,
     features: call.needs.map(({ feature }) => feature),
-  });
-  const order = ({ nodes }: typeof first): readonly Choice[] =>
+  };
+  const looking: Looking = {
+    enough: (nodes) => nodes.some((node) => fits(needs, node)),
+    afterFailure: leg.after !== undefined,
+  };
+  const fleet = (): Promise<FleetView> => liveNodes(travel.env, where.regions, Date.now(), looking);
+  const [first, names] = await Promise.all([
+    fleet(),
+    isolationNames(travel.secrets, who.account, call.userId),
+  ]);
+  const wish = wishUnder(names.tag, trail, needs);
+  const order = ({ nodes }: FleetView): readonly Choice[] =>
     choose(wish, nodes, isolate.knowledge(Date.now()), Math.random);
   let choices = order(first);
   while (choices.length > 0 && choices.every((choice) => !choice.room)) {
@@ -62,7 +68,7 @@ export async function rank(
 
 /** Where every node that fits lacks the same thing, the client has to know; where none fits, it is not its fault. */
 function lackOf(needs: readonly Need[], wish: Wish, nodes: readonly LiveNode[]): Need | undefined {
-  const others = choose({ ...wish, features: [] }, nodes, knowledge(Date.now()), Math.random);
+  const others = choose({ ...wish, features: [] }, nodes, isolate.knowledge(Date.now()), Math.random);
   if (others.length === 0) return undefined;
   return needs.find(({ feature }) =>
     others.every(({ node }) =>

@@ -1,10 +1,14 @@
 /**
  * What the request path knows of the nodes: the snapshots of some regions, from this isolate's memory where they are
- * young enough, else from the regions' objects.
+ * young enough, else from the data centre's copy or the regions' objects (region-copy.ts).
  *
- * Ages: up to SNAPSHOT_FRESH_MS nobody is asked. After that one request of the isolate asks and waits for the answer,
- * at most ASK_WAIT_MS (an answer that is later serves the next); the others are served from memory meanwhile. When an object is away its last snapshot serves,
- * and `ageMs` says how old it is: a node that died in the meantime costs a failed attempt, a refusal costs the client.
+ * Ages. A **near** region (its object answers within NEAR_MS) is looked at again after a second, a far one after five,
+ * and all of them when a node has failed the request. One request of the isolate looks; the others are served from
+ * memory meanwhile, and so is that one where the region is far. When an object is away its last snapshot serves, and
+ * `ageMs` says how old it is: a node that died in the meantime costs a failed attempt, a refusal costs the client.
+ *
+ * A region nobody here has heard of yet is waited for, but not by requests that can go elsewhere: once some region has
+ * shown nodes that will do, the others have a moment left, and what they say later serves the next request.
  *
  * The surprising choice: no promise is shared. workerd ties I/O to the request that began it; a request that waited for
  * another's question would hang when that other's client leaves. So "one at a time" is a lease in memory, which runs
@@ -12,19 +16,25 @@
  * the object's time each, and it ends with the first answer.
  */
 import { waitUntil } from "cloudflare:workers";
-import { regionObject, type Env } from "../core/env.ts";
+import type { Env } from "../core/env.ts";
 import { logError } from "../core/log.ts";
 import type { LiveNode } from "../core/node.ts";
 import { SNAPSHOT_SERVES_MS } from "./limits.ts";
+import { askedOfObject, cachedCopy } from "./region-copy.ts";
 import { within } from "../core/within.ts";
 
-/** Younger than this, a snapshot is used as it is. */
+/** Younger than this, a snapshot is used as it is: of a near region, and of a far one. */
 export const SNAPSHOT_FRESH_MS = 1_000;
+export const SNAPSHOT_FRESH_FAR_MS = 5_000;
 /** Up to this age a snapshot serves while another request of this isolate asks for a newer one. */
 const SERVE_WHILE_ASKED_MS = 5_000;
-/** How long a request waits for a region's object when it has an older snapshot to go on with, and when it has none. */
+/** An object that takes longer than this is far away. */
+const NEAR_MS = 60;
+/** How long a request waits for a near region when it has an older snapshot to go on with. */
 const ASK_WAIT_MS = 250;
+/** How long it waits for regions it knows nothing of; and for the rest of them, when one has what it needs. */
 const FIRST_ASK_WAIT_MS = 900;
+const OTHERS_WAIT_MS = 30;
 /** An object that did not answer is asked again after this long. */
 const AWAY_RETRY_MS = 1_000;
 const REGIONS_MAX = 256;
@@ -40,10 +50,18 @@ export type FleetView = {
   readonly regions: readonly RegionView[];
 };
 
+export type Looking = {
+  /** Whether these nodes will do. Without it any node does. */
+  readonly enough?: (nodes: readonly LiveNode[]) => boolean;
+  /** A node has just failed: what is known may be wrong. */
+  readonly afterFailure?: boolean;
+};
+
 type Memory = {
-  nodes: readonly LiveNode[];
-  /** When the question was asked that these nodes answer. */
-  takenAtMs: number;
+  readonly nodes: readonly LiveNode[];
+  readonly takenAtMs: number;
+  /** How long the object took to answer; undefined until it has. */
+  readonly answeredInMs: number | undefined;
   /** Until then another request is asking. */
   leasedUntilMs: number;
   /** Until then nobody asks: the object did not answer the last time. */
@@ -53,6 +71,7 @@ type Memory = {
 const NOTHING: Memory = {
   nodes: [],
   takenAtMs: -Infinity,
+  answeredInMs: undefined,
   leasedUntilMs: -Infinity,
   awayUntilMs: -Infinity,
 };
@@ -65,29 +84,18 @@ export async function liveNodes(
   env: Pick<Env, "REGIONS">,
   regions: readonly string[],
   nowMs: number,
+  { enough = (nodes) => nodes.length > 0, afterFailure = false }: Looking = {},
 ): Promise<FleetView> {
-  const views = await Promise.all(
-    regions.slice(0, REGIONS_MAX).map(async (region) => {
-      await renewWhereDue(env, region, nowMs);
-      const known = memory.get(region) ?? NOTHING;
-      const ageMs = Math.max(0, nowMs - known.takenAtMs);
-      return ageMs > SNAPSHOT_SERVES_MS
-        ? { region, ageMs: null, nodes: [] }
-        : { region, ageMs, nodes: known.nodes };
-    }),
-  );
-  return {
-    nodes: views.flatMap((view) => view.nodes),
-    regions: views.map(({ region, ageMs }) => ({ region, ageMs })),
-  };
+  const asked = regions.slice(0, REGIONS_MAX);
+  const renewals = asked.map((region) => renewWhereDue(env, region, nowMs, afterFailure));
+  const known = renewals.flatMap(({ waitedFor }) => (waitedFor === "known" ? [] : [waitedFor]));
+  if (known.length > 0) await settled(known, () => enough(viewOf(asked, nowMs).nodes));
+  return viewOf(asked, nowMs);
 }
 
 /** What this isolate remembers of these regions' nodes, asking nobody; empty where it knows nothing young enough. */
 export function rememberedNodes(regions: readonly string[], nowMs: number): readonly LiveNode[] {
-  return regions.flatMap((region) => {
-    const known = memory.get(region);
-    return known === undefined || nowMs - known.takenAtMs > SNAPSHOT_SERVES_MS ? [] : known.nodes;
-  });
+  return viewOf(regions, nowMs).nodes;
 }
 
 /** Whether any node that this isolate remembers has said which prompts it has cached. */
@@ -95,39 +103,113 @@ export function sketchesKnown(regions: readonly string[]): boolean {
   return regions.some((region) => memory.get(region)?.nodes.some((node) => node.sketch !== undefined));
 }
 
-async function renewWhereDue(env: Pick<Env, "REGIONS">, region: string, nowMs: number): Promise<void> {
+function viewOf(regions: readonly string[], nowMs: number): FleetView {
+  const views = regions.map((region) => {
+    const { takenAtMs, nodes, awayUntilMs } = memory.get(region) ?? NOTHING;
+    const ageMs = Math.max(0, nowMs - takenAtMs);
+    if (ageMs > SNAPSHOT_SERVES_MS) return { region, ageMs: null, nodes: [] };
+    // A region that was asked and is silent is judged by its beats' age; one that was not asked is not late for that.
+    const judged = nowMs < awayUntilMs ? nodes.map((node) => ({ ...node, asOfMs: nowMs })) : nodes;
+    return { region, ageMs, nodes: judged };
+  });
+  return {
+    nodes: views.flatMap((view) => view.nodes),
+    regions: views.map(({ region, ageMs }) => ({ region, ageMs })),
+  };
+}
+
+type Due = {
+  /** What the request has to wait for; `known` where it can go on at once. */
+  readonly waitedFor: "known" | { readonly answered: Promise<unknown>; readonly first: boolean };
+};
+
+const GO_ON: Due = { waitedFor: "known" };
+
+function renewWhereDue(env: Pick<Env, "REGIONS">, region: string, nowMs: number, afterFailure: boolean): Due {
   if (memory.size >= REGIONS_MAX && !memory.has(region)) memory.clear();
   const known = memory.get(region) ?? { ...NOTHING };
   memory.set(region, known);
   const ageMs = nowMs - known.takenAtMs;
-  if (ageMs <= SNAPSHOT_FRESH_MS || nowMs < known.awayUntilMs) return;
-  if (ageMs <= SERVE_WHILE_ASKED_MS && nowMs < known.leasedUntilMs) return;
-  const waitMs = known.takenAtMs === -Infinity ? FIRST_ASK_WAIT_MS : ASK_WAIT_MS;
+  const far = (known.answeredInMs ?? 0) > NEAR_MS;
+  const freshMs = afterFailure ? 0 : far ? SNAPSHOT_FRESH_FAR_MS : SNAPSHOT_FRESH_MS;
+  if (ageMs <= freshMs || nowMs < known.awayUntilMs) return GO_ON;
+  const first = known.takenAtMs === -Infinity;
+  if (!first && (ageMs <= SERVE_WHILE_ASKED_MS || far) && nowMs < known.leasedUntilMs) return GO_ON;
+  const waitMs = first ? FIRST_ASK_WAIT_MS : ASK_WAIT_MS;
   known.leasedUntilMs = nowMs + waitMs;
   // However late it comes, the answer is kept: a region may be farther away than anyone waits.
-  const renewed = renew(env, region, known, nowMs);
+  const renewed = renew(env, region, known, nowMs, afterFailure ? 0 : freshMs);
   waitUntil(renewed);
-  const answered = await within(
-    renewed.then(() => true),
-    waitMs,
-  );
-  if (answered === undefined) known.awayUntilMs = nowMs + AWAY_RETRY_MS;
+  if (!first && far) {
+    waitUntil(within(renewed, FIRST_ASK_WAIT_MS).then((answer) => noteAway(region, answer, nowMs)));
+    return GO_ON;
+  }
+  const answered = within(renewed, waitMs).then((answer) => noteAway(region, answer, nowMs));
+  return { waitedFor: { answered, first } };
 }
 
-/** Never throws. Writes what it learns into memory, where that is not younger already. */
-async function renew(env: Pick<Env, "REGIONS">, region: string, known: Memory, nowMs: number): Promise<void> {
+function noteAway(region: string, answered: true | undefined, nowMs: number): void {
+  const known = memory.get(region);
+  if (answered === undefined && known !== undefined) known.awayUntilMs = nowMs + AWAY_RETRY_MS;
+}
+
+/** Resolves when all have answered or been given up; or soon after what is known will do, where the rest are new. */
+async function settled(
+  waits: readonly Exclude<Due["waitedFor"], "known">[],
+  isEnough: () => boolean,
+): Promise<void> {
+  const all = Promise.all(waits.map(({ answered }) => answered));
+  const willDo = new Promise<void>((resolve) => {
+    const look = (): void => {
+      if (isEnough()) resolve();
+    };
+    look();
+    for (const { answered } of waits) void answered.then(look);
+  });
+  const known = Promise.all(waits.flatMap(({ answered, first }) => (first ? [] : [answered])));
+  await Promise.race([all, Promise.all([willDo, known])]);
+  await within(all, OTHERS_WAIT_MS);
+}
+
+/** Never rejects. Writes what it learns into memory, where that is not younger already. */
+async function renew(
+  env: Pick<Env, "REGIONS">,
+  region: string,
+  known: Memory,
+  nowMs: number,
+  freshMs: number,
+): Promise<true> {
+  const copy = await cachedCopy(region, nowMs);
+  if (copy !== undefined) keep(region, copy.nodes, copy.takenAtMs, known.answeredInMs);
+  // A failure that somebody else has seen before the copy was taken is in the copy.
+  if (copy !== undefined && nowMs - copy.takenAtMs <= freshMs) return true;
   try {
-    const nodes = await plain(env, region);
-    const takenAtMs = memory.get(region)?.takenAtMs ?? -Infinity;
-    // Answers may overtake each other; the younger question's answer stays.
-    if (takenAtMs <= nowMs) memory.set(region, { ...NOTHING, nodes, takenAtMs: nowMs });
+    const askedAtMs = Date.now();
+    const { nodes, takenAtMs } = await askedOfObject(env, region, nowMs);
+    keep(region, nodes, takenAtMs, Date.now() - askedAtMs);
   } catch (error) {
     logError("region_unreachable", error, { region });
-    known.awayUntilMs = nowMs + AWAY_RETRY_MS;
+    const now = memory.get(region);
+    if (now !== undefined) now.awayUntilMs = nowMs + AWAY_RETRY_MS;
   }
+  return true;
 }
 
-/** A copy of the answer that belongs to no request: what RPC hands over may hold on to the call it came by. */
-async function plain(env: Pick<Env, "REGIONS">, region: string): Promise<readonly LiveNode[]> {
-  return structuredClone([...(await regionObject(env, region).snapshot())]);
+/** Answers may overtake each other; the youngest one stays. */
+function keep(
+  region: string,
+  nodes: readonly LiveNode[],
+  takenAtMs: number,
+  answeredInMs: number | undefined,
+): void {
+  const known = memory.get(region) ?? NOTHING;
+  if (takenAtMs < known.takenAtMs) return;
+  const asOf = nodes.map((node) => ({ ...node, asOfMs: takenAtMs }));
+  memory.set(region, {
+    ...NOTHING,
+    leasedUntilMs: known.leasedUntilMs,
+    nodes: asOf,
+    takenAtMs,
+    answeredInMs,
+  });
 }

@@ -22,8 +22,10 @@ import { numberOf, rendezvous } from "./rendezvous.ts";
 
 /** The defaults of the ranking. */
 export const RANKED = {
-  /** Costs within this factor and this many milliseconds of the best count as equal. */
-  closeFactor: 1.25,
+  /** Costs within this factor of the best count as equal: while beats are fresh, and when they say nothing any more... */
+  closeFactorFresh: 1.05,
+  closeFactorStale: 1.75,
+  /** ...and so do costs within this many milliseconds. */
   closeMs: 5,
   /** Choices left when beats say nothing any more. */
   candidatesMin: 2,
@@ -110,10 +112,12 @@ export function choose(
   for (const entry of ranked) if (out.has(entry.node.id)) entry.standing = EJECTED;
 
   const standing = ranked.filter((entry) => entry.standing === 0);
-  markCandidates(standing, nowMs);
+  const trust = meanTrust(standing, nowMs);
+  markCandidates(standing, trust);
   const candidates = standing.filter((entry) => entry.standing === CANDIDATE);
   const bestMs = Math.min(...candidates.map((entry) => entry.expectedMs));
-  const limitMs = bestMs * RANKED.closeFactor + RANKED.closeMs;
+  const closeFactor = RANKED.closeFactorStale + (RANKED.closeFactorFresh - RANKED.closeFactorStale) * trust;
+  const limitMs = bestMs * closeFactor + RANKED.closeMs;
   for (const entry of candidates) if (entry.expectedMs <= limitMs) entry.standing = BEST;
 
   ranked.sort((a, b) => {
@@ -138,10 +142,14 @@ type Entry = {
   standing: number;
 };
 
-function markCandidates(entries: readonly Entry[], nowMs: number): void {
+/** How much the beats of these nodes still say, in [0, 1]. */
+function meanTrust(entries: readonly Entry[], nowMs: number): number {
   let trust = 0;
   for (const { node } of entries) trust += trustAt(nowMs - node.beatAtMs);
-  trust /= Math.max(1, entries.length);
+  return entries.length === 0 ? 0 : trust / entries.length;
+}
+
+function markCandidates(entries: readonly Entry[], trust: number): void {
   const min = Math.min(RANKED.candidatesMin, entries.length);
   const count = min + Math.round((entries.length - min) * trust);
   const byNearness = entries.toSorted((a, b) => a.nearness - b.nearness);
@@ -168,7 +176,11 @@ function hasRoom({ load, beatAtMs }: LiveNode, nowMs: number): boolean {
   return load.slotsBusy < load.slots || load.queued < load.queueMax;
 }
 
-function fits(wish: Wish, node: LiveNode): boolean {
+/** Whether a node can do what is asked at all. */
+export function fits(
+  wish: Pick<Wish, "model" | "regions" | "weights" | "features">,
+  node: LiveNode,
+): boolean {
   return (
     node.state === "ready" &&
     (wish.regions === null || wish.regions.includes(node.region)) &&
@@ -176,7 +188,7 @@ function fits(wish: Wish, node: LiveNode): boolean {
   );
 }
 
-function does(model: ServedModel, { weights, features = [] }: Wish): boolean {
+function does(model: ServedModel, { weights, features = [] }: Pick<Wish, "weights" | "features">): boolean {
   if (weights !== undefined && (model.weights !== weights || !model.features.includes("resume")))
     return false;
   return features.every((feature) => model.features.includes(feature));

@@ -18,14 +18,14 @@ export const EXPECTED = {
   /** What a request in a slot is taken to generate before it frees the slot. */
   outputTokensTypical: 200,
   /** After this long a beat's load is half believed: a busy node's queue changes within seconds. */
-  loadHalfLifeMs: 4_000,
+  loadHalfLifeMs: 2_000,
   /** Characters to a token where the node has not said: English text in a vocabulary of a hundred thousand. */
   charsPerToken: 4,
   /**
-   * Uncached tokens cost this much more than the time they take this request: whoever comes after waits for them, too,
+   * Uncached tokens cost this many times what they take of this request's time: whoever comes after waits for them, too,
    * and what is evaluated twice in a fleet is capacity lost.
    */
-  uncachedWeight: 1,
+  uncachedWeight: 1.5,
   /** What a full node costs beside its queue: decoding for many makes every step, prefill included, longer. */
   crowdMs: 50,
 };

@@ -4,7 +4,7 @@ import { env } from "cloudflare:workers";
 import { describe, test } from "vitest";
 import { regionObject, type Env } from "../../../src/core/env.ts";
 import { SNAPSHOT_SERVES_MS } from "../../../src/nodes/limits.ts";
-import { liveNodes, SNAPSHOT_FRESH_MS } from "../../../src/nodes/snapshot.ts";
+import { liveNodes, sketchesKnown, SNAPSHOT_FRESH_MS } from "../../../src/nodes/snapshot.ts";
 import { beatOf } from "./support.ts";
 
 type Regions = Pick<Env, "REGIONS">;
@@ -147,4 +147,127 @@ test("an answer that comes later than anyone waits is kept for the next request"
   await scheduler.wait(400);
   const next = await liveNodes(slow, [region], nowMs + 2_600);
   expect(next).toMatchObject({ nodes: [{ id: NODE }], regions: [{ ageMs: 600 }] });
+});
+
+describe("a region far away", () => {
+  /** The real objects, of which some take their time. */
+  function slow(regions: readonly string[], ms: number): Regions & { asked: string[] } {
+    const asked: string[] = [];
+    const byId = new Map(regions.map((region) => [env.REGIONS.idFromName(region).toString(), region]));
+    const REGIONS = {
+      idFromName: (name: string) => env.REGIONS.idFromName(name),
+      get: (id: DurableObjectId) => ({
+        snapshot: async () => {
+          const region = byId.get(id.toString());
+          asked.push(region ?? "near");
+          if (region !== undefined) await scheduler.wait(ms);
+          return env.REGIONS.get(id).snapshot();
+        },
+      }),
+    } as unknown as typeof env.REGIONS;
+    return { REGIONS, asked };
+  }
+
+  test("delays no first request that can go elsewhere, and is known to the next", async ({ expect }) => {
+    const [near, far] = [await regionWith(NODE), await regionWith("node_bbbbbbbbbb")];
+    const world = slow([far], 700);
+    const nowMs = Date.now();
+    const first = await liveNodes(world, [near, far], nowMs);
+    expect(first.nodes.map((node) => node.id)).toEqual([NODE]);
+    await scheduler.wait(750);
+    const next = await liveNodes(world, [near, far], nowMs + 800);
+    expect(next.nodes.map((node) => node.id)).toEqual([NODE, "node_bbbbbbbbbb"]);
+  });
+
+  test("is waited for by a request that has nowhere else to go", async ({ expect }) => {
+    const [near, far] = [await regionWith(NODE), await regionWith("node_bbbbbbbbbb")];
+    const enough = (nodes: readonly { readonly id: string }[]): boolean =>
+      nodes.some((node) => node.id === "node_bbbbbbbbbb");
+    const view = await liveNodes(slow([far], 300), [near, far], Date.now(), { enough });
+    expect(view.nodes.map((node) => node.id)).toEqual([NODE, "node_bbbbbbbbbb"]);
+  });
+
+  test("is looked at every five seconds and never waited for again; sooner when a node has failed", async ({
+    expect,
+  }) => {
+    const far = await regionWith(NODE);
+    const world = slow([far], 150);
+    const nowMs = Date.now();
+    await liveNodes(world, [far], nowMs);
+    await liveNodes(world, [far], nowMs + 4_000);
+    expect(world.asked).toHaveLength(1);
+    const aged = await liveNodes(world, [far], nowMs + 6_000);
+    expect(aged).toMatchObject({ nodes: [{ id: NODE }], regions: [{ ageMs: 6_000 }] });
+    await scheduler.wait(200);
+    expect(world.asked).toHaveLength(2);
+    await liveNodes(world, [far], nowMs + 7_500, { afterFailure: true });
+    await scheduler.wait(200);
+    expect(world.asked).toHaveLength(3);
+  });
+});
+
+describe("the data centre's copy", () => {
+  const copyOf = (region: string): string => `https://fleet.sluice.invalid/1/${region}`;
+
+  test("is left by whoever asked the object", async ({ expect }) => {
+    const region = await regionWith(NODE);
+    await liveNodes(env, [region], Date.now());
+    await expect
+      .poll(async () => (await caches.default.match(copyOf(region)))?.json())
+      .toMatchObject({ nodes: [{ id: NODE, region }] });
+  });
+
+  async function leaveCopy(region: string, node: string, takenAtMs: number): Promise<void> {
+    const nodes = [{ id: node, region, beatAtMs: takenAtMs }];
+    await caches.default.put(
+      copyOf(region),
+      Response.json({ nodes, takenAtMs }, { headers: { "cache-control": "max-age=60" } }),
+    );
+  }
+
+  test("serves a fresh isolate in place of the object, while it is young", async ({ expect }) => {
+    const region = await regionWith("node_bbbbbbbbbb");
+    const objects = watched();
+    const nowMs = Date.now();
+    await leaveCopy(region, NODE, nowMs - 500);
+    const view = await liveNodes(objects, [region], nowMs);
+    expect(view).toMatchObject({ nodes: [{ id: NODE }], regions: [{ ageMs: 500 }] });
+    expect(objects.asked).toBe(0);
+  });
+
+  test("that is older serves only where the object is away", async ({ expect }) => {
+    const [well, away] = [await regionWith("node_bbbbbbbbbb"), await regionWith("node_bbbbbbbbbb")];
+    const nowMs = Date.now();
+    for (const region of [well, away]) await leaveCopy(region, NODE, nowMs - 20_000);
+    expect((await liveNodes(env, [well], nowMs)).nodes).toMatchObject([{ id: "node_bbbbbbbbbb" }]);
+    const view = await liveNodes(watched("fails"), [away], nowMs);
+    // Silent, and so judged by the age of its beats.
+    expect(view).toMatchObject({ nodes: [{ id: NODE, asOfMs: nowMs }], regions: [{ ageMs: 20_000 }] });
+  });
+
+  test("that is no snapshot is none", async ({ expect }) => {
+    const region = await regionWith(NODE);
+    await caches.default.put(
+      copyOf(region),
+      new Response("{", { headers: { "cache-control": "max-age=60" } }),
+    );
+    expect((await liveNodes(env, [region], Date.now())).nodes).toMatchObject([{ id: NODE }]);
+  });
+});
+
+test("a sketch stays a node's word until it says another, and a new boot begins without one", async ({
+  expect,
+}) => {
+  const region = await regionWith(NODE);
+  const object = regionObject(env, region);
+  const nowMs = Date.now();
+  const sketch = { recipe: 1, marks: "AQAAAA" } as const;
+  const sketches = async (): Promise<unknown[]> => (await object.snapshot()).map((node) => node.sketch);
+  await object.beat({ ...beatOf(NODE), seq: 2, sketch }, nowMs);
+  await object.beat({ ...beatOf(NODE), seq: 3 }, nowMs + 1);
+  expect(await sketches()).toEqual([sketch]);
+  await liveNodes(env, [region], nowMs + 2);
+  expect(sketchesKnown([region])).toBe(true);
+  await object.beat({ ...beatOf(NODE), boot: "boot_01JZZZZZZZZZZZZZZZZZZZZZZZ", seq: 0 }, nowMs + 3);
+  expect(await sketches()).toEqual([undefined]);
 });
