@@ -1,6 +1,7 @@
 /**
  * `npm run bench -- <which> [--json] [--quick]`: one command per bench, a table for people, `--json` for machines.
- * Progress goes to stderr, the result alone to stdout. `--quick` is a smoke test: its numbers mean nothing.
+ * `router` also takes `--trace file.jsonl`. Progress goes to stderr, the result alone to stdout. `--quick` is a smoke
+ * test: its numbers mean nothing.
  */
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -13,15 +14,25 @@ import { runEdge } from "./edge/run.ts";
 import { printTable } from "./edge/table.ts";
 import { runEngine } from "./engine/run.ts";
 import { printEngineTable } from "./engine/table.ts";
+import { runRouter } from "./router/run.ts";
+import { printRouterTable } from "./router/table.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
-const USAGE = "usage: npm run bench -- edge|engine|account|cost [--json] [--quick] | profile";
-const BENCHES: ReadonlySet<string | undefined> = new Set(["edge", "engine", "account", "cost", "profile"]);
+const USAGE =
+  "usage: npm run bench -- edge|engine|account|cost|router [--json] [--quick] [--trace file.jsonl] | profile";
+const BENCHES: ReadonlySet<string | undefined> = new Set([
+  "edge",
+  "engine",
+  "account",
+  "cost",
+  "router",
+  "profile",
+]);
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { json: { type: "boolean" }, quick: { type: "boolean" } },
+    options: { json: { type: "boolean" }, quick: { type: "boolean" }, trace: { type: "string" } },
   });
   const [which, ...rest] = positionals;
   if (rest.length > 0 || !BENCHES.has(which)) {
@@ -42,6 +53,11 @@ async function main(): Promise<number> {
     if (which === "account") {
       const result = await runAccount(options);
       console.log(values.json ? JSON.stringify(result) : printAccount(result));
+      return 0;
+    }
+    if (which === "router") {
+      const result = runRouter({ ...options, trace: values.trace });
+      console.log(values.json ? JSON.stringify(result) : printRouterTable(result));
       return 0;
     }
     if (which === "cost") {

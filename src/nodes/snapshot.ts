@@ -138,7 +138,7 @@ function renewWhereDue(env: Pick<Env, "REGIONS">, region: string, nowMs: number,
   const waitMs = first ? FIRST_ASK_WAIT_MS : ASK_WAIT_MS;
   known.leasedUntilMs = nowMs + waitMs;
   // However late it comes, the answer is kept: a region may be farther away than anyone waits.
-  const renewed = renew(env, region, known, nowMs, afterFailure ? 0 : freshMs);
+  const renewed = renew(env, region, known, { nowMs, freshMs });
   waitUntil(renewed);
   if (!first && far) {
     waitUntil(within(renewed, FIRST_ASK_WAIT_MS).then((answer) => noteAway(region, answer, nowMs)));
@@ -176,8 +176,7 @@ async function renew(
   env: Pick<Env, "REGIONS">,
   region: string,
   known: Memory,
-  nowMs: number,
-  freshMs: number,
+  { nowMs, freshMs }: { readonly nowMs: number; readonly freshMs: number },
 ): Promise<true> {
   const copy = await cachedCopy(region, nowMs);
   if (copy !== undefined) keep(region, copy.nodes, copy.takenAtMs, known.answeredInMs);

@@ -16,8 +16,9 @@ export const epp: MakePolicy = (nodes, dice) => {
       const blocks = request.blocks.slice(0, EPP_BLOCKS_MAX);
       const scoreOf = ({ at, sample }: Seen): number => {
         const queue = max === min ? 1 : (max - sample.waiting) / (max - min);
+        const known = sentTo[at];
         let matched = 0;
-        while (matched < blocks.length && sentTo[at]?.has(blocks[matched] ?? 0) === true) matched++;
+        while (matched < blocks.length && known?.has(blocks[matched] ?? 0)) matched++;
         return 2 * queue + 2 * (1 - sample.usage) + 3 * (matched / Math.max(1, blocks.length));
       };
       return lowest(seen, (one) => -scoreOf(one), dice);
