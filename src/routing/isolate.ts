@@ -29,9 +29,13 @@ export type Calling = {
 
 export type Memory = {
   /** Counts one call; `promptTokens` are those the node has to evaluate for it. */
-  call(node: { readonly id: string; readonly region: string }, promptTokens: number, nowMs: number): Calling;
+  readonly call: (
+    node: { readonly id: string; readonly region: string },
+    promptTokens: number,
+    nowMs: number,
+  ) => Calling;
   /** What `choose` may know at this moment. */
-  knowledge(nowMs: number): Knowledge;
+  readonly knowledge: (nowMs: number) => Knowledge;
 };
 
 export function startMemory(): Memory {

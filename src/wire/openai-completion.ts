@@ -34,6 +34,7 @@ export function parseOpenAiCompletion(body: Uint8Array): ParsedCall {
     deterministic: asked.temperature === 0 || typeof asked.seed === "number",
     includeUsage: asked.stream_options?.include_usage ?? false,
     body,
-    prompt: { messages: [] },
+    // No node says sketches of bare text; what it gives is an opening, so that equal beginnings go to one node.
+    prompt: { messages: [{ role: "user", content: asked.prompt }] },
   };
 }
