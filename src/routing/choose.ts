@@ -27,8 +27,9 @@ export const RANKED = {
   closeFactorStale: 1.75,
   /** ...and so do costs within this many milliseconds. */
   closeMs: 5,
-  /** Choices left when beats say nothing any more. */
+  /** Choices left when beats say nothing any more, and at most. */
   candidatesMin: 2,
+  candidatesMax: 64,
   /** A node that has this part of the prompt cached is a candidate however old the picture is. */
   heldShare: 0.25,
   /** Of the nodes that fit, at most this part is put back for having failed. */
@@ -151,7 +152,8 @@ function meanTrust(entries: readonly Entry[], nowMs: number): number {
 
 function markCandidates(entries: readonly Entry[], trust: number): void {
   const min = Math.min(RANKED.candidatesMin, entries.length);
-  const count = min + Math.round((entries.length - min) * trust);
+  const max = Math.min(RANKED.candidatesMax, entries.length);
+  const count = min + Math.round((max - min) * trust);
   const byNearness = entries.toSorted((a, b) => a.nearness - b.nearness);
   for (const [at, entry] of byNearness.entries())
     entry.standing = at < count || entry.holds ? CANDIDATE : OTHER;

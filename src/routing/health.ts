@@ -8,7 +8,6 @@
  * One failure is enough, because the first pause is short and being put back costs a healthy node little: others are
  * asked before it, and if none of them answers it is asked after all. Each further failure doubles the pause. When it
  * is over, one call goes there as a probe (half-open); until it has answered, the node stays behind the others.
- * Dead engines are another matter: a node asks its own engine for a token while it is idle, and its beat says so.
  */
 import type { Overrun } from "@sluice/protocol/account";
 import type { Refusal } from "@sluice/protocol/refusal";
