@@ -187,9 +187,8 @@ async function route(travel: Travel, job: AdmittedJob, leg: Leg): Going {
   const where = { regions: admitted.regions ?? catalogue.regions, pinned: admitted.regions };
   const { choices, names, lacking } = await rank(travel, job, leg, where);
   // Who has answered this request is known to be there, or to have been, whatever became of its beats.
-  const known = new Map(
-    [...choices, ...travel.served.map((node) => ({ node }))].map(({ node }) => [node.id, node]),
-  );
+  const known = new Map(choices.map(({ node }) => [node.id, node]));
+  for (const node of travel.served) if (!known.has(node.id)) known.set(node.id, node);
   const nodes = [...known.values()];
   const uncached = new Map(choices.map(({ node, uncachedTokens }) => [node.id, uncachedTokens]));
   mark(travel, "route");
