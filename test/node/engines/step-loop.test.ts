@@ -55,7 +55,7 @@ describe("tasks run in step", () => {
       diary.push(`turn ${turns}`);
       setImmediate(settle);
     };
-    return { loop: new StepLoop(10, { evaluate, afterTurn, fatal: settle }), quiet };
+    return { loop: new StepLoop(() => 10, { evaluate, afterTurn, fatal: settle }), quiet };
   };
 
   test("a chunk is shared, the shortest prompt is through first, and writers never wait for more than one", async ({
@@ -89,7 +89,7 @@ describe("tasks run in step", () => {
   test("what throws is fatal: nobody knows what it left behind", async ({ expect }) => {
     const failure = new Error("decode failed");
     const seen = await new Promise((resolve) => {
-      const loop = new StepLoop(10, {
+      const loop = new StepLoop(() => 10, {
         evaluate: () => Promise.reject(failure),
         afterTurn: () => undefined,
         fatal: resolve,

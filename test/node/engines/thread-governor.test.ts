@@ -1,6 +1,6 @@
 /** How many threads a turn gets, while the machine changes under it. */
 import { describe, test } from "vitest";
-import { settle, threadsToTry } from "../../../gpu-node/src/engines/llama/calibrate.ts";
+import { ChunkSize, settle, threadsToTry } from "../../../gpu-node/src/engines/llama/calibrate.ts";
 import { ThreadGovernor } from "../../../gpu-node/src/engines/llama/thread-governor.ts";
 
 /** Turns of eight tokens on a machine where a turn by so many threads takes so long; the numbers that were used. */
@@ -66,5 +66,24 @@ describe("what is measured at the start", () => {
     expect(settle(measured, 512)).toEqual({ threads: { prompt: 2, decode: 1 }, chunkTokens: 192 });
     expect(settle([{ threads: 1, promptMsPerToken: 0.01, decodeMs: 1 }], 512).chunkTokens).toBe(512);
     expect(settle([{ threads: 1, promptMsPerToken: 900, decodeMs: 900 }], 512).chunkTokens).toBe(32);
+  });
+
+  test("the chunk follows the speed of the turns, and one late turn changes little", ({ expect }) => {
+    const chunk = new ChunkSize(32, 512);
+    const live = (turns: number, msPerToken: number): void => {
+      for (let turn = 0; turn < turns; turn++) chunk.note(chunk.tokens, chunk.tokens * msPerToken);
+    };
+    live(20, 0.5);
+    expect(chunk.tokens).toBe(224);
+    chunk.note(224, 4_000);
+    expect(chunk.tokens).toBe(160);
+    live(5, 0.5);
+    expect(chunk.tokens).toBe(224);
+    chunk.note(4, 90);
+    expect(chunk.tokens).toBe(224);
+    live(20, 0.01);
+    expect(chunk.tokens).toBe(512);
+    live(20, 99);
+    expect(chunk.tokens).toBe(32);
   });
 });

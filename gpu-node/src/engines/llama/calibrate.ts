@@ -51,6 +51,33 @@ export function settle(measured: readonly Measured[], chunkTokensMax: number): S
   };
 }
 
+/**
+ * How many prompt tokens a turn evaluates, kept up with what turns really take: the measurement at the start may have
+ * been taken beside something else. It grows or shrinks by half at most with each turn, so one late turn changes little.
+ */
+export class ChunkSize {
+  readonly #max: number;
+  #fits: number;
+
+  constructor(tokens: number, max: number) {
+    this.#fits = tokens;
+    this.#max = max;
+  }
+
+  /** In steps: turns of equal size can be compared. */
+  get tokens(): number {
+    return Math.max(CHUNK_TOKENS_MIN, Math.floor(this.#fits / CHUNK_TOKENS_STEP) * CHUNK_TOKENS_STEP);
+  }
+
+  /** A turn that evaluated `tokens`, prompts and answers together, took `ms`. Small turns say nothing of large ones. */
+  note(tokens: number, ms: number): void {
+    if (tokens < this.tokens / 2 || ms <= 0) return;
+    const fits = (TURN_MS_MAX / ms) * tokens;
+    const near = Math.min(this.#fits * 1.5, Math.max(this.#fits / 1.5, fits));
+    this.#fits = Math.max(CHUNK_TOKENS_MIN, Math.min(this.#max, near));
+  }
+}
+
 function fastest(
   measured: readonly Measured[],
   worthIt: number,

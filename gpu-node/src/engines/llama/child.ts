@@ -93,7 +93,7 @@ async function start(message: Extract<ToChild, { kind: "load" }>): Promise<void>
 }
 
 function createEngine(
-  { model, context, batch, contextTokens, chunkTokens }: Loaded,
+  { model, context, batch, contextTokens, chunk }: Loaded,
   vocabulary: Vocabulary,
   limits: { slots: number; endTokens: ReadonlySet<number>; template: Template },
 ): Engine {
@@ -108,7 +108,7 @@ function createEngine(
   const runs = new Map<number, LlamaRun>();
   const native = natives(model, context);
   // Behind the next turn's start, so that writing to the channel goes on beside the computing.
-  const loop = new StepLoop(chunkTokens, {
+  const loop = new StepLoop(() => chunk.tokens, {
     evaluate: (works) => batch.evaluate(works),
     afterTurn: () => setImmediate(flush),
     fatal,

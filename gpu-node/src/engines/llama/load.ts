@@ -6,7 +6,7 @@
  */
 import { type Llama, type LlamaContext, type LlamaModel, getLlama, LlamaLogLevel } from "node-llama-cpp";
 import { type Batch, openBatch } from "./batch.ts";
-import { type Measured, measure, settle } from "./calibrate.ts";
+import { ChunkSize, type Measured, measure, settle } from "./calibrate.ts";
 import { avoidAmx } from "./cpu-backend.ts";
 import type { LoadMessage } from "./messages.ts";
 import { ThreadGovernor } from "./thread-governor.ts";
@@ -23,7 +23,7 @@ export type Loaded = {
   readonly batch: Batch;
   readonly backend: string;
   readonly contextTokens: number;
-  readonly chunkTokens: number;
+  readonly chunk: ChunkSize;
 };
 
 export async function load(message: LoadMessage, log: (line: string) => void): Promise<Loaded> {
@@ -53,8 +53,18 @@ export async function load(message: LoadMessage, log: (line: string) => void): P
   const measured = await measure(batch, ordinaryToken(model), message.threads);
   const { threads, chunkTokens } = settle(measured, CHUNK_TOKENS_MAX);
   const counts = measured.map((of) => of.threads);
+  const chunk = new ChunkSize(chunkTokens, CHUNK_TOKENS_MAX);
+  const promptThreads = new ThreadGovernor(counts, threads.prompt);
   batch.useThreads({
-    prompt: new ThreadGovernor(counts, threads.prompt),
+    prompt: {
+      get threads() {
+        return promptThreads.threads;
+      },
+      note: (tokens, ms) => {
+        promptThreads.note(tokens, ms);
+        chunk.note(tokens, ms);
+      },
+    },
     decode: new ThreadGovernor(counts, threads.decode),
   });
   log(
@@ -68,7 +78,7 @@ export async function load(message: LoadMessage, log: (line: string) => void): P
     batch,
     backend: llama.gpu === false ? "cpu" : llama.gpu,
     contextTokens: Math.min(wanted, context.contextSize),
-    chunkTokens,
+    chunk,
   };
 }
 

@@ -32,13 +32,13 @@ export type LoopHooks = {
 };
 
 export class StepLoop {
-  readonly #chunkTokens: number;
+  readonly #chunkTokens: () => number;
   readonly #hooks: LoopHooks;
   readonly #joining: Run[] = [];
   #runs: Run[] = [];
   #turning = false;
 
-  constructor(chunkTokens: number, hooks: LoopHooks) {
+  constructor(chunkTokens: () => number, hooks: LoopHooks) {
     this.#chunkTokens = chunkTokens;
     this.#hooks = hooks;
   }
@@ -71,7 +71,7 @@ export class StepLoop {
     const runs = this.#runs.filter((run) => !done.has(run));
     const shares = shareOut(
       runs.map((run) => run.prefillTokensLeft),
-      this.#chunkTokens,
+      this.#chunkTokens(),
     );
     const workers: Run[] = [];
     const works: Work<Sampled>[] = [];
