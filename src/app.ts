@@ -11,7 +11,7 @@ import { FaultError, type Fault } from "./core/fault.ts";
 import { logError } from "./core/log.ts";
 import { secretsOf } from "./core/secrets.ts";
 import { readCatalogue } from "./db/catalogue.ts";
-import { infer } from "./infer.ts";
+import { infer, type Asked } from "./infer.ts";
 import { settleBeat } from "./metering/settle.ts";
 import { nodesApp } from "./nodes/app.ts";
 import { publicKeys } from "./nodes/public-keys.ts";
@@ -28,9 +28,9 @@ function newId(): string {
   return `req_${crypto.randomUUID()}`;
 }
 
-async function inDialect(c: Context<App>, dialect: Dialect): Promise<Response> {
+async function inDialect(c: Context<App>, dialect: Dialect, wanted: Asked["wanted"]): Promise<Response> {
   const { requestId, response } = infer(
-    { request: c.req.raw, dialect },
+    { request: c.req.raw, dialect, wanted },
     c.env,
     c.executionCtx as ExecutionContext,
     secretsOf(c.env),
@@ -74,10 +74,11 @@ function refuse(fault: Fault): () => never {
   };
 }
 
-const DIALECTS = [
-  ["/chat/completions", "openai.chat"],
-  ["/completions", "openai.completion"],
-] as const satisfies readonly (readonly [string, Dialect])[];
+const PATHS = [
+  ["/chat/completions", "openai.chat", "answer"],
+  ["/completions", "openai.completion", "answer"],
+  ["/tokenize", "openai.chat", "count"],
+] as const satisfies readonly (readonly [string, Dialect, Asked["wanted"]])[];
 
 /** Parsed once per isolate: the text only changes with a deployment. */
 let origins: { readonly text: string | undefined; readonly parsed: Origins } | undefined;
@@ -109,8 +110,8 @@ export async function serve(request: Request, env: Env, ctx: ExecutionContext): 
 export const app = new Hono<App>();
 
 for (const prefix of ["", "/v1"]) {
-  for (const [path, dialect] of DIALECTS) {
-    app.post(prefix + path, (c) => inDialect(c, dialect));
+  for (const [path, dialect, wanted] of PATHS) {
+    app.post(prefix + path, (c) => inDialect(c, dialect, wanted));
     app.all(prefix + path, refuse({ kind: "method_not_allowed", allow: "POST" }));
   }
   app.get(`${prefix}/models`, models);

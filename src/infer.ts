@@ -9,7 +9,7 @@
  *
  * The key comes before the parsing, and so before the body is read: a stranger's four megabytes are not looked at.
  */
-import type { AdmitAsk, AdmitVerdict } from "@sluice/protocol/account";
+import type { AdmitAsk, AdmitVerdict, ExtendVerdict } from "@sluice/protocol/account";
 import type { Dialect } from "@sluice/protocol/call";
 import { CLIENT_BODY_BYTES_MAX, TOKENS_MAX } from "@sluice/protocol/limits";
 import { NEWEST } from "@sluice/protocol/version";
@@ -21,9 +21,9 @@ import { FaultError, type Fault } from "./core/fault.ts";
 import type { Secrets } from "./core/secrets.ts";
 import { readCatalogue } from "./db/catalogue.ts";
 import { inOrder } from "./dispatch/order.ts";
-import { walk } from "./dispatch/walk.ts";
+import { walk, type Naming, type Steps } from "./dispatch/walk.ts";
 import { attempt } from "./infer/attempt.ts";
-import type { Leg } from "./infer/leg.ts";
+import { firstLeg, type Leg } from "./infer/leg.ts";
 import { freeHitAsk, hitAsk, recall, search, type Admitted, type Search } from "./infer/recall.ts";
 import { rank } from "./infer/rank.ts";
 import { remember } from "./infer/remember.ts";
@@ -34,25 +34,32 @@ import { depart, finish, mark, tell, type Job, type Travel } from "./infer/trave
 import { readTrail } from "./infer/wish.ts";
 import { sketchesKnown } from "./nodes/snapshot.ts";
 import { NO_PROGRESS } from "./relay/progress.ts";
-import { firstPromptCeiling, type ParsedCall } from "./wire/call.ts";
+import { firstPromptCeiling, type Call, type ParsedCall } from "./wire/call.ts";
 import { keepBody } from "./wire/kept-bodies.ts";
 import type { Need } from "./wire/needs.ts";
 import { parseOpenAiChat } from "./wire/openai-chat.ts";
 import { parseOpenAiCompletion } from "./wire/openai-completion.ts";
 import { narrowed, readRegions, REGIONS_HEADER } from "./wire/regions.ts";
 
+export type Asked = {
+  readonly request: Request;
+  readonly dialect: Dialect;
+  /** What is wanted of it: the answer, or how many tokens its prompt has. */
+  readonly wanted: "answer" | "count";
+};
+
 /**
  * Answers one completion. Rejects with a FaultError where the status is still ours to choose; `requestId` is the
  * id to print with it.
  */
 export function infer(
-  { request, dialect }: { readonly request: Request; readonly dialect: Dialect },
+  asked: Asked,
   env: Env,
   ctx: ExecutionContext,
   secrets: Secrets,
 ): { readonly requestId: string; readonly response: Promise<Response> } {
-  const travel = depart(request, env, ctx, secrets);
-  const response = answer(travel, request, dialect).catch((error: unknown) => {
+  const travel = depart(asked.request, env, ctx, secrets);
+  const response = answer(travel, asked).catch((error: unknown) => {
     travel.trace.ended = error instanceof FaultError ? error.fault.kind : "internal";
     finish(travel);
     throw error;
@@ -65,7 +72,8 @@ const PARSERS: { readonly [D in Dialect]: (body: Uint8Array) => ParsedCall } = {
   "openai.completion": parseOpenAiCompletion,
 };
 
-async function answer(travel: Travel, request: Request, dialect: Dialect): Promise<Response> {
+async function answer(travel: Travel, asked: Asked): Promise<Response> {
+  const { request, dialect } = asked;
   const { env, secrets, trace } = travel;
 
   // Key. Garbage ends here, before a byte of the body is read.
@@ -76,7 +84,9 @@ async function answer(travel: Travel, request: Request, dialect: Dialect): Promi
   const { body, release } = await keepBody(request, CLIENT_BODY_BYTES_MAX);
   travel.atEnd.push(release);
   const arrivedAtMs = Date.now();
-  const { prompt, ...call } = PARSERS[dialect](body);
+  const counting = asked.wanted === "count";
+  const { prompt, ...parsed } = PARSERS[dialect](body);
+  const call: Call = counting ? { ...parsed, stream: false, outputAsked: 1, choices: 1 } : parsed;
   const catalogue = await readCatalogue(env, travel.enteredAtMs);
   const wanted = resolveModel(catalogue, call.modelAs);
   if (wanted === undefined) throw new FaultError({ kind: "model_not_found", model: call.modelAs });
@@ -86,12 +96,13 @@ async function answer(travel: Travel, request: Request, dialect: Dialect): Promi
   mark(travel, "parse");
 
   // Admit: a committed hold, or a refusal. Where the answer may be cached, it is looked for beside that.
-  const repeat = await readRepeatKey(request.headers, body);
+  const repeat = counting ? undefined : await readRepeatKey(request.headers, body);
   const job: Job = { who, call, trail, wanted, regions, arrivedAtMs, repeat };
-  const searched = await search(travel, job, catalogue, request.headers);
+  const searched = counting ? undefined : await search(travel, job, catalogue, request.headers);
   const admitted = await admit(travel, job, searched);
   if (admitted instanceof Response) return admitted;
   mark(travel, "admit");
+  if (counting) return count(travel, { ...job, admitted, catalogue });
   const keepReplay = replayKeeper(travel, job, admitted);
 
   // Recall: opened only with what the admission brought.
@@ -179,9 +190,56 @@ function unsupportedBy({ param }: Need, model: string): Fault {
 
 type AdmittedJob = Job & { readonly admitted: Admitted; readonly catalogue: Catalogue };
 
+/**
+ * How many tokens a chat's prompt has, by a node's own count: a call that pays for one prompt token is refused before any work, with
+ * the count. The request is admitted like any other, and ends as a refused one: it counts against limits and costs nothing.
+ */
+async function count(travel: Travel, job: AdmittedJob): Promise<Response> {
+  let tokens: number | undefined;
+  const take: Extend = (_, promptTokens) => {
+    tokens = promptTokens;
+    return Promise.resolve({ ok: false, refusal: { kind: "not_extendable" } });
+  };
+  const leg = { ...firstLeg(job.admitted), promptCeiling: 1 };
+  await route(travel, job, leg, take).catch((error: unknown) => {
+    if (tokens === undefined) throw error;
+  });
+  travel.trace.ended = "counted";
+  finish(travel);
+  const max = job.wanted.model.contextTokens;
+  return Response.json({
+    object: "token_count",
+    model: job.call.modelAs,
+    count: tokens ?? 1,
+    max_model_len: max,
+  });
+}
+
+function extendHold(
+  { env, requestId }: Travel,
+  account: string,
+  { ordinal, node, issuedAtMs }: Naming,
+  promptCeiling: number,
+): Promise<ExtendVerdict> {
+  const ask = {
+    v: NEWEST,
+    account,
+    request: requestId,
+    ordinal,
+    node: node.id,
+    region: node.region,
+    issuedAtMs,
+    promptCeiling,
+  };
+  return accountObject(env, account)
+    .extend(ask)
+    .catch(() => ({ ok: false, refusal: { kind: "storage_unavailable" } }) as const);
+}
+
+type Extend = Steps<unknown>["extend"];
+
 /** Ranks the nodes and walks the ranking until one has content. */
-async function route(travel: Travel, job: AdmittedJob, leg: Leg): Going {
-  const { env } = travel;
+async function route(travel: Travel, job: AdmittedJob, leg: Leg, extend?: Extend): Going {
   const { who, admitted, catalogue } = job;
   const { promptCeiling, issueByMs, after, resume } = leg;
   const where = { regions: admitted.regions ?? catalogue.regions, pinned: admitted.regions };
@@ -201,19 +259,7 @@ async function route(travel: Travel, job: AdmittedJob, leg: Leg): Going {
     drop: ({ drop }) => drop(),
     waitMs: (ms) => scheduler.wait(ms),
     tell: (saying) => tell(travel, who.account, saying, leg.seen),
-    extend: ({ ordinal, node, issuedAtMs }, promptCeiling) =>
-      accountObject(env, who.account)
-        .extend({
-          v: NEWEST,
-          account: who.account,
-          request: travel.requestId,
-          ordinal,
-          node: node.id,
-          region: node.region,
-          issuedAtMs,
-          promptCeiling,
-        })
-        .catch(() => ({ ok: false, refusal: { kind: "storage_unavailable" } }) as const),
+    extend: extend ?? ((naming, promptCeiling) => extendHold(travel, who.account, naming, promptCeiling)),
     attempt: (naming, promptCeiling) =>
       attempt(travel, {
         job,

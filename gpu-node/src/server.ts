@@ -19,6 +19,7 @@ import { printRefusal } from "./print/refusals.ts";
 import { sendPrinted } from "./send.ts";
 import { serveCall } from "./serve-call.ts";
 import { servePlain } from "./serve-plain.ts";
+import { serveTokenize } from "./serve-tokenize.ts";
 import type { Workshop } from "./workshop.ts";
 
 export type ServerTools = {
@@ -58,6 +59,13 @@ export function makeApp(tools: ServerTools): Hono<Env> {
       if (edge === undefined) await servePlain(tools, spoken, incoming, outgoing);
       else if (isCall) await serveCall({ ...tools, edge }, context.req.path, incoming, outgoing);
       else sendPrinted(outgoing, printRefusal({ kind: "bad_mac" }));
+      return RESPONSE_ALREADY_SENT;
+    });
+
+  for (const path of ["/tokenize", "/v1/tokenize"])
+    app.post(path, async (context) => {
+      if (edge !== undefined) return context.notFound();
+      await serveTokenize(workshop, context.env.incoming, context.env.outgoing);
       return RESPONSE_ALREADY_SENT;
     });
 

@@ -131,6 +131,24 @@ test("a text is completed as it stands, streamed and not, with its log probabili
   expect(streamed).toBe(choice?.text);
 });
 
+test("a chat's tokens are counted exactly, free of charge", async () => {
+  const asker = await stack.tenant();
+  const chat = {
+    model: "deepseek-chat",
+    messages: [{ role: "system", content: "Be brief. ".repeat(40) }, ...messages],
+  };
+  const response = await fetch(`${platform.baseUrl}/v1/tokenize`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${asker.apiKey}`, "content-type": "application/json" },
+    body: JSON.stringify(chat),
+  });
+  expect(response.status).toBe(200);
+  const counted = (await response.json()) as { count: number };
+  expect(await stack.settled(asker, 5_000)).toBe(10_000_000_000);
+  const answer = await stack.sdk(asker).chat.completions.create({ ...plain, ...(chat as typeof plain) });
+  expect(counted).toMatchObject({ object: "token_count", count: answer.usage?.prompt_tokens });
+});
+
 test("thinking is closed where its budget ends", async () => {
   const answer = await stack.sdk(tenant).chat.completions.create({
     ...plain,
