@@ -41,6 +41,14 @@ async function inDialect(c: Context<App>, dialect: Dialect, wanted: Asked["wante
   });
 }
 
+/** Chat models give none worth having, and engines for others are not fronted here: said, instead of a missing url. */
+async function embeddings(c: Context<App>): Promise<Response> {
+  await authenticate(secretsOf(c.env), c.req.raw.headers, Date.now());
+  await discardBody(c.req.raw);
+  const message = "'model': no model here makes embeddings.";
+  throw new FaultError({ kind: "unsupported_parameter", param: "model", message });
+}
+
 async function models(c: Context<App>): Promise<Response> {
   await authenticate(secretsOf(c.env), c.req.raw.headers, Date.now());
   return c.json(printModels(await readCatalogue(c.env, Date.now())));
@@ -114,6 +122,7 @@ for (const prefix of ["", "/v1"]) {
     app.post(prefix + path, (c) => inDialect(c, dialect, wanted));
     app.all(prefix + path, refuse({ kind: "method_not_allowed", allow: "POST" }));
   }
+  app.post(`${prefix}/embeddings`, embeddings);
   app.get(`${prefix}/models`, models);
   app.get(`${prefix}/models/:model`, model);
 }

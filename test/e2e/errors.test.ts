@@ -128,3 +128,8 @@ test("headers of a client choose no host and no identity", async () => {
   );
   expect(response.status).toBe(200);
 });
+
+test("embeddings, which no model here makes, are refused in so many words", async () => {
+  const wish = stack.sdk(tenant).embeddings.create({ model: "deepseek-chat", input: "hi" });
+  await expect(wish).rejects.toMatchObject({ status: 400, code: "unsupported_parameter", param: "model" });
+});

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, test } from "vitest";
 import type { EngineEvent, Task } from "../../../gpu-node/src/engines/engine.ts";
 import type { LlamaEngine } from "../../../gpu-node/src/engines/llama/engine.ts";
+import { answerGrammar, type Form } from "../../../gpu-node/src/grammar/answer-grammar.ts";
 import { collect, textOf, tokensOf } from "../engine-contract.ts";
 import { openLlama } from "./weights-under-test.ts";
 
@@ -82,7 +83,12 @@ describe("llama.cpp, asked for more", () => {
       ["Count from 1 to 30.", { sampling: { ...wild, presencePenalty: 0.5, frequencyPenalty: 0.3 } }],
       ["What is 12 + 35?", { thinks: true, thinkingTokensMax: 9 }],
     ];
-    for (const [question, rest] of kinds) {
+    const tools = [{ name: "add", strict: false, schema: undefined }];
+    const form: Form = { format: { kind: "text" }, tools, call: "must", parallel: false };
+    const built = answerGrammar(form, engine.info.tools, undefined);
+    if (!built.ok || built.grammar === undefined) throw new Error("the bundled model calls tools");
+    const { grammar } = built;
+    for (const [question, rest] of [...kinds, ["Call it.", { grammar }] as const]) {
       const task = await taskFor(question, rest);
       const whole = await idsOf(task);
       for (const share of [0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95]) {

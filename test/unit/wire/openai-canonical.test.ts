@@ -54,6 +54,47 @@ describe("the same question", () => {
   });
 });
 
+describe("every field that changes an answer makes another question", () => {
+  const parameters = { type: "object", properties: { a: { type: "string" } } };
+  const tool = { type: "function", function: { name: "f", parameters } };
+  const fields: readonly (readonly [field: string, value: unknown, other: unknown])[] = [
+    ["top_k", 5, 6],
+    ["min_p", 0.1, 0.2],
+    ["seed", 1, 2],
+    ["frequency_penalty", 1, 2],
+    ["presence_penalty", 1, 2],
+    ["logit_bias", { "5": 1 }, { "5": 2 }],
+    ["stop", "a", "b"],
+    ["n", 2, 3],
+    ["logprobs", true, false],
+    ["top_logprobs", 1, 2],
+    ["reasoning_effort", "low", "minimal"],
+    ["thinking", { type: "enabled", budget_tokens: 5 }, { type: "enabled", budget_tokens: 6 }],
+    [
+      "response_format",
+      { type: "json_object" },
+      { type: "json_schema", json_schema: { name: "a", schema: parameters } },
+    ],
+    ["tools", [tool], [{ ...tool, function: { ...tool.function, strict: true } }]],
+    ["tool_choice", "auto", "required"],
+    ["parallel_tool_calls", true, false],
+    [
+      "messages",
+      [...hi, { role: "assistant", content: "so", prefix: true }],
+      [...hi, { role: "assistant", content: "so" }],
+    ],
+    [
+      "messages",
+      [...hi, { role: "assistant", content: "", prefix: true, reasoning_content: "a" }],
+      [...hi, { role: "assistant", content: "", prefix: true, reasoning_content: "b" }],
+    ],
+  ];
+  test.each(fields)("%s", (field, value, other) => {
+    differ({ ...base, [field]: value }, base);
+    differ({ ...base, [field]: value }, { ...base, [field]: other });
+  });
+});
+
 describe("another question", () => {
   const schema = (text: string): string =>
     `{"model":"tiny","messages":[{"role":"user","content":"hi"}],"temperature":0,"tools":[{"type":"function","function":{"name":"f","parameters":${text}}}]}`;
