@@ -15,6 +15,10 @@
  *
  * In a second of silence it says `: working at=34`: it lives, and has made so many positions, told or not.
  *
+ * Events that come together or not at all (the end of an answer: what was held back, why it ended, usage, `[DONE]`) end in
+ * one more comment line, `: more`, all but the last of them. To a client each is an event like any other; the edge cuts
+ * an answer behind none of them, so no node can die between them and the next one tell a part of it again.
+ *
  * A non-stream answer is one such event whose data line is the whole JSON body; the edge forwards the bytes after
  * `data: `. An attempt that fails says so in an event without data (`: sluice to=20 ended=engine_died`) and closes. A
  * stream that ends without `ended=` was cut.
@@ -22,6 +26,9 @@
 import { Ending } from "./receipt.ts";
 
 const PREFIX = ": sluice ";
+
+/** The last line of an event that comes together with the next. */
+export const MORE = ": more\n";
 
 export type Note = {
   readonly accepted?: true;

@@ -13,7 +13,7 @@
  * up. Streams at a model's own pace never come to that. Measured in bench/.
  */
 import { concat } from "@sluice/protocol/bytes";
-import { wholeEventsLength } from "./progress.ts";
+import { BEFORE_BYTES, wholeEventsLength } from "./progress.ts";
 
 /** How far the platform may read ahead of us. */
 const AHEAD_BYTES_MAX = 1024 * 1024;
@@ -96,7 +96,7 @@ export function readBatches(
       if (value === undefined || done) return undefined;
       hooks.heard();
       buffer = value.buffer;
-      const whole = wholeEventsLength(value, tail.at(-1));
+      const whole = wholeEventsLength(value, endOf(tail));
       // Copies: the read buffer is used again by the next read.
       const rest = value.slice(whole);
       if (whole > 0) {
@@ -112,4 +112,12 @@ export function readBatches(
   }
 
   return { next, cancel: () => reader.cancel().catch(() => undefined) };
+}
+
+/** The last bytes of what these pieces are together. */
+function endOf(pieces: readonly Uint8Array[]): Uint8Array | undefined {
+  const last = pieces.at(-1);
+  if (last === undefined || last.length >= BEFORE_BYTES || pieces.length === 1) return last;
+  // Each piece has a byte at least.
+  return concat(...pieces.slice(-BEFORE_BYTES)).slice(-BEFORE_BYTES);
 }

@@ -2,7 +2,7 @@
  * What the notes in forwarded events say of an attempt, and where a run of bytes can be cut between events. Pure.
  * Only the newest note of a batch is read besides the very first ones: positions only rise, so it says it all.
  */
-import { parseNote } from "@sluice/protocol/events";
+import { MORE, parseNote } from "@sluice/protocol/events";
 import type { Ending } from "@sluice/protocol/receipt";
 
 export type Progress = {
@@ -18,16 +18,31 @@ export type Progress = {
 export const NO_PROGRESS: Progress = { to: 0, prompt: 0, cached: 0, ended: undefined, weights: undefined };
 
 const LINE_FEED = 10;
+const NOTHING = new Uint8Array();
+
+/** What stands before the blank line behind which an answer is not cut. */
+const TOGETHER = new TextEncoder().encode(`\n${MORE}`);
+/** So many bytes before a piece are needed to know what a blank line at its beginning means. */
+export const BEFORE_BYTES = TOGETHER.length;
 
 /**
- * The length of the longest prefix that ends with a whole event (a blank line); 0 where there is none. `before` are the
- * bytes that came just before these: a blank line may lie across the two.
+ * The length of the longest prefix that ends with a whole event (a blank line) which is not to come together with the
+ * next; 0 where there is none. `before` are the bytes that came just before these, BEFORE_BYTES of them or all there are.
  */
-export function wholeEventsLength(bytes: Uint8Array, before?: Uint8Array): number {
-  for (let at = bytes.lastIndexOf(LINE_FEED); at > 0; at = bytes.lastIndexOf(LINE_FEED, at - 1)) {
-    if (bytes[at - 1] === LINE_FEED) return at + 1;
+export function wholeEventsLength(bytes: Uint8Array, before: Uint8Array = NOTHING): number {
+  const byteAt = (at: number): number | undefined => (at < 0 ? before[before.length + at] : bytes[at]);
+  for (
+    let at = bytes.lastIndexOf(LINE_FEED);
+    at >= 0;
+    at = at === 0 ? -1 : bytes.lastIndexOf(LINE_FEED, at - 1)
+  ) {
+    if (
+      byteAt(at - 1) === LINE_FEED &&
+      !TOGETHER.every((byte, i) => byteAt(at - TOGETHER.length + i) === byte)
+    )
+      return at + 1;
   }
-  return bytes[0] === LINE_FEED && before?.at(-1) === LINE_FEED ? 1 : 0;
+  return 0;
 }
 
 /** True where the events have data in them, and not comments alone. */

@@ -12,6 +12,7 @@ import {
   type LlamaModel,
   type Token,
 } from "node-llama-cpp";
+import { avoidAmx } from "../../gpu-node/src/engines/llama/cpu-backend.ts";
 import { at } from "./at.ts";
 
 export interface Greedy {
@@ -25,6 +26,7 @@ const SEQUENCES = 16;
 const CONTEXT_TOKENS = 1024;
 
 export async function openGreedy(path: string, contextTokens = CONTEXT_TOKENS): Promise<Greedy> {
+  await avoidAmx(false);
   const llama: Llama = await getLlama({
     gpu: false,
     build: "never",

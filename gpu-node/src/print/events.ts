@@ -1,24 +1,16 @@
 /**
  * Server-sent events as this node writes them: a data line, and above it, for an edge, the note of what the event adds.
  * Pure. A client of the node alone gets the data lines and nothing else.
- *
- * Events that must come together or not at all (the end of an answer: what was held back, why it ended, usage, `[DONE]`)
- * are parted by blank lines in CRLF. Readers of server-sent events take either; an edge cuts at blank lines in LF alone, so
- * no node can die between them and the next one tell a part of it again.
  */
-import { printNote, type Note } from "@sluice/protocol/events";
-
-const LF = "\n\n";
-const CRLF = "\r\n\r\n";
+import { MORE, printNote, type Note } from "@sluice/protocol/events";
 
 /** `more`: the next event comes together with this one. */
 export type PrintEvent = (note: Note, data?: string, more?: "more") => string;
 
 /** For an edge. An event without data is a comment to everybody else. */
 export function withNote(note: Note, data?: string, more?: "more"): string {
-  return data === undefined
-    ? `${printNote(note)}\n`
-    : `${printNote(note)}data: ${data}${more === undefined ? LF : CRLF}`;
+  if (data === undefined) return `${printNote(note)}\n`;
+  return `${printNote(note)}data: ${data}\n${more === undefined ? "" : MORE}\n`;
 }
 
 /** For a client of this node alone. */

@@ -1,9 +1,10 @@
 /** Where a node's answer may be cut, and what its notes say of how far it has come. */
-import { printNote } from "@sluice/protocol/events";
+import { MORE, printNote } from "@sluice/protocol/events";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import {
   advance,
+  BEFORE_BYTES,
   firstDataEvent,
   hasData,
   lastEvent,
@@ -26,6 +27,10 @@ test.each([
   ["data: x\n\ndata: y", 9],
   ["data: x\n\ndata: y\n", 9],
   ["data: x\n\ndata: y\n\n", 18],
+  ["data: x\n: more\n\n", 0],
+  ["data: x\n\ndata: y\n: more\n\ndata: z", 9],
+  ["data: x\n: more\n\ndata: y\n\n", 25],
+  ["data: : more\n\n", 14],
 ])("%j can be cut after %i bytes", (text, length) => {
   expect(wholeEventsLength(bytes(text))).toBe(length);
 });
@@ -46,6 +51,26 @@ test("wherever a stream is cut, what is forwarded are whole events, and nothing 
         expect(forwarded === "" || forwarded.endsWith("\n\n")).toBe(true);
       }
       expect(forwarded).toBe(whole);
+    }),
+  );
+});
+
+test("whatever the pieces, nothing is cut between events that come together", () => {
+  const held = `${printNote({ to: 3, ids: [5, 6] })}data: {"a":2}\n${MORE}\n`;
+  const whole = first + held + held + last;
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 1, max: 12 }), { maxLength: 60 }), (sizes) => {
+      const cuts: number[] = [];
+      let at = 0;
+      let cutAt = 0;
+      for (const size of [...sizes, whole.length]) {
+        const piece = whole.slice(at, at + size);
+        const length = wholeEventsLength(bytes(piece), bytes(whole.slice(cutAt, at)).slice(-BEFORE_BYTES));
+        if (length > 0) cuts.push((cutAt = at + length));
+        at += size;
+      }
+      expect(cuts.at(-1)).toBe(whole.length);
+      expect(cuts.every((cut) => cut === first.length || cut === whole.length)).toBe(true);
     }),
   );
 });
