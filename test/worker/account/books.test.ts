@@ -4,6 +4,7 @@
  */
 import fc from "fast-check";
 import { describe, test } from "vitest";
+import { ACCOUNT } from "../../../src/account/admission.ts";
 import { Books } from "../../../src/account/books.ts";
 import { parseClocks } from "../../../src/account/clocks.ts";
 import { Store } from "../../../src/account/store.ts";
@@ -17,6 +18,14 @@ const RUNS = 100;
 /** More than any of these requests can cost. */
 const CREDIT = 10_000_000;
 const LONG_AFTER_MS = 10 * CLOCKS.pendingMaxMs;
+
+const BUDGET = 450_000;
+const LIMITS = {
+  budgetTotalNanoUsd: BUDGET,
+  requestsPerMinute: 60,
+  requestsPerDay: 100,
+  tokensPerMinute: 100_000,
+};
 
 type Step = { readonly request: string; readonly tokens: number; readonly ordinal: number } & {
   readonly kind: "admit" | "stop" | "died" | "left" | "failover" | "gone" | "refused" | "renew" | "wait";
@@ -103,7 +112,9 @@ function take(world: World, { request, tokens, ordinal, kind }: Step): void {
 /** Empties the object's tables and opens its books with this much money. */
 function openBooks(state: DurableObjectState, credit: number): { books: Books; store: Store } {
   for (const table of ["holds", "events", "credits"]) state.storage.sql.exec(`DELETE FROM ${table}`);
-  state.storage.sql.exec("UPDATE account SET balance_nano_usd = 0, last_seq = 0, applied_seq = 0");
+  state.storage.sql.exec(
+    `UPDATE account SET balance_nano_usd = 0, last_seq = 0, applied_seq = 0, counters = '{"admissions":0,"used":{}}'`,
+  );
   const store = new Store(state.storage.sql, CLOCKS.logKeepMs);
   const books = new Books(store, CLOCKS);
   books.credit({ creditId: "c", amountNanoUsd: credit, note: "" }, 0);
@@ -149,10 +160,10 @@ describe("the books", () => {
     });
   });
 
-  test("hold after every step: credit = balance + costs, held within the balance, charges add up", async ({
+  test("hold after every step: credit = balance + costs, held within balance and budget, a restart changes nothing", async ({
     expect,
   }) => {
-    const account = await openAccount(0);
+    const account = await openAccount(0, LIMITS);
     await account.inside((_, state) => {
       fc.assert(
         fc.property(
@@ -183,6 +194,16 @@ describe("the books", () => {
       const usage = events.filter(({ kind }) => kind === "usage");
       const charged = usage.reduce((sum, event) => sum + (event.chargedNanoUsd ?? 0), 0);
       expect(balance).toBe(credit - charged);
+      const used = books.scopes.used(account.key);
+      expect(used.totalNanoUsd).toBe(charged);
+      expect(used.totalNanoUsd + books.scopes.tally(account.key).heldNanoUsd).toBeLessThanOrEqual(BUDGET);
+      const woken = new Books(store, CLOCKS);
+      for (const id of [ACCOUNT, account.key]) {
+        const { tokens: _, ...before } = books.scopes.used(id);
+        const { tokens: __, ...after } = woken.scopes.used(id);
+        expect(after).toEqual(before);
+        expect(woken.scopes.tally(id)).toEqual(books.scopes.tally(id));
+      }
       for (const request of REQUESTS) {
         const revisions = usage.filter((event) => event.request === request);
         expect(revisions.map(({ revision }) => revision)).toEqual(revisions.map((_, at) => at));
