@@ -26,6 +26,8 @@ import type {
   AccountStatus,
   CreditGiven,
   KeyChange,
+  KeyDeedAnswer,
+  KeyDeedAsk,
   KeyRotation,
   KeySettings,
   KeyStatus,
@@ -42,6 +44,7 @@ import { parseClocks, type Clocks } from "./clocks.ts";
 import type { Hold } from "./facts.ts";
 import { nextEndMs } from "./grants.ts";
 import { GroupCommit } from "./group-commit.ts";
+import { doAsKey } from "./key-deeds.ts";
 import { changeKey, keyStatus, putKey, revokeKey, rotateKey } from "./keys.ts";
 import { lookRefusal } from "./look.ts";
 import { Line, type Waiting } from "./line.ts";
@@ -182,6 +185,10 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
 
   async revokeKey(keyId: string): Promise<boolean> {
     return this.#group.run(() => revokeKey(this.#books, keyId, Date.now()));
+  }
+
+  async doAsKey(ask: KeyDeedAsk): Promise<KeyDeedAnswer> {
+    return this.#group.run(() => doAsKey(this.#books, this.#store, ask, Date.now()));
   }
 
   async keyStatus(keyId: string): Promise<KeyStatus | null> {

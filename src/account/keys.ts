@@ -42,7 +42,10 @@ export function revokeKey(books: Books, id: string, nowMs: number): boolean {
 }
 
 export function keyStatus(books: Books, key: KnownKey, nowMs: number): KeyStatus {
-  const { id, name, lastFour, madeBy, expiresAtMs, revokedAtMs, limits } = key;
+  const { id, name, lastFour, madeBy, expiresAtMs, limits } = key;
+  // A key goes with its maker.
+  const revoked = books.keyring.path(id).flatMap((one) => one.revokedAtMs ?? []);
+  const revokedAtMs = revoked.length === 0 ? null : Math.min(...revoked);
   const old = key.old !== null && key.old.untilMs > nowMs ? key.old.untilMs : null;
   return {
     id,

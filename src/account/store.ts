@@ -101,6 +101,20 @@ export class Store {
     );
   }
 
+  /** Ids of the keys that a key made, that these made, and so on. Reads every key of the account. */
+  keysBelow(id: string, max: number): string[] {
+    return this.#sql
+      .exec<{ id: string }>(
+        `WITH RECURSIVE below(id) AS (
+           SELECT id FROM keys WHERE made_by = ?1 UNION ALL SELECT keys.id FROM keys JOIN below ON keys.made_by = below.id
+         ) SELECT id FROM below LIMIT ?2`,
+        id,
+        max,
+      )
+      .toArray()
+      .map((row) => row.id);
+  }
+
   keyUsed(id: string): Used | undefined {
     const [row] = this.#sql.exec<{ used: string | null }>("SELECT used FROM keys WHERE id = ?", id).toArray();
     return row === undefined || row.used === null ? undefined : UsedJson.parse(JSON.parse(row.used));

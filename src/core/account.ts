@@ -51,6 +51,33 @@ export type KeyRotation = {
   readonly oldUntilMs: number;
 };
 
+/** What a key with the scope `keys` asks for: done to keys below it alone. */
+export type KeyDeedAsk = {
+  readonly key: { readonly id: string; readonly secretSha256: string };
+  readonly deed:
+    | { readonly do: "make"; readonly key: KeySettings }
+    | { readonly do: "list" }
+    | { readonly do: "rotate"; readonly id: string; readonly rotation: KeyRotation }
+    | { readonly do: "revoke"; readonly id: string };
+};
+
+export type KeyDeedAnswer =
+  | { readonly ok: true; readonly keys: readonly KeyStatus[] }
+  | {
+      readonly ok: false;
+      readonly refusal:
+        | Extract<AdmitRefusal, { kind: "unknown_key" | "key_revoked" | "key_expired" | "scope_missing" }>
+        /** The maker has less in this field. */
+        | {
+            readonly kind: "exceeds_maker";
+            readonly field: keyof Limits | "models" | "regions" | "expiresAtMs" | "scopes";
+          }
+        | { readonly kind: "too_deep"; readonly max: number }
+        | { readonly kind: "too_many"; readonly max: number }
+        /** No key of that id was made by the one that asks, or by one below it. */
+        | { readonly kind: "not_below" };
+    };
+
 export type CreditGiven = {
   /** The operator's own id: giving it twice credits once. */
   readonly creditId: string;

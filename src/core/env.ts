@@ -20,6 +20,8 @@ import type {
   AccountStatus,
   CreditGiven,
   KeyChange,
+  KeyDeedAnswer,
+  KeyDeedAsk,
   KeyRotation,
   KeySettings,
   KeyStatus,
@@ -47,6 +49,8 @@ export interface AccountRpc extends Rpc.DurableObjectBranded {
   /** From the next call on the key, and every key that it made, starts nothing. */
   revokeKey(keyId: string): Promise<boolean>;
   keyStatus(keyId: string): Promise<KeyStatus | null>;
+  /** With a key's own power, on keys below it: make, list, rotate, revoke. */
+  doAsKey(ask: KeyDeedAsk): Promise<KeyDeedAnswer>;
   /** Forgets the salt of every cached answer, or of one model's: from the next call on none of them opens. */
   forgetAnswers(model: string | null): Promise<void>;
   /** Idempotent by `creditId`. The amount may be negative: a correction. */

@@ -12,6 +12,7 @@ import { usageBuckets } from "../db/usage-buckets.ts";
 import { printBalance } from "./balance.ts";
 import { printGeneration } from "../wire/generation.ts";
 import { readGenerationAsk } from "./generation.ts";
+import { madeKeys } from "./keys.ts";
 import { printKey } from "./key.ts";
 import { whoAsks } from "./principal.ts";
 import { readUsageAsk, printUsagePage } from "./usage.ts";
@@ -33,6 +34,8 @@ tenantApp.get("/v1/key", async (c) => {
   const spend = await books(spendOf(c.env, look.account.account, look.key.id, Date.now()));
   return c.json(printKey(look, spend), 200, FRESH);
 });
+
+tenantApp.route("/v1/keys", madeKeys);
 
 tenantApp.get("/v1/usage", async (c) => {
   const { account } = await whoAsks(c.env, c.req.raw.headers);
