@@ -301,7 +301,8 @@ export class Books {
     this.scopes.correct(this.account, after.key, tokens - (after.tokens ?? tokens), nowMs);
     const { fromGrants } = paid;
     const granted = fromGrants.length === 0 && after.fromGrants === undefined ? {} : { fromGrants };
-    const next: Hold = { ...closed, ...granted, tokens, chargedAtMs: nowMs };
+    const chargedAtMs = posting.chargedNanoUsd > 0 ? nowMs : (after.chargedAtMs ?? nowMs);
+    const next: Hold = { ...closed, ...granted, tokens, chargedAtMs };
     const event = closedEvent(after, closing, posting, { seq: this.purse.nextSeq(), nowMs });
     this.#store.appendEvent(withGranted(event, paid.grantedNanoUsd), nowMs, closing.final ? next : null);
     if (after.repeat !== undefined && cameToNothing(closing))
