@@ -5,10 +5,10 @@
  *
  * 1. nodes that are well and have room, before those that are full by a beat young enough to be believed, before those
  *    whose calls have failed here lately: the later ones are asked only where all before them said no;
- * 2. among them, **candidates**: everybody while beats are fresh; as they age fewer, down to two, because many
- *    isolates that act on the same old picture would all run to the same node. Who is a candidate is the request's own
- *    rendezvous order, so isolates that know nothing of each other agree, and a conversation keeps its nodes. A node
- *    that has a good part of the prompt cached is always one;
+ * 2. among them, a few **candidates**: four while beats are fresh, down to two as they age. Isolates are many and see the
+ *    same picture late: if each took its best node, all would take the same one. Candidates are drawn by the request's
+ *    own rendezvous order, a node of half the cost twice as often; so isolates that know nothing of each other agree, and
+ *    a conversation mostly keeps its nodes. A node that has a good part of the prompt cached is always a candidate;
  * 3. among those, the cost; and where costs are as good as equal, again the rendezvous order.
  *
  * A snapshot holds only nodes that were heard of shortly before it was made; how old it may be itself is its keeper's
@@ -17,19 +17,17 @@
 import type { ServedModel } from "@sluice/protocol/beat";
 import type { Marks } from "@sluice/protocol/sketch";
 import type { LiveNode } from "../core/node.ts";
-import { costMs, expect, meanOf, prefillPerMs, trustAt, type OwnCalls } from "./expect.ts";
+import { costMs, expect, meanOf, trustAt, type OwnCalls } from "./expect.ts";
 import { numberOf, rendezvous } from "./rendezvous.ts";
 
 /** The defaults of the ranking. */
 export const RANKED = {
-  /** Costs within this factor of the best count as equal: while beats are fresh, and when they say nothing any more... */
-  closeFactorFresh: 1.05,
-  closeFactorStale: 1.75,
-  /** ...and so do costs within this many milliseconds. */
+  /** Costs within this factor and this many milliseconds of the best count as equal: no beat is that exact. */
+  closeFactor: 1.2,
   closeMs: 5,
-  /** Choices left when beats say nothing any more, and at most. */
+  /** Candidates when beats say nothing any more, and while they are fresh: a beat is old news to most of its readers. */
   candidatesMin: 2,
-  candidatesMax: 64,
+  candidatesMax: 4,
   /** A node that has this part of the prompt cached is a candidate however old the picture is. */
   heldShare: 0.25,
   /** Of the nodes that fit, at most this part is put back for having failed. */
@@ -97,13 +95,14 @@ export function choose(
       wakeMs,
     };
     const expected = expect({ promptTokens: wish.promptTokens, prompt: wish.prompt }, reading, mean, nowMs);
+    const expectedMs = costMs(expected);
     return {
       node,
-      expectedMs: costMs(expected),
+      expectedMs,
       uncachedTokens: expected.uncachedTokens,
       room: hasRoom(node, nowMs),
       holds: wish.prompt !== undefined && heldChars >= RANKED.heldShare * wish.prompt.charsTotal,
-      nearness: rendezvous(key, numberOf(node.id), prefillPerMs(node)),
+      nearness: rendezvous(key, numberOf(node.id), 1 / expectedMs),
       standing: 0,
     };
   });
@@ -113,12 +112,10 @@ export function choose(
   for (const entry of ranked) if (out.has(entry.node.id)) entry.standing = EJECTED;
 
   const standing = ranked.filter((entry) => entry.standing === 0);
-  const trust = meanTrust(standing, nowMs);
-  markCandidates(standing, trust);
+  markCandidates(standing, meanTrust(standing, nowMs));
   const candidates = standing.filter((entry) => entry.standing === CANDIDATE);
   const bestMs = Math.min(...candidates.map((entry) => entry.expectedMs));
-  const closeFactor = RANKED.closeFactorStale + (RANKED.closeFactorFresh - RANKED.closeFactorStale) * trust;
-  const limitMs = bestMs * closeFactor + RANKED.closeMs;
+  const limitMs = bestMs * RANKED.closeFactor + RANKED.closeMs;
   for (const entry of candidates) if (entry.expectedMs <= limitMs) entry.standing = BEST;
 
   ranked.sort((a, b) => {

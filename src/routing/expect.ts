@@ -25,7 +25,7 @@ export const EXPECTED = {
    * Uncached tokens cost this many times what they take of this request's time: whoever comes after waits for them, too,
    * and what is evaluated twice in a fleet is capacity lost.
    */
-  uncachedWeight: 1.5,
+  uncachedWeight: 2,
   /** What a full node costs beside its queue: decoding for many makes every step, prefill included, longer. */
   crowdMs: 50,
 };
@@ -71,7 +71,7 @@ export type Expectation = {
   readonly uncachedTokens: number;
 };
 
-export function prefillPerMs({ load }: LiveNode): number {
+function prefillPerMs({ load }: LiveNode): number {
   return (load.prefillTokensPerS || EXPECTED.prefillTokensPerSUnmeasured) / 1_000;
 }
 

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { LiveNode } from "../../../src/core/node.ts";
 import { choose, type Knowledge, type Wish } from "../../../src/routing/choose.ts";
+import { numberOf, rendezvous } from "../../../src/routing/rendezvous.ts";
 import { cold, node, NOW, prompt, type NodeChange } from "./support.ts";
 
 const wish: Wish = { model: "m", promptTokens: 100, regions: null, opening: 7 };
@@ -93,20 +94,28 @@ const openings = fc.integer({ min: 0, max: 2 ** 32 - 1 });
 describe("old beats", () => {
   const old = NOW - 60_000;
 
-  test("leave two choices, and between those the isolate's own calls decide", () => {
+  test("send nobody's calls to one node: the idlest in an old picture gets no crowd", () => {
+    const nodes = Array.from({ length: 16 }, (_, i) =>
+      node(`n${i}`, { beatAtMs: old }, i === 0 ? {} : { prefillTokensPending: 4_000, slotsBusy: 4 }),
+    );
+    const firsts = Array.from({ length: 800 }, (_, i) => ids(nodes, { opening: i * 7_919 })[0]);
+    expect(firsts.filter((id) => id === "n0").length).toBeLessThan(160);
+    expect(new Set(firsts).size).toBe(16);
+  });
+
+  test("leave the isolate's own calls to decide: one conversation's burst goes to several nodes", () => {
     const nodes = Array.from({ length: 16 }, (_, i) => node(`n${i}`, { beatAtMs: old }));
-    const firsts = new Set<string | undefined>();
     const busy = new Map<string, number>();
     const own: Knowledge["own"] = ({ id }) => {
       const calls = busy.get(id) ?? 0;
       return { sinceBeat: calls, promptTokensSinceBeat: calls * 2_000, running: calls };
     };
-    for (let i = 0; i < 20; i++) {
-      const [first] = ids(nodes, {}, { own });
-      firsts.add(first);
-      busy.set(first ?? "", (busy.get(first ?? "") ?? 0) + 1);
+    for (let i = 0; i < 32; i++) {
+      const [first = ""] = ids(nodes, {}, { own });
+      busy.set(first, (busy.get(first) ?? 0) + 1);
     }
-    expect(firsts.size).toBe(2);
+    expect(busy.size).toBeGreaterThanOrEqual(3);
+    expect(Math.max(...busy.values())).toBeLessThan(16);
   });
 
   test("never make a node look full", () => {
@@ -233,16 +242,20 @@ describe("nodes whose calls failed here", () => {
   });
 });
 
-test("conversations spread over equal nodes, and over unequal ones by their capacity", () => {
-  const nodes = [
-    node("big", {}, { prefillTokensPerS: 3_000, prefillTokensPending: 0 }),
-    node("small", {}, { prefillTokensPerS: 1_000, prefillTokensPending: 0 }),
-  ];
-  const firsts = Array.from(
-    { length: 2_000 },
-    (_, i) => ids(nodes, { opening: i * 104_729, promptTokens: 1 })[0],
-  );
-  const big = firsts.filter((id) => id === "big").length / firsts.length;
-  expect(big).toBeGreaterThan(0.7);
-  expect(big).toBeLessThan(0.8);
+test("conversations spread over equal nodes", () => {
+  const nodes = Array.from({ length: 4 }, (_, i) => node(`n${i}`));
+  const firsts = Array.from({ length: 2_000 }, (_, i) => ids(nodes, { opening: i * 104_729 })[0]);
+  for (const { id } of nodes) {
+    const part = firsts.filter((first) => first === id).length / firsts.length;
+    expect(part).toBeGreaterThan(0.2);
+    expect(part).toBeLessThan(0.3);
+  }
+});
+
+test("in rendezvous a node of three times the weight is first three times as often", () => {
+  const [big, small] = [numberOf("big"), numberOf("small")];
+  const keys = Array.from({ length: 4_000 }, (_, i) => i * 104_729);
+  const part = keys.filter((key) => rendezvous(key, big, 3) < rendezvous(key, small, 1)).length / keys.length;
+  expect(part).toBeGreaterThan(0.72);
+  expect(part).toBeLessThan(0.78);
 });
