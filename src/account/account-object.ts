@@ -72,6 +72,7 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
   /** When the alarm rings; null where none is set. */
   #alarmAtMs: number | null = null;
   #sendTimer: number | null = null;
+  #sendAtMs = 0;
   #pace = FRESH;
   #lineTimer: number | null = null;
 
@@ -271,17 +272,22 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
 
   /* ---- events ----------------------------------------------------------------------------------------------- */
 
-  /** `more`: one round was not enough, and a message that is full has nothing to wait for. */
-  #sendSoon(more = false): void {
-    if (this.#sendTimer !== null) return;
-    this.#sendTimer = setTimeout(
-      () => {
-        this.#sendTimer = null;
-        // The alarm tries again.
-        this.#send().catch((error: unknown) => logError("projection_failed", error));
-      },
-      more ? this.#clocks.projectDelayMs : waitMs(this.#pace, Date.now(), this.#clocks),
-    );
+  /** A message that is full has nothing to wait for. */
+  #sendSoon(): void {
+    const nowMs = Date.now();
+    const { account, purse } = this.#books;
+    const full = this.#outbox.isFull(account?.lastSeq ?? 0, purse.appliedSeq);
+    const inMs = full ? this.#clocks.projectDelayMs : waitMs(this.#pace, nowMs, this.#clocks);
+    if (this.#sendTimer !== null) {
+      if (this.#sendAtMs <= nowMs + inMs) return;
+      clearTimeout(this.#sendTimer);
+    }
+    this.#sendAtMs = nowMs + inMs;
+    this.#sendTimer = setTimeout(() => {
+      this.#sendTimer = null;
+      // The alarm tries again.
+      this.#send().catch((error: unknown) => logError("projection_failed", error));
+    }, inMs);
   }
 
   async #send(): Promise<void> {
@@ -290,7 +296,7 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
     const { appliedSeq } = this.#books.purse;
     this.#pace = spent(this.#pace, Date.now(), this.#clocks.gatherMs);
     const more = await this.#outbox.send(account.account, appliedSeq, Date.now(), this.#clocks.resendMs);
-    if (more) this.#sendSoon(true);
+    if (more) this.#sendSoon();
   }
 
   /* ---- the alarm -------------------------------------------------------------------------------------------- */

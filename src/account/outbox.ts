@@ -28,6 +28,11 @@ export class Outbox {
     this.#queue = queue;
   }
 
+  /** Whether so many events are there, the newest being `lastSeq`, that a message of them would be full. */
+  isFull(lastSeq: number, appliedSeq: number): boolean {
+    return lastSeq - Math.max(this.#sentThrough, appliedSeq) >= MESSAGE_EVENTS_MAX;
+  }
+
   /** Sends what is new, and all again once D1 has confirmed nothing for `resendMs`. True where a round was not enough. */
   async send(account: string, appliedSeq: number, nowMs: number, resendMs: number): Promise<boolean> {
     if (appliedSeq > this.#appliedSeq || this.#sentThrough <= appliedSeq) this.#progressAtMs = nowMs;

@@ -27,6 +27,8 @@ export async function consumeEvents(queue: MessageBatch, env: Env): Promise<void
   if (queue.queue === DEAD_LETTERS) return bury(queue, env);
   const byAccount = new Map<string, Letter[]>();
   for (const message of queue.messages) {
+    // A hundred full messages take a while to read: others have a turn in between.
+    await scheduler.wait(0);
     const parsed = EventBatch.safeParse(message.body);
     if (!parsed.success) {
       // Trying again would not make it readable. The object has its events and sends them again.
