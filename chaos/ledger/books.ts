@@ -52,6 +52,8 @@ export type Holder = {
   readonly heldNanoUsd: number;
   readonly holds: number;
   readonly lastSeq: number;
+  /** All that was ever asked of it is one answer, under one Idempotency-Key. */
+  readonly oneAnswer: boolean;
 };
 
 export type Ledger = {

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { countWords, hear, type Heard } from "../support/sse.ts";
-import { messageOf, type Planned } from "./plan.ts";
+import { messageOf, REPEATS, type Planned } from "./plan.ts";
 
 export type Told = {
   readonly planned: Planned;
@@ -44,6 +44,25 @@ export type Caller = {
   readonly marker: string;
 };
 
+/**
+ * Asks for the same answer under one Idempotency-Key until it has come, a few times at most: each time is a call of its
+ * own, and they are told in the order they were made.
+ */
+export async function callAgain(
+  caller: Caller,
+  planned: Planned,
+  ready: () => Promise<void>,
+): Promise<Told[]> {
+  const told: Told[] = [];
+  for (let time = 0; time < REPEATS; time++) {
+    await ready();
+    told.push(await call(caller, planned));
+    // Once more after it has come: it must not run a second time.
+    if (told.at(-2)?.complete === true) break;
+  }
+  return told;
+}
+
 export async function call({ baseUrl, account, apiKey, marker }: Caller, planned: Planned): Promise<Told> {
   const content = messageOf(planned, marker);
   const body = {
@@ -67,6 +86,7 @@ export async function call({ baseUrl, account, apiKey, marker }: Caller, planned
       headers: {
         authorization: `Bearer ${planned.kind === "bad_key" ? spoilt(apiKey) : apiKey}`,
         "content-type": "application/json",
+        ...(planned.kind === "repeater" ? { "idempotency-key": `chaos ${planned.nr}` } : {}),
       },
       body: JSON.stringify(body),
       signal: AbortSignal.any(limits),

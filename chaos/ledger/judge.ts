@@ -41,7 +41,7 @@ export function judge(books: Books): Judgement {
   const findings: Finding[] = [];
   const find = (fault: Fault, of: string, why: string): void => void findings.push({ fault, of, why });
   const revisions = Map.groupBy(ledger.rows, (row) => row.request);
-  const clients = new Map(told.flatMap((one) => (one.request === undefined ? [] : [[one.request, one]])));
+  const clients = clientsOf(told);
   const gaps: number[] = [];
   const certainties: Record<string, number> = {};
 
@@ -64,6 +64,18 @@ export function judge(books: Books): Judgement {
   for (const holder of holders) judgeHolder(holder, ledger, find);
   const overspentNanoUsd = holders.reduce((sum, holder) => sum + overspent(holder, ledger), 0);
   return { findings, overspentNanoUsd, gaps, certainties };
+}
+
+/** Who received most of it speaks for a request: under an Idempotency-Key it may have been given more than once. */
+function clientsOf(told: readonly Told[]): ReadonlyMap<string, Told> {
+  const clients = new Map<string, Told>();
+  for (const one of told) {
+    if (one.request === undefined) continue;
+    const before = clients.get(one.request);
+    if (before === undefined || (before.positions ?? 0) <= (one.positions ?? 0))
+      clients.set(one.request, one);
+  }
+  return clients;
 }
 
 type Find = (fault: Fault, of: string, why: string) => void;
@@ -173,6 +185,9 @@ function judgeHolder(holder: Holder, { rows, entries, applied }: Ledger, find: F
     find("mismatches", account, `the ledger sums to ${sum}, the object says ${holder.balanceNanoUsd}`);
   const through = applied.get(account) ?? 0;
   if (through !== holder.lastSeq) find("lost", account, `events ${through + 1} to ${holder.lastSeq}`);
+  const paid = new Set(mine.filter(({ charged }) => charged > 0).map(({ request }) => request));
+  if (holder.oneAnswer && paid.size > 1)
+    find("double", account, `one answer was wanted, and ${paid.size} were charged`);
   const seqs = new Set(mine.map(({ seq }) => seq));
   if (seqs.size !== mine.length) find("double", account, "two rows are of one event");
 }

@@ -5,7 +5,8 @@
  */
 import type { Dice } from "../../tools/train/corpus/dice.ts";
 
-export type Purse = "rich" | "tiny" | "crowd";
+/** A repeater has an account to itself: whatever it was charged was for the one answer it wanted. */
+export type Purse = "rich" | "tiny" | "crowd" | "repeater";
 
 export type Planned = {
   readonly nr: number;
@@ -39,6 +40,7 @@ const KINDS = [
   [3, "bad_body"],
   [3, "bad_model"],
   [2, "too_long"],
+  [2, "repeater"],
 ] as const;
 export type Kind = (typeof KINDS)[number][1] | "crowd";
 
@@ -46,7 +48,9 @@ export const MODELS = { plain: "deepseek-chat", thinking: "deepseek-reasoner" } 
 export const CROWD = 50;
 /** So many requests come with one crowd. */
 const REQUESTS_PER_CROWD = 400;
-export const PURSES: Readonly<Record<Exclude<Purse, "crowd">, number>> = { rich: 3, tiny: 8 };
+const PURSES = { rich: 3, tiny: 8 } as const;
+/** How often a client asks for the same answer under one Idempotency-Key. */
+export const REPEATS = 3;
 
 const WORDS_MAX = 300;
 const EVERY_MS_MAX = 12;
@@ -73,13 +77,17 @@ function single(dice: Dice, nr: number): Planned {
   const paceMax = Math.min(EVERY_MS_MAX, Math.floor(ANSWER_MS_MAX / Math.max(1, words)));
   const everyMs = dice.chance(0.3) ? 0 : dice.int(0, paceMax);
   const leaves = kind === "leaver" || kind === "whole_leaver";
-  const whole = kind === "whole" || kind === "whole_leaver" || (kind === "ceiling" && dice.chance(0.3));
-  const purse = kind === "tiny" ? "tiny" : "rich";
+  const whole =
+    kind === "whole" ||
+    kind === "repeater" ||
+    kind === "whole_leaver" ||
+    (kind === "ceiling" && dice.chance(0.3));
+  const purse = kind === "tiny" || kind === "repeater" ? kind : "rich";
   return {
     nr,
     kind,
     purse,
-    purseNr: dice.int(0, PURSES[purse] - 1),
+    purseNr: purse === "repeater" ? nr : dice.int(0, PURSES[purse] - 1),
     stream: !whole,
     model: kind === "thinking" ? MODELS.thinking : MODELS.plain,
     words: kind === "ceiling" ? WORDS_MAX : words,

@@ -12,7 +12,7 @@ import { roughBeats } from "../support/rough-beats.ts";
 import type { Scene } from "../support/scene.ts";
 import { startStack, type ChaosStack } from "../support/stack.ts";
 import { madeOf, readLedger, type Holder } from "./books.ts";
-import { call, type Told } from "./client.ts";
+import { call, callAgain, type Told } from "./client.ts";
 import { judge } from "./judge.ts";
 import { CROWD, planLedger, type Planned, type Purse } from "./plan.ts";
 import { brew } from "./storm.ts";
@@ -46,6 +46,7 @@ const CREDIT_NANO_USD: Readonly<Record<Purse, number>> = {
   // A handful of answers each, and a tenth of a crowd.
   tiny: 4_000_000,
   crowd: 4_000_000,
+  repeater: 100_000_000,
 };
 
 type Purses = ReadonlyMap<string, Tenant>;
@@ -70,14 +71,21 @@ export const runLedger: Scene = async ({ seed, requests = REQUESTS, say }) => {
   const startedAtMs = performance.now();
   const storm = brew(stack.platform, new Dice(seed + 2), { pauseMs: PAUSE_MS, say });
   const told: Told[] = [];
+  let done = 0;
   const send = async (planned: Planned): Promise<void> => {
     const tenant = purses.get(purseName(planned));
     if (tenant === undefined) throw new Error(`no purse ${purseName(planned)}`);
     // Most wait until they can be served: a test in which all are refused tells little. Some call into the ruins.
-    await (planned.nr % IMPATIENT === 0 ? storm.edge() : storm.nodes());
+    const ready = planned.nr % IMPATIENT === 0 ? storm.edge : storm.nodes;
     const { account, apiKey } = tenant;
-    told.push(await call({ baseUrl: stack.platform.baseUrl, account, apiKey, marker }, planned));
-    if (told.length % 250 === 0) say(`${told.length} requests`);
+    const caller = { baseUrl: stack.platform.baseUrl, account, apiKey, marker };
+    if (planned.kind === "repeater") told.push(...(await callAgain(caller, planned, ready)));
+    else {
+      await ready();
+      told.push(await call(caller, planned));
+    }
+    done++;
+    if (done % 250 === 0) say(`${done} requests`);
   };
   await inLanes(plan, send);
   const struck = await storm.calm();
@@ -140,7 +148,8 @@ async function settle(
         const holds = holdsOpen + holdsPending;
         const creditedNanoUsd = CREDIT_NANO_USD[purse];
         open += holds + eventsUnprojected;
-        return { account: tenant.account, creditedNanoUsd, balanceNanoUsd, heldNanoUsd, holds, lastSeq };
+        const money = { creditedNanoUsd, balanceNanoUsd, heldNanoUsd };
+        return { account: tenant.account, ...money, holds, lastSeq, oneAnswer: purse === "repeater" };
       }),
     );
     const settleMs = performance.now() - startedAtMs;

@@ -92,6 +92,7 @@ function books(
         heldNanoUsd: 0,
         holds: 0,
         lastSeq,
+        oneAnswer: false,
         ...all.holder,
       },
     ],
@@ -132,6 +133,11 @@ describe("a planted fault is found", () => {
     ["an event that never reached D1", "lost", books({ holder: { lastSeq: 9 } })],
     ["a revision that is missing", "lost", books({ rows: [row({ revision: 1 })] })],
     ["a request charged twice", "double", books({ rows: [row({ charged: 2 * costOf(11) })] })],
+    [
+      "an answer that was asked for twice under one Idempotency-Key, and charged twice",
+      "double",
+      books({ rows: [row(), row({ request: "req_2", seq: 3 })], holder: { oneAnswer: true } }),
+    ],
     ["two rows of one event", "double", books({ rows: [row(), row({ revision: 1, charged: 0 })] })],
     [
       "a row in two accounts",
