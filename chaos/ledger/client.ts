@@ -21,6 +21,8 @@ export type Told = {
   readonly promptTokens: number;
   /** The text of a refusal. */
   readonly refusal: string;
+  /** Whether anything that came back, an error event included, has the key or the planted text in it. */
+  readonly leaks: boolean;
 };
 
 const CALL_MS_MAX = 60_000;
@@ -100,7 +102,8 @@ export async function call({ baseUrl, account, apiKey, marker }: Caller, planned
     // It left, or the other side died: what has come so far is what it has.
   }
   const promptTokens = PROMPT_MARKS + Buffer.byteLength(content);
-  const told = { planned, account, request, status, promptTokens, refusal: "" };
+  const leaks = text.includes(apiKey) || text.includes(marker);
+  const told = { planned, account, request, status, promptTokens, refusal: "", leaks };
   if (status === undefined || status >= 300)
     return { ...told, complete: false, positions: 0, usage: undefined, refusal: text };
   return planned.stream

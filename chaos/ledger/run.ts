@@ -100,9 +100,7 @@ export const runLedger: Scene = async ({ seed, requests = REQUESTS, say }) => {
   const secrets = Object.fromEntries([...purses].map(([name, { apiKey }]) => [`key of ${name}`, apiKey]));
   const planted = { ...secrets, prompt: marker };
   const leaks = findPlanted(dataDir, planted).map(({ file, name }) => `${name} in ${file}`);
-  for (const { refusal, planned } of told)
-    for (const [name, text] of Object.entries(planted))
-      if (refusal.includes(text)) leaks.push(`${name} in the answer to call ${planned.nr}`);
+  for (const one of told) if (one.leaks) leaks.push(`key or prompt in the answer to call ${one.planned.nr}`);
   return verdictOf({ seed, told, struck, fates: beats.fates, judgement, leaks, stormS, settleMs });
 };
 

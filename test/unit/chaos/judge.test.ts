@@ -38,6 +38,7 @@ function told(change: Partial<Told> = {}): Told {
     usage: { prompt: PROMPT, completion: 11 },
     promptTokens: PROMPT,
     refusal: "",
+    leaks: false,
     ...change,
   };
 }
