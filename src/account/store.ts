@@ -17,8 +17,8 @@ import { UsedJson, type Used } from "./used.ts";
 
 /** How far back the log is searched for a request that is closed and forgotten. */
 const RECALL_EVENTS_MAX = 20_000;
-/** So many events that nobody needs may lie and wait to be written over; a log that was longer once is cut to this. */
-const SPARE_EVENTS_MAX = 10_000;
+/** So many events that nobody needs may lie and wait to be written over. */
+const SPARE_EVENTS_MAX = 1_000;
 /** Those beyond go in bites of this size, at most so many at once. */
 const DROP_BITE = 100;
 const DROP_BITES_MAX = 50;
@@ -237,24 +237,20 @@ export class Store {
     return row === undefined || row.facts === null ? undefined : (JSON.parse(row.facts) as Hold);
   }
 
-  /** Cuts a log that was longer once: what D1 has and what is old enough, oldest first, beyond what may lie and wait. */
+  /** Cuts a log that was longer once: where more lie and wait than may, the oldest go. Numbers have no gaps. */
   dropEvents(nowMs: number): void {
     for (let bite = 0; bite < DROP_BITES_MAX; bite++) {
-      const { first, last } = this.#sql
-        .exec<{ first: number | null; last: number | null }>(
-          "SELECT (SELECT min(seq) FROM events) AS first, (SELECT max(seq) FROM events) AS last",
+      const [spare] = this.#sql
+        .exec<{ seq: number }>(
+          `SELECT seq FROM events
+           WHERE seq = (SELECT min(seq) FROM events) + ? AND seq <= ? AND at_ms <= ?`,
+          SPARE_EVENTS_MAX,
+          this.#confirmedSeq,
+          nowMs - this.#logKeepMs,
         )
-        .one();
-      if (first === null || last === null) return;
-      const through = Math.min(this.#confirmedSeq, last - SPARE_EVENTS_MAX, first + DROP_BITE - 1);
-      if (through < first) return;
-      const dropped = this.#write(
-        "DELETE FROM events WHERE seq BETWEEN ? AND ? AND at_ms <= ?",
-        first,
-        through,
-        nowMs - this.#logKeepMs,
-      );
-      if (dropped < DROP_BITE) return;
+        .toArray();
+      if (spare === undefined) return;
+      this.#write("DELETE FROM events WHERE seq < ?", spare.seq - SPARE_EVENTS_MAX + DROP_BITE);
     }
   }
 

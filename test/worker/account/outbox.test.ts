@@ -90,3 +90,29 @@ describe("the outbox", () => {
     });
   });
 });
+
+test("a log that was longer once is cut to what may lie and wait to be written over", async ({ expect }) => {
+  const account = await openAccount(0);
+  await account.inside((_, state) => {
+    const { sql } = state.storage;
+    sql.exec("DELETE FROM events");
+    const store = new Store(sql, LOG_KEEP_MS);
+    const range = (): unknown =>
+      sql.exec("SELECT min(seq) AS first, max(seq) AS last, count(*) AS n FROM events").one();
+    for (let seq = 1; seq <= 1_500; seq++)
+      store.appendEvent(
+        { kind: "credit", seq, creditId: `c${seq}`, amountNanoUsd: 1, note: "", atMs: 0 },
+        0,
+        null,
+      );
+    store.dropEvents(LOG_KEEP_MS);
+    // Nothing is confirmed: nothing may go.
+    expect(range()).toEqual({ first: 1, last: 1_500, n: 1_500 });
+    store.confirm(1_400);
+    store.dropEvents(LOG_KEEP_MS - 1);
+    expect(range()).toEqual({ first: 1, last: 1_500, n: 1_500 });
+    store.dropEvents(LOG_KEEP_MS);
+    expect(range()).toEqual({ first: 401, last: 1_500, n: 1_100 });
+    sql.exec("DELETE FROM events");
+  });
+});
