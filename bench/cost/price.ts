@@ -14,7 +14,7 @@ export function amountsOf(counts: Counts, cpuMs: number): Amounts {
     workerRequests: of("worker.calls", "worker.beats", "worker.consumers", "worker.crons"),
     workerCpuMs: cpuMs,
     objectRequests: of("account.requests", "region.requests"),
-    objectGbS: (of("account.busyMs", "region.busyMs") / MS_PER_S) * OBJECT_GB,
+    objectGbS: (of("account.awakeMs", "region.awakeMs") / MS_PER_S) * OBJECT_GB,
     objectRowsRead: of("account.rowsRead", "region.rowsRead"),
     objectRowsWritten: of(
       "account.rowsWritten",

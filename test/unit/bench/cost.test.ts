@@ -9,7 +9,7 @@ const COUNTS = {
   "worker.consumers": 2,
   "account.requests": 30,
   "region.requests": 5,
-  "account.busyMs": 1_000,
+  "account.awakeMs": 1_000,
   "account.rowsWritten": 40,
   "account.alarmsSet": 1,
   "d1.rowsWritten": 14,
