@@ -26,6 +26,8 @@ export type Told = {
 };
 
 const CALL_MS_MAX = 60_000;
+/** Of an answer that could not be read. */
+const SHOWN_CHARS = 1_000;
 /** begin, user, assistant, and the mark that opens or closes thinking. */
 const PROMPT_MARKS = 4;
 
@@ -106,9 +108,14 @@ export async function call({ baseUrl, account, apiKey, marker }: Caller, planned
   const told = { planned, account, request, status, promptTokens, refusal: "", leaks };
   if (status === undefined || status >= 300)
     return { ...told, complete: false, positions: 0, usage: undefined, refusal: text };
-  return planned.stream
-    ? { ...told, ...ofStream(hear(text), planned) }
-    : { ...told, ...ofWhole(text, whole) };
+  try {
+    const received = planned.stream ? ofStream(hear(text), planned) : ofWhole(text, whole);
+    return { ...told, ...received };
+  } catch (error) {
+    // What cannot be read is nobody's answer: the judge is shown it.
+    const refusal = `${String(error)}: ${text.slice(-SHOWN_CHARS)}`;
+    return { ...told, complete: false, positions: undefined, usage: undefined, refusal };
+  }
 }
 
 type Received = Pick<Told, "complete" | "positions" | "usage">;

@@ -156,7 +156,7 @@ function costNanoUsd({ input, cached, output }: Price, row: Row): number {
 
 function judgeClient({ planned, positions, status, complete, refusal }: Told, find: Find): void {
   const of = `call ${planned.nr}`;
-  if (positions === undefined) find("mismatches", of, "its text has a word missing, or twice");
+  if (positions === undefined) find("mismatches", of, `its text has a word missing, or twice ${refusal}`);
   if (complete && planned.engineDiesAt === undefined && planned.maxTokens !== undefined) {
     const wanted = Math.min(planned.maxTokens, answerPositions(planned));
     if (positions !== wanted && planned.kind !== "crowd" && planned.purse !== "tiny")

@@ -39,8 +39,10 @@ const NOTHING: Heard = {
   done: false,
 };
 
-/** What the whole events of `text` say; a half event at its end was not received. */
-export function hear(text: string): Heard {
+/** What the whole events of a stream say; a half event at its end was not received. */
+export function hear(bytes: string): Heard {
+  // Lines end in LF or CRLF, as the standard has it.
+  const text = bytes.replaceAll("\r\n", "\n");
   const end = text.lastIndexOf("\n\n");
   if (end < 0) return NOTHING;
   let heard = NOTHING;

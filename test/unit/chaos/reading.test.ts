@@ -35,6 +35,11 @@ describe("a stream", () => {
     expect(hear(text)).toMatchObject({ content: "0 ", done: false });
   });
 
+  test("may end its lines either way", () => {
+    const crlf = event({ content: "0 " }, "stop").replaceAll("\n", "\r\n");
+    expect(hear(`${crlf}data: [DONE]\n\n`)).toMatchObject({ content: "0 ", finish: "stop", done: true });
+  });
+
   test("that ends with an error has failed", () => {
     expect(hear(`${event({ content: "0 " })}data: {"error":{"message":"x"}}\n\n`).failed).toBe(true);
   });
