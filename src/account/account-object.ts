@@ -31,6 +31,7 @@ import type {
   KeyRotation,
   KeySettings,
   KeyStatus,
+  LogAfter,
   LookAnswer,
   LookAsk,
 } from "../core/account.ts";
@@ -52,7 +53,7 @@ import { Outbox } from "./outbox.ts";
 import { FRESH, spent, waitMs } from "./pace.ts";
 import { askPromises } from "./promises.ts";
 import { configured } from "./settings.ts";
-import { accountStatus } from "./status.ts";
+import { accountStatus, logAfter } from "./status.ts";
 import { Store } from "./store.ts";
 import { isStrikable, struckOut, type Promises } from "./strike.ts";
 
@@ -213,6 +214,10 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
       return { ok: false, refusal: refusal ?? { kind: "unknown_key" } };
     const request = ask.request === undefined ? null : this.#books.requestNow(ask.request);
     return { ok: true, account, key: keyStatus(this.#books, key, Date.now()), request };
+  }
+
+  async logAfter(seq: number): Promise<LogAfter | null> {
+    return this.#group.run(() => logAfter(this.#books, this.#store, seq));
   }
 
   async status(): Promise<AccountStatus | null> {

@@ -1,9 +1,14 @@
 /** How an account stands: its settings, its money, and what is under way. */
-import type { AccountStatus } from "../core/account.ts";
+import type { AccountEvent } from "@sluice/protocol/account";
+import type { AccountStatus, LogAfter } from "../core/account.ts";
 import { ACCOUNT } from "./admission.ts";
 import type { Books } from "./books.ts";
 import { grantedNanoUsd } from "./grants.ts";
 import { usedNow } from "./keys.ts";
+import type { Store } from "./store.ts";
+
+/** Events in one answer. */
+const LOG_EVENTS_MAX = 100;
 
 /** Null where there is no such account. */
 export function accountStatus(
@@ -31,4 +36,17 @@ export function accountStatus(
     eventsUnprojected: account.lastSeq - books.purse.appliedSeq,
     lastSeq: account.lastSeq,
   };
+}
+
+/** The log beyond a number, for comparing it with D1's. Null where there is no such account. */
+export function logAfter(books: Books, store: Store, seq: number): LogAfter | null {
+  const { account, purse } = books;
+  if (account === undefined) return null;
+  const events: AccountEvent[] = [];
+  for (const stored of store.eventsAfter(seq, LOG_EVENTS_MAX)) {
+    if (stored.seq !== seq + events.length + 1) break;
+    events.push(JSON.parse(stored.text) as AccountEvent);
+  }
+  const { balanceNanoUsd, lastSeq } = account;
+  return { balanceNanoUsd, lastSeq, appliedSeq: purse.appliedSeq, ...store.moneyAfter(seq), events };
 }

@@ -213,6 +213,18 @@ export class Store {
       .toArray();
   }
 
+  /** How many events lie beyond a number, and what they did to the balance. */
+  moneyAfter(seq: number): { readonly count: number; readonly moneyNanoUsd: number } {
+    return this.#sql
+      .exec<{ count: number; moneyNanoUsd: number }>(
+        `SELECT count(*) AS count, coalesce(sum(CASE json_extract(event, '$.kind')
+           WHEN 'credit' THEN json_extract(event, '$.amountNanoUsd')
+           ELSE -json_extract(event, '$.chargedNanoUsd') END), 0) AS moneyNanoUsd FROM events WHERE seq > ?`,
+        seq,
+      )
+      .one();
+  }
+
   /** What the log last says of a request, where it still does. */
   newestOf(request: string, lastSeq: number): UsageEvent | undefined {
     const [row] = this.#sql

@@ -20,6 +20,7 @@ import type { AdminEnv } from "./input.ts";
 import { keyRoutes } from "./keys.ts";
 import { aliasRoutes, modelRoutes, priceRoutes } from "./models.ts";
 import { nodeRoutes } from "./nodes.ts";
+import { reconcileRoutes } from "./reconcile.ts";
 import { scopeFor } from "./scopes.ts";
 import { findAdmin, whyClosed } from "./token.ts";
 import { usageRoutes } from "./usage.ts";
@@ -71,6 +72,7 @@ export function adminApp({ secretsOf }: { readonly secretsOf: (env: Env) => Secr
   app.route("/aliases", aliasRoutes);
   app.route("/admin-keys", adminKeyRoutes);
   app.route("/alerts", alertRoutes);
+  app.route("/reconcile", reconcileRoutes);
   app.route("/audit", auditRoutes);
   app.all("*", (c) => {
     throw new Complaint("not_found", `there is no ${c.req.method} ${new URL(c.req.url).pathname}`);

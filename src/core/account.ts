@@ -3,6 +3,7 @@
  * has lists of them.
  */
 import type {
+  AccountEvent,
   AdmitRefusal,
   AttemptTrace,
   CacheSetting,
@@ -145,6 +146,19 @@ export type KeyLook = {
   readonly key: KeyStatus;
   /** Of the request that was asked about, as far as the object still knows it: the newest event, or that it runs. */
   readonly request: UsageEvent | RunningRequest | null;
+};
+
+/** The object's own log beyond a number, for comparing it with D1's. */
+export type LogAfter = {
+  readonly balanceNanoUsd: number;
+  readonly lastSeq: number;
+  /** How far the object believes D1 to be. */
+  readonly appliedSeq: number;
+  /** Of the events beyond: how many are there, and what they did to the balance. */
+  readonly count: number;
+  readonly moneyNanoUsd: number;
+  /** The first of them, without a gap; a hundred at most. */
+  readonly events: readonly AccountEvent[];
 };
 
 export type RunningRequest = {

@@ -25,6 +25,7 @@ import type {
   KeyRotation,
   KeySettings,
   KeyStatus,
+  LogAfter,
   LookAnswer,
   LookAsk,
 } from "./account.ts";
@@ -63,6 +64,8 @@ export interface AccountRpc extends Rpc.DurableObjectBranded {
   retire(): Promise<boolean>;
   /** Forgets everything, once nothing of it is open and D1 has the whole log. False where that is not yet so. */
   erase(): Promise<boolean>;
+  /** What the log says beyond a number. Null where there is no such account. */
+  logAfter(seq: number): Promise<LogAfter | null>;
   /** What a key may know of itself and its account. Refused as an admission would be; a suspended account may look. */
   look(ask: LookAsk): Promise<LookAnswer>;
 }

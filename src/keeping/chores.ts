@@ -1,6 +1,7 @@
 /** What cron does beside the catalogue: each chore on its own, so that one that fails holds up no other. */
 import type { Env } from "../core/env.ts";
 import { logError } from "../core/log.ts";
+import { reconcileStep } from "./reconcile.ts";
 import { removeOld } from "./retention.ts";
 
 const MINUTE_MS = 60_000;
@@ -11,7 +12,10 @@ type Chore = {
   readonly run: (env: Env, nowMs: number) => Promise<void>;
 };
 
-const CHORES: readonly Chore[] = [{ name: "retention", everyMinutes: 5, run: removeOld }];
+const CHORES: readonly Chore[] = [
+  { name: "retention", everyMinutes: 5, run: removeOld },
+  { name: "reconcile", everyMinutes: 2, run: reconcileStep },
+];
 
 /** `nowMs` is when cron was due. Never rejects. */
 export async function doChores(env: Env, nowMs: number): Promise<void> {

@@ -61,6 +61,12 @@ test("a request's cost can be asked for while it runs and after, checked against
     recomputedNanoUsd: generation.cost.nano_usd,
   });
 
+  // The node's own journal is one of the books.
+  const compared = await sluice("reconcile", tenant.account, "--json");
+  expect(JSON.parse(compared.out).results).toMatchObject([
+    { differences: [], complete: true, journals: { asked: 1, unreachable: 0 } },
+  ]);
+
   const [balance, key, usage] = await Promise.all([
     get(tenant, "/user/balance"),
     get(tenant, "/v1/key"),

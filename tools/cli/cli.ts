@@ -13,6 +13,7 @@ import { keys } from "./commands/keys.ts";
 import { models } from "./commands/models.ts";
 import { nodes } from "./commands/nodes.ts";
 import { prices } from "./commands/prices.ts";
+import { reconcile } from "./commands/reconcile.ts";
 import { usage } from "./commands/usage.ts";
 import { verify } from "./commands/verify.ts";
 import { Complaint, EXIT, misused } from "./complaint.ts";
@@ -31,6 +32,7 @@ export const COMMANDS: readonly Command[] = [
   ...audit,
   ...alerts,
   ...verify,
+  ...reconcile,
 ];
 
 export type Surroundings = {
