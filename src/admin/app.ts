@@ -23,7 +23,7 @@ import { nodeRoutes } from "./nodes.ts";
 import { reconcileRoutes } from "./reconcile.ts";
 import { scopeFor } from "./scopes.ts";
 import { findAdmin, whyClosed } from "./token.ts";
-import { usageRoutes } from "./usage.ts";
+import { ledgerRoutes, usageRoutes } from "./usage.ts";
 
 /** Where app.ts mounts this; scopes are told by what follows. */
 const MOUNTED_AT = "/admin/v1";
@@ -65,6 +65,7 @@ export function adminApp({ secretsOf }: { readonly secretsOf: (env: Env) => Secr
   app.route("/accounts", accountRoutes);
   app.route("/accounts/:account/keys", keyRoutes(secretsOf));
   app.route("/accounts/:account/usage", usageRoutes);
+  app.route("/accounts/:account/ledger", ledgerRoutes);
   app.route("/generations", generationRoutes);
   app.route("/nodes", nodeRoutes);
   app.route("/models", modelRoutes);

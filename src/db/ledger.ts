@@ -9,10 +9,11 @@
  * Rows go in as one JSON parameter per statement: a hundred events of twenty columns are more parameters than D1 takes.
  */
 import type { AccountEvent, UsageEvent } from "@sluice/protocol/account";
-import { getTableColumns, sql } from "drizzle-orm";
+import { and, desc, eq, getTableColumns, lt, sql } from "drizzle-orm";
 import type { SQLiteTable } from "drizzle-orm/sqlite-core";
 import type { Env } from "../core/env.ts";
 import { database } from "./database.ts";
+import { cutPage, type Page, type PageAsk } from "./page.ts";
 import { regionOf, rollupUpsert } from "./rollups.ts";
 import { ledgerEntries, usageEvents } from "./schema.ts";
 
@@ -105,6 +106,22 @@ function ledgerRows(account: string, events: readonly AccountEvent[]): LedgerRow
     rows.push({ account, seq, kind: "usage", amountNanoUsd, events: count, note: "", atMs: closedAtMs });
   }
   return rows;
+}
+
+/** The newest entries first. */
+export async function ledgerPage(
+  env: Db,
+  account: string,
+  { limit, after }: PageAsk,
+): Promise<Page<LedgerRow>> {
+  const older = after === undefined ? undefined : lt(ledgerEntries.seq, after[0]);
+  const rows = await database(env)
+    .select()
+    .from(ledgerEntries)
+    .where(and(eq(ledgerEntries.account, account), older))
+    .orderBy(desc(ledgerEntries.seq))
+    .limit(limit + 1);
+  return cutPage(rows, limit, (row) => [row.seq, row.kind]);
 }
 
 /** The balance as the ledger tells it: what the account's object must agree with, up to what is not applied yet. */

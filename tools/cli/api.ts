@@ -82,6 +82,8 @@ export class AdminApi {
       readonly limit?: string | undefined;
       readonly cursor?: string | undefined;
       readonly all?: boolean;
+      /** The last page that is wanted. */
+      readonly until?: (page: z.infer<Shape>) => boolean;
     },
   ): Promise<z.infer<Shape>[]> {
     const pages: z.infer<Shape>[] = [];
@@ -93,7 +95,7 @@ export class AdminApi {
       const joint = path.includes("?") ? "&" : "?";
       const asked = await this.call(shape, "GET", query.size === 0 ? path : `${path}${joint}${query}`);
       pages.push(asked);
-      if (page.all !== true || asked.next === null) break;
+      if (page.all !== true || asked.next === null || page.until?.(asked) === true) break;
       cursor = asked.next;
     }
     return pages;

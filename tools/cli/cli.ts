@@ -8,8 +8,12 @@ import { adminKeys } from "./commands/admin-keys.ts";
 import { alerts } from "./commands/alerts.ts";
 import { audit } from "./commands/audit.ts";
 import { accounts } from "./commands/accounts.ts";
+import { cache } from "./commands/cache.ts";
 import { credit } from "./commands/credit.ts";
 import { keys } from "./commands/keys.ts";
+import { exports } from "./commands/export.ts";
+import { ledger } from "./commands/ledger.ts";
+import { limits } from "./commands/limits.ts";
 import { models } from "./commands/models.ts";
 import { nodes } from "./commands/nodes.ts";
 import { prices } from "./commands/prices.ts";
@@ -24,7 +28,11 @@ export const COMMANDS: readonly Command[] = [
   ...accounts,
   ...keys,
   ...credit,
+  ...limits,
   ...usage,
+  ...ledger,
+  ...exports,
+  ...cache,
   ...nodes,
   ...models,
   ...prices,

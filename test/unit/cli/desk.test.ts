@@ -1,4 +1,5 @@
 /** What an operator asks of the books and of the platform's own doors: what is sent, and what is shown. */
+import { ulid } from "@sluice/protocol/ids";
 import { afterAll, beforeAll, beforeEach, describe, test } from "vitest";
 import { FakePlatform } from "./support.ts";
 
@@ -129,5 +130,112 @@ describe("prices", () => {
       expect([exit, err]).toEqual([2, expect.stringContaining("--windows")]);
     }
     expect(platform.calls).toEqual([]);
+  });
+});
+
+describe("the books", () => {
+  const SENT: readonly (readonly [string, unknown, string, unknown])[] = [
+    [
+      "limits acc_1 key_1 --rpm 60",
+      { key: { requestsPerMinute: 60 } },
+      "PATCH /accounts/acc_1/keys/key_1",
+      { requestsPerMinute: 60 },
+    ],
+    ["limits acc_1", { account: {} }, "GET /accounts/acc_1", undefined],
+    ["ledger acc_1 --limit 5", { ledger: [], next: null }, "GET /accounts/acc_1/ledger?limit=5", undefined],
+    [
+      "cache set acc_1 --mode read --ttl 2h",
+      { account: { id: "acc_1" } },
+      "PATCH /accounts/acc_1",
+      { cache: { mode: "read", ttlS: 7_200 } },
+    ],
+    ["cache set acc_1 --default", { account: { id: "acc_1" } }, "PATCH /accounts/acc_1", { cache: null }],
+    [
+      "cache purge acc_1 --model m",
+      { account: "acc_1", model: "m" },
+      "POST /accounts/acc_1/cache/purge",
+      { model: "m" },
+    ],
+    ["alerts --seen", { alerts: [], next: null }, "GET /alerts?all=true", undefined],
+    ["alerts seen", { seen: 2 }, "POST /alerts/seen", undefined],
+    ["accounts delete acc_1 --yes", { id: "acc_1", balanceUsd: "0.00" }, "DELETE /accounts/acc_1", undefined],
+  ];
+  test.for(SENT)("%s asks for just that", async ([words, answer, line, body], { expect }) => {
+    platform.answering(answer);
+    expect(await platform.sluice(words.split(" "))).toMatchObject({ exit: 0, err: "" });
+    const [method, path] = line.split(" ");
+    expect(platform.calls).toMatchObject([{ line: `${method} /admin/v1${path}`, body }]);
+  });
+
+  test("of an account are not ended by a slip of the keyboard", async ({ expect }) => {
+    const { exit, err } = await platform.sluice(["accounts", "delete", "acc_1"]);
+    expect([exit, platform.calls]).toEqual([2, []]);
+    expect(err).toContain("--yes");
+  });
+
+  test("that differ are a table, and an exit code that a script can see", async ({ expect }) => {
+    const result = {
+      account: "acc_1",
+      comparedSeq: 7,
+      balanceNanoUsd: 12_340_000_000,
+      ledgerNanoUsd: 0,
+      complete: true,
+      journals: { asked: 3, unreachable: 1 },
+      differences: [
+        { what: "rollups", detail: "made anew", expected: null, found: null, repaired: true },
+        { what: "balance", detail: "as of event 7", expected: 5, found: 6, repaired: false },
+      ],
+    };
+    platform.answering(result);
+    const { exit, out } = await platform.sluice(["reconcile", "acc_1", "--journals", "3"]);
+    expect(platform.calls[0]?.body).toEqual({ account: "acc_1", whole: false, journals: 3 });
+    expect(exit).toBe(1);
+    expect(out).toMatch(/acc_1 +7 +\$12\.34 +2\/3 +2/);
+    expect(out).toMatch(/acc_1 +balance +5 +6 +OPEN +as of event 7/);
+    platform.answering(
+      { accounts: [{ id: "a" }, { id: "b" }], next: null },
+      { ...result, differences: [] },
+      result,
+    );
+    expect((await platform.sluice(["reconcile"])).exit).toBe(1);
+    expect(platform.calls.slice(2).map(({ body }) => (body as { account: string }).account)).toEqual([
+      "a",
+      "b",
+    ]);
+  });
+
+  test("are exported as CSV that no spreadsheet obeys, from page to page until the beginning", async ({
+    expect,
+  }) => {
+    const row = (n: number, admittedAtMs: number, model: string) => ({
+      request: `req_${ulid(admittedAtMs, new Uint8Array(16).fill(n))}`,
+      key: "key_1",
+      model,
+      region: "eu",
+      certainty: "exact",
+      ended: "stop",
+      promptTokens: 1,
+      cachedTokens: 0,
+      completionTokens: 2,
+      reasoningTokens: 0,
+      costUsd: "0.01",
+      writeOffNanoUsd: 0,
+      priceId: "price_1",
+      admittedAtMs,
+      closedAtMs: admittedAtMs,
+    });
+    const day = 86_400_000;
+    platform.answering(
+      { usage: [row(1, 3 * day, "=cmd()"), row(2, 2 * day, 'a"b,c')], next: "p2" },
+      { usage: [row(3, day, "old")], next: "p3" },
+    );
+    const { out } = await platform.sluice(["export", "acc_1", "--from", "1970-01-03"]);
+    const [head, ...lines] = out.split("\n");
+    expect(head?.split(",").slice(0, 4)).toEqual(["request", "key", "model", "region"]);
+    expect(lines.map((line) => line.replace(/^req_\w+,key_1,/, "").split(",eu,")[0])).toEqual([
+      "'=cmd()",
+      '"a""b,c"',
+    ]);
+    expect(platform.calls).toHaveLength(2);
   });
 });

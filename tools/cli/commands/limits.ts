@@ -1,6 +1,10 @@
-/** The limits an account or a key can have, as options to type and as lines to read. Days and months are UTC's. */
+/**
+ * The limits an account or a key can have, as options to type and as lines to read, and the command that shows and sets
+ * them. Days and months are UTC's.
+ */
 import { z } from "zod";
-import type { Option, Run } from "../command.ts";
+import type { Command, Option, Run } from "../command.ts";
+import { sheet } from "../table.ts";
 import { limit, limitUsd, printUsd } from "../values.ts";
 
 /** Option, the API's field, what it limits, and whether it is money. */
@@ -70,3 +74,27 @@ export function limitLines(answer: unknown): (readonly [string, string])[] {
     return [[option, `${print(max)}, ${about}${so === undefined ? "" : `; used ${print(so)}`}`] as const];
   });
 }
+
+const Holder = z.looseObject({ account: z.unknown().optional(), key: z.unknown().optional() });
+
+export const limits: readonly Command[] = [
+  {
+    name: "limits",
+    takes: ["account", "key?"],
+    about:
+      "Shows the limits of an account, or of one of its keys, and how much is used; with options, sets them.",
+    options: LIMITS,
+    run: async (run) => {
+      const [account = "", key] = run.args;
+      const ofKey = key === undefined ? "" : `/keys/${encodeURIComponent(key)}`;
+      const path = `/accounts/${encodeURIComponent(account)}${ofKey}`;
+      const typed = limitsOf(run);
+      const sets = Object.keys(typed).length > 0;
+      const answer = sets
+        ? await run.api.call(Holder, "PATCH", path, typed)
+        : await run.api.call(Holder, "GET", path);
+      const lines = limitLines(key === undefined ? answer.account : answer.key);
+      return { json: answer, text: lines.length === 0 ? "There are none." : sheet(lines) };
+    },
+  },
+];

@@ -30,14 +30,18 @@ const Accounts = z.looseObject({
 /** A ledger longer than one call adds up is compared in this many calls at most. */
 const CALLS_MAX = 1_000;
 
-async function compare(api: AdminApi, account: string, body: object): Promise<z.infer<typeof Result>[]> {
+async function compare(
+  api: AdminApi,
+  account: string,
+  body: { readonly whole: boolean; readonly journals?: number },
+): Promise<z.infer<typeof Result>[]> {
   const results: z.infer<typeof Result>[] = [];
   let ask = { account, ...body };
   while (results.length < CALLS_MAX) {
     const result = await api.call(Result, "POST", "/reconcile", ask);
     results.push(result);
     if (result.complete || result.differences.some(({ repaired }) => !repaired)) break;
-    ask = { ...ask, ...{ whole: false } };
+    ask = { ...ask, whole: false };
   }
   return results;
 }
