@@ -47,13 +47,12 @@ import { nextEndMs } from "./grants.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { doAsKey } from "./key-deeds.ts";
 import { changeKey, keyStatus, putKey, revokeKey, rotateKey } from "./keys.ts";
-import { lookRefusal } from "./look.ts";
 import { Line, type Waiting } from "./line.ts";
 import { Outbox } from "./outbox.ts";
 import { FRESH, spent, waitMs } from "./pace.ts";
 import { askPromises } from "./promises.ts";
 import { configured } from "./settings.ts";
-import { accountStatus, logAfter } from "./status.ts";
+import { accountStatus, logAfter, lookAnswer } from "./status.ts";
 import { Store } from "./store.ts";
 import { isStrikable, struckOut, type Promises } from "./strike.ts";
 
@@ -206,14 +205,7 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
   }
 
   async look(ask: LookAsk): Promise<LookAnswer> {
-    const path = this.#books.keyring.path(ask.key.id);
-    const refusal = lookRefusal(ask, path, Date.now());
-    const account = refusal === null ? await this.status() : null;
-    const [key] = path;
-    if (refusal !== null || key === undefined || account === null)
-      return { ok: false, refusal: refusal ?? { kind: "unknown_key" } };
-    const request = ask.request === undefined ? null : this.#books.requestNow(ask.request);
-    return { ok: true, account, key: keyStatus(this.#books, key, Date.now()), request };
+    return lookAnswer(this.#books, ask, await this.status(), Date.now());
   }
 
   async logAfter(seq: number): Promise<LogAfter | null> {

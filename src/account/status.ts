@@ -1,10 +1,11 @@
 /** How an account stands: its settings, its money, and what is under way. */
 import type { AccountEvent } from "@sluice/protocol/account";
-import type { AccountStatus, LogAfter } from "../core/account.ts";
+import type { AccountStatus, LogAfter, LookAnswer, LookAsk } from "../core/account.ts";
 import { ACCOUNT } from "./admission.ts";
 import type { Books } from "./books.ts";
 import { grantedNanoUsd } from "./grants.ts";
-import { usedNow } from "./keys.ts";
+import { keyStatus, usedNow } from "./keys.ts";
+import { lookRefusal } from "./look.ts";
 import type { Store } from "./store.ts";
 
 /** Events in one answer. */
@@ -49,4 +50,20 @@ export function logAfter(books: Books, store: Store, seq: number): LogAfter | nu
   }
   const { balanceNanoUsd, lastSeq } = account;
   return { balanceNanoUsd, lastSeq, appliedSeq: purse.appliedSeq, ...store.moneyAfter(seq), events };
+}
+
+/** What a key may know; `account` is how its account stands. */
+export function lookAnswer(
+  books: Books,
+  ask: LookAsk,
+  account: AccountStatus | null,
+  nowMs: number,
+): LookAnswer {
+  const path = books.keyring.path(ask.key.id);
+  const refusal = lookRefusal(ask, path, nowMs);
+  const [key] = path;
+  if (refusal !== null || key === undefined || account === null)
+    return { ok: false, refusal: refusal ?? { kind: "unknown_key" } };
+  const request = ask.request === undefined ? null : books.requestNow(ask.request);
+  return { ok: true, account, key: keyStatus(books, key, nowMs), request };
 }
