@@ -228,3 +228,33 @@ test("if the first of several identical requests is given up, another takes its 
   const endings = found.map(({ ended }) => ended).toSorted();
   expect(endings).toEqual(["client_gone", ...Array<string>(4).fill("recalled"), "stop"]);
 });
+
+test("who has waited ten seconds for an identical request goes alone, kept company by keep-alives", async () => {
+  const tenant = await stack.tenant();
+  // Slow enough to be at it still when the wait is over.
+  const body = question({ stream: true }, { tokens: 40, think: 0, everyMs: 400 });
+  const leaving = new AbortController();
+  const leader = await stack.post(tenant, body, { signal: leaving.signal });
+  expect(leader.status).toBe(200);
+  const follower = await stack.post(tenant, body, { signal: leaving.signal });
+  const heard = await until(follower, "data: ");
+  expect(heard).toContain(": keep-alive\n\n: keep-alive\n\n");
+  expect(heard).not.toContain("[DONE]");
+  // Its words are a node's own, and the first request is not over yet.
+  expect((await stack.status(tenant)).holdsOpen).toBe(2);
+  leaving.abort();
+  await leader.body?.cancel().catch(() => undefined);
+  const found = await rows(tenant, 2);
+  expect(found.filter((row) => row.attempts.some(({ node }) => node !== null))).toHaveLength(2);
+});
+
+/** What comes of a stream up to some text in it. */
+async function until(response: Response, text: string): Promise<string> {
+  const decoder = new TextDecoder();
+  let heard = "";
+  for await (const bytes of response.body ?? []) {
+    heard += decoder.decode(bytes, { stream: true });
+    if (heard.includes(text)) break;
+  }
+  return heard;
+}
