@@ -13,10 +13,8 @@ import { defaultThreads } from "./threads.ts";
 const TURN_MS_MAX = 120;
 const CHUNK_TOKENS_MIN = 32;
 const CHUNK_TOKENS_STEP = 32;
-/** More threads have to be this much faster: they take cores from the rest of the process... */
-const WORTH_IT = 1.2;
-/** ...and for a token, where barriers are all there is, from a measurement in what may be a quiet moment, more so. */
-const WORTH_IT_DECODING = 1.5;
+/** More threads have to be this much faster: what was measured in a quiet moment turns round on a busy machine. */
+const WORTH_IT = 1.5;
 const SAMPLE_TOKENS = 64;
 const DECODES = 5;
 /** A large model on a slow machine is not measured to the end. */
@@ -41,8 +39,8 @@ export function threadsToTry(cores: number, usual: number): readonly number[] {
 
 /** Pure. `measured` is not empty, fewest threads first; `chunkTokensMax` is what a batch holds. */
 export function settle(measured: readonly Measured[], chunkTokensMax: number): Settings {
-  const prompt = fastest(measured, WORTH_IT, ({ promptMsPerToken }) => promptMsPerToken);
-  const decode = fastest(measured, WORTH_IT_DECODING, ({ decodeMs }) => decodeMs);
+  const prompt = fastest(measured, ({ promptMsPerToken }) => promptMsPerToken);
+  const decode = fastest(measured, ({ decodeMs }) => decodeMs);
   const fits = prompt === undefined ? chunkTokensMax : TURN_MS_MAX / prompt.promptMsPerToken;
   const chunkTokens = Math.floor(fits / CHUNK_TOKENS_STEP) * CHUNK_TOKENS_STEP;
   return {
@@ -78,13 +76,9 @@ export class ChunkSize {
   }
 }
 
-function fastest(
-  measured: readonly Measured[],
-  worthIt: number,
-  ms: (of: Measured) => number,
-): Measured | undefined {
+function fastest(measured: readonly Measured[], ms: (of: Measured) => number): Measured | undefined {
   let best: Measured | undefined;
-  for (const of of measured) if (best === undefined || ms(of) * worthIt < ms(best)) best = of;
+  for (const of of measured) if (best === undefined || ms(of) * WORTH_IT < ms(best)) best = of;
   return best;
 }
 
