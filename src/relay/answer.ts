@@ -106,10 +106,9 @@ export async function pass(begun: Begun, outlet: Outlet, passing: Passing): Prom
   return { progress: sent, end: "cut" };
 }
 
-/** The same events with one more comment line, the last before the last event's data. */
+/** The same events with one more comment line, right before the last data of all: events may come in one piece. */
 function withComment(events: string, comment: string): string {
-  const from = lastEvent(events);
-  const at = events.startsWith("data:", from) ? from : events.indexOf("\ndata:", from) + 1;
+  const at = events.lastIndexOf("\ndata:") + 1;
   return events.slice(0, at) + comment + events.slice(at);
 }
 
