@@ -20,6 +20,7 @@ import {
   type KnownReceipt,
   type KnownWord,
 } from "./facts.ts";
+import { strikableFromMs } from "./strike.ts";
 
 export const NEVER_BEGAN = "never_began";
 /** A pause is this part of the time it has taken so far. */
@@ -113,12 +114,14 @@ function waitFor(hold: Hold, end: KnownWord | null, nowMs: number, clocks: Clock
   const giveUpAtMs = (end?.atMs ?? hold.lapseAtMs) + clocks.pendingMaxMs;
   if (nowMs >= giveUpAtMs) return giveUp(hold, end);
   const state = stateNow(hold, end, nowMs);
-  if (state !== "pending") return { do: "wait", state, untilMs: Math.min(hold.lapseAtMs, giveUpAtMs) };
   const closing = hold.attempts.findLast((attempt) => !isRefused(attempt));
-  if (closing === undefined || !isUnheard(hold, closing)) return { do: "wait", state, untilMs: giveUpAtMs };
-  // Perhaps it never began: the nodes are asked again, with growing pauses.
-  const pauseMs = Math.max(clocks.strikeRetryMs, (nowMs - hold.lapseAtMs) / RETRY_PARTS);
-  return { do: "wait", state, untilMs: Math.min(Math.ceil(nowMs + pauseMs), giveUpAtMs) };
+  const nextAtMs = state === "pending" ? giveUpAtMs : Math.min(hold.lapseAtMs, giveUpAtMs);
+  if (closing === undefined || !isUnheard(hold, closing)) return { do: "wait", state, untilMs: nextAtMs };
+  // Perhaps it never began: the nodes are asked, and asked again with growing pauses.
+  const fromMs = strikableFromMs(hold);
+  const pauseMs = Math.max(clocks.strikeRetryMs, (nowMs - fromMs) / RETRY_PARTS);
+  const askAtMs = nowMs < fromMs ? fromMs : Math.ceil(nowMs + pauseMs);
+  return { do: "wait", state, untilMs: Math.min(askAtMs, nextAtMs) };
 }
 
 function stateNow(hold: Hold, end: KnownWord | null, nowMs: number): Waiting["state"] {

@@ -1,20 +1,34 @@
 /**
- * Which attempts of a lapsed request never began: no beat ever named them, and every node that could have had their
+ * Which attempts of a request that waits for its receipt never began: no beat ever named them, and every node that could have had their
  * call has said that it has named all it accepted through the call's last valid moment. Pure.
  *
  * For attempt 0 nobody noted which node was called, so every node of the regions must have said so; the later ones were
  * named with their node. A node that is asked about and does not answer proves nothing: then the wait goes on.
  */
 import { CALL_VALID_MS } from "@sluice/protocol/limits";
-import { isRefused, isUnheard, type Attempt, type Hold } from "./facts.ts";
+import { isRefused, isUnheard, lastWord, type Attempt, type Hold } from "./facts.ts";
 
 /** What a region's object says of its nodes; undefined where it did not answer. */
 export type Promises = readonly { readonly node: string; readonly throughMs: number }[] | undefined;
 
-/** Worth asking the regions about: it has lapsed, and what holds it up is an attempt nobody has heard of. */
+/**
+ * When it is time to ask the regions about a hold: at its lapse, or, where its end has been told, as soon as the call
+ * nobody has heard of cannot begin any more. (A node that was killed is called once more, and does not listen yet.)
+ */
+export function strikableFromMs(hold: Hold): number {
+  const issuedAtMs = closingAttempt(hold)?.issuedAtMs ?? null;
+  if (lastWord(hold) === null || issuedAtMs === null) return hold.lapseAtMs;
+  return Math.min(hold.lapseAtMs, issuedAtMs + CALL_VALID_MS);
+}
+
+function closingAttempt(hold: Hold): Attempt | undefined {
+  return hold.attempts.findLast((attempt) => !isRefused(attempt));
+}
+
+/** Worth asking the regions about: what holds it up is an attempt nobody has heard of, and nobody should any more. */
 export function isStrikable(hold: Hold, nowMs: number): boolean {
-  if (hold.state === "closed" || nowMs < hold.lapseAtMs) return false;
-  const open = hold.attempts.findLast((attempt) => !isRefused(attempt));
+  if (hold.state === "closed" || nowMs < strikableFromMs(hold)) return false;
+  const open = closingAttempt(hold);
   return open !== undefined && open.receipt === null && isUnheard(hold, open);
 }
 

@@ -49,9 +49,12 @@ describe("an attempt that never began", () => {
       expect(struckOut(after([message]), all).size).toBe(0);
   });
 
-  test("is asked about only after the hold has lapsed, and only where that could help", ({ expect }) => {
+  test("is asked about after the lapse, or once its end was told and no call can begin any more", ({ expect }) => {
     expect(isStrikable(admitted(), LAPSED_MS - 1)).toBe(false);
     expect(isStrikable(admitted(), LAPSED_MS)).toBe(true);
+    const retried = after([word(0, "node_lost", { next: call(1, NODE) }), word(1, "node_lost")]);
+    expect(isStrikable(retried, T0 + CALL_VALID_MS)).toBe(false);
+    expect(isStrikable(retried, T0 + 1 + CALL_VALID_MS)).toBe(true);
     const running = after([renewal(0, 5)], T0);
     expect(isStrikable(running, LAPSED_MS)).toBe(false);
   });
