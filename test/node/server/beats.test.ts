@@ -1,7 +1,9 @@
 /** What a node tells its edge and how it obeys: receipts until acknowledged, renewals, promises, commands, rotation. */
 import { toBase64Url } from "@sluice/protocol/bytes";
-import { CALL_VALID_MS } from "@sluice/protocol/limits";
+import { CALL_VALID_MS, RENEW_FIRST_MS, RENEW_INTERVAL_MS } from "@sluice/protocol/limits";
 import { expect, test } from "vitest";
+import type { Attempt } from "../../../gpu-node/src/attempt/attempt.ts";
+import { nameKey, Running } from "../../../gpu-node/src/attempt/running.ts";
 import { useEdge, useNode } from "./support/node.ts";
 import { readEvents, readerOf, readUntil, scripted } from "./support/reading.ts";
 
@@ -53,21 +55,18 @@ test("receipts made while the edge was away arrive when it is back", async () =>
   expect(await edge.receipt(response.request)).toMatchObject({ to: 3, ended: "stop" });
 });
 
-test("a running attempt is named early, and again where the name was not acknowledged", async () => {
-  const { url, edge } = await useNode();
-  edge.renewing = false;
-  const leave = new AbortController();
-  const response = await edge.call(url, { body: scripted({ tokens: 9, hangAt: 3 }), signal: leave.signal });
-  const named = (): number => edge.beats.filter((beat) => beat.renew.length > 0).length;
-  await edge.until(() => named() >= 2, "two renewals");
-  expect(edge.beats.at(-1)?.renew).toEqual([{ ticket: `ticket-${response.request}-0`, position: 3 }]);
-  edge.renewing = true;
-  const before = named();
-  await edge.until(() => named() > before, "the renewal that is acknowledged");
-  const beats = edge.beats.length;
-  await edge.until(() => edge.beats.length >= beats + 2, "two more beats");
-  expect(named()).toBe(before + 1);
-  leave.abort();
+test("a running attempt is named before it is due, again until the name is acknowledged, and then later", () => {
+  const running = new Running();
+  const name = { request: "req_01JD8Z0K3V9QXR5T7W2Y4A6C8E", ordinal: 0, choice: 0 };
+  const attempt = { position: 3 } as Attempt;
+  running.add(nameKey(name), attempt, "its ticket", 0);
+  const named = (atMs: number): number => running.renewals(atMs, 10).length;
+  expect(named(1_000)).toBe(0);
+  expect(running.renewals(RENEW_FIRST_MS - 2_000, 10)).toEqual([{ ticket: "its ticket", position: 3 }]);
+  expect(named(RENEW_FIRST_MS - 1_000)).toBe(1);
+  running.renewed([name], RENEW_FIRST_MS);
+  expect(named(RENEW_FIRST_MS + 1_000)).toBe(0);
+  expect(named(RENEW_FIRST_MS + RENEW_INTERVAL_MS)).toBe(1);
 });
 
 test("`complete through` waits for a call that nobody has acknowledged, and goes on after it", async () => {

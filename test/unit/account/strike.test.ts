@@ -49,7 +49,9 @@ describe("an attempt that never began", () => {
       expect(struckOut(after([message]), all).size).toBe(0);
   });
 
-  test("is asked about after the lapse, or once its end was told and no call can begin any more", ({ expect }) => {
+  test("is asked about after the lapse, or once its end was told and no call can begin any more", ({
+    expect,
+  }) => {
     expect(isStrikable(admitted(), LAPSED_MS - 1)).toBe(false);
     expect(isStrikable(admitted(), LAPSED_MS)).toBe(true);
     const retried = after([word(0, "node_lost", { next: call(1, NODE) }), word(1, "node_lost")]);

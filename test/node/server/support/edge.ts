@@ -48,7 +48,6 @@ export class TestEdge {
   readonly heard = new Map<string, number>();
   publicKey: string | undefined;
   acking = true;
-  renewing = true;
   away = false;
   /** How far the edge's clock is ahead of the machine's. */
   aheadMs = 0;
@@ -207,7 +206,7 @@ export class TestEdge {
       if (this.rejectTickets.has(ticket)) rejected.push({ ticket, why: "forged" });
       else if (this.acking) acks.push({ request, ordinal, choice });
     }
-    const renewed = this.renewing ? beat.renew.map(({ ticket }) => attemptOf(ticket)) : [];
+    const renewed = beat.renew.map(({ ticket }) => attemptOf(ticket));
     const newKeys = beat.callKeyIds.includes(this.callKeys[0]?.id ?? "") ? {} : { callKeys: this.callKeys };
     return { ...reply, acks, renewed, rejected, commands: this.commands, ...newKeys };
   }
