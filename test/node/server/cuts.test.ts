@@ -1,7 +1,8 @@
 /**
  * A stream cut anywhere an edge can cut it, and continued: the client has every letter once, and is told once why it ended.
- * Cuts are blank lines in LF; what has to come together is parted by blank lines in CRLF.
+ * Cuts are blank lines, but none behind an event that says that it comes together with the next.
  */
+import { MORE } from "@sluice/protocol/events";
 import { expect, test } from "vitest";
 import { readEvents, scripted } from "./support/reading.ts";
 import { useNode } from "./support/node.ts";
@@ -11,7 +12,7 @@ type Said = { content: string; reasoning: string; calls: string; finishes: strin
 /** All that a client makes of these events, tool calls as the SDK puts them together. */
 function said(text: string): Said {
   const got: Said = { content: "", reasoning: "", calls: "", finishes: [], done: 0 };
-  for (const line of text.split(/\r?\n/)) {
+  for (const line of text.split("\n")) {
     if (line === "data: [DONE]") got.done += 1;
     if (!line.startsWith("data: {")) continue;
     const chunk = JSON.parse(line.slice("data: ".length)) as {
@@ -39,9 +40,11 @@ function said(text: string): Said {
 function cutAt(text: string, count: number): string | undefined {
   let at = 0;
   for (let cut = 0; cut < count; cut++) {
-    const next = text.indexOf("\n\n", at);
-    if (next < 0) return undefined;
-    at = next + 2;
+    do {
+      const next = text.indexOf("\n\n", at);
+      if (next < 0) return undefined;
+      at = next + 2;
+    } while (text.slice(0, at).endsWith(`\n${MORE}\n`));
   }
   return text.slice(0, at);
 }

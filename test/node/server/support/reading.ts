@@ -36,7 +36,7 @@ export type Seen = {
 
 export function readEvents(text: string): Seen {
   const events = text
-    .split(/\r?\n\r?\n/)
+    .split("\n\n")
     .slice(0, -1)
     .map((raw) => ({
       raw,
