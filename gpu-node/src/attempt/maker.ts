@@ -91,7 +91,8 @@ export class Maker {
     try {
       lease = await this.#tools.scheduler.acquire(
         this.#work.plan.lane,
-        this.#tools.queueWaitMs,
+        // Once one answer runs there is room for this call: the others take turns in it.
+        choice.index === 0 ? this.#tools.queueWaitMs : this.#tools.attemptMsMax,
         this.#abort.signal,
         choice.task.delivered.length > 0,
       );
@@ -106,6 +107,8 @@ export class Maker {
     } catch (error) {
       if (this.#stopped !== undefined) return this.#stopped;
       if (enough.signal.aborted) return choice.end("stop");
+      // Another choice failed: that one says why.
+      if (this.#abort.signal.aborted) return "client_gone";
       this.#tools.complain("engine_failed", error);
       return "engine_died";
     } finally {

@@ -63,6 +63,7 @@ export async function prepare(engine: Engine, wish: Wish, frame: Frame): Promise
   if (odd !== undefined) return odd;
   const isChat = wish.input.kind === "chat";
   const prompt = await promptOf(engine, wish, isChat && (wish.thinking.thinks ?? frame.thinkingDefault));
+  if (prompt.length === 0) return invalidField(isChat ? "messages" : "prompt", "it has no tokens");
   const strange = outsideVocabulary(wish, prompt, info);
   if (strange !== undefined) return strange;
   const thinking = isChat && endsInThinking(prompt, info);

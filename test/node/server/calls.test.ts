@@ -30,6 +30,15 @@ describe("an answer", () => {
     expect(receipt.prompt).toBe(data[0]?.note?.prompt);
   });
 
+  test("a body that begins with a byte order mark is answered like any other", async () => {
+    const { url, edge } = await useNode();
+    const response = await edge.call(url, { body: `\u{feff}${JSON.stringify(scripted({ tokens: 2 }))}` });
+    expect(readEvents(await response.text()).finish).toBe("stop");
+    expect(await edge.receipt(response.request)).toMatchObject({ to: 3, ended: "stop" });
+    const next = await edge.call(url, { body: scripted({ tokens: 1 }) });
+    expect(readEvents(await next.text()).finish).toBe("stop");
+  });
+
   test("the client sees the model's name as it wrote it, and the id the edge gave", async () => {
     const { url, edge } = await useNode();
     const response = await edge.call(url, { body: scripted({ tokens: 1 }), head: { modelAs: "my-alias" } });

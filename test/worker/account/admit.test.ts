@@ -79,7 +79,7 @@ describe("a budget is a wall", () => {
     });
     if (verdict.ok) {
       expect(verdict.issueByMs).toBeGreaterThan(Date.now());
-      expect(verdict.cacheSalt).toMatch(/^[0-9a-f]{32}$/);
+      expect(verdict.cacheSalt).toMatch(/^[0-9a-f]{32}\.[0-9a-f]{8}/);
     }
   });
 });

@@ -122,6 +122,17 @@ describe("operations", () => {
   });
 });
 
+test("keys that may go to other regions do not share answers, in no layer", async ({ expect }) => {
+  const by = await client();
+  await everywhere(by);
+  const { body } = await ask("POST", `/accounts/${by.account}/keys`, { name: "pinned", regions: ["here"] });
+  const pinned = { account: by.account, apiKey: body.key.secret as string };
+  expect(await chat(pinned)).toMatchObject({ status: 200, cache: "miss" });
+  expect(await chat(pinned)).toMatchObject({ cache: "hit", layer: "memory" });
+  newIsolate();
+  expect(await chat(by)).toMatchObject({ status: 200, cache: "miss" });
+});
+
 describe("a layer that is ill", () => {
   test.for(["down", "slow"] as const)(
     "%s is a miss, and costs no more than a moment",

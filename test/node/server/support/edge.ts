@@ -33,7 +33,7 @@ export const JOIN_TOKEN = "join-token-of-a-test-0123456789";
 const WAIT_MS = 15_000;
 
 export type CallWish = {
-  readonly body: object;
+  readonly body: object | string;
   readonly head?: Partial<CallHead>;
   readonly path?: string;
   readonly mac?: string;
@@ -152,7 +152,7 @@ export class TestEdge {
     { body, head, path, mac, signal }: CallWish,
   ): Promise<Response & { request: string }> {
     const whole = this.head(head);
-    const bytes = frameCall(whole, utf8(JSON.stringify(body)));
+    const bytes = frameCall(whole, utf8(typeof body === "string" ? body : JSON.stringify(body)));
     const signature = mac ?? (await this.#mac(CHAT_PATH, bytes));
     const response = await fetch(`${node}${path ?? CHAT_PATH}`, {
       method: "POST",
