@@ -12,17 +12,24 @@ import { type Answer, modelFolder, type ScriptedServer, scriptedServer } from ".
 const never = new AbortController().signal;
 const END = 1;
 
-async function open(server: ServerName): Promise<{ engine: Engine; peer: ScriptedServer }> {
+async function open(
+  server: ServerName,
+  reuseInSlots = false,
+): Promise<{ engine: Engine; peer: ScriptedServer; logged: string[] }> {
   const peer = await scriptedServer();
+  const logged: string[] = [];
   const engine = await createHttpEngine({
     model: "m",
     server,
     url: peer.url,
     weightsPath: modelFolder(),
+    ...(reuseInSlots ? { slots: 4 } : {}),
+    reuseInSlots,
     startWithinMs: 5_000,
+    log: (line) => logged.push(line),
   });
   onTestFinished(() => engine.close());
-  return { engine, peer };
+  return { engine, peer, logged };
 }
 
 async function taskFor(engine: Engine, rest: Partial<Task> = {}): Promise<Task> {
@@ -32,6 +39,12 @@ async function taskFor(engine: Engine, rest: Partial<Task> = {}): Promise<Task> 
 }
 
 const ids = (events: readonly EngineEvent[]): number[] => tokensOf(events).map(({ id }) => id);
+
+/** All that a log or a client could be shown of it. */
+const errorTexts = (error: unknown): string => {
+  const { message, cause } = error as Error;
+  return [message, ...(cause instanceof Error ? [cause.message] : [])].join(" ");
+};
 
 const vllmChunk = (token_ids: number[], finish_reason: string | null = null): unknown => ({
   id: "cmpl-1",
@@ -96,13 +109,12 @@ describe("in front of vLLM", () => {
     expect(engine.ready).toBe(true);
   });
 
-  test("a stream that is cut, or ends in an error, is the engine's death, and it comes back by itself", async ({
+  test("a stream that is cut, or a server's own failure, is the engine's death, and it comes back by itself", async ({
     expect,
   }) => {
     const { engine, peer } = await open("vllm");
     const deaths: Answer[] = [
       { events: [vllmChunk([30])] },
-      { events: [{ error: { message: "EngineCore died", code: 500 } }] },
       { events: [], status: 500 },
     ];
     for (const death of deaths) {
@@ -117,6 +129,94 @@ describe("in front of vLLM", () => {
       kind: "unsupported",
     });
     expect(engine.ready).toBe(true);
+  });
+});
+
+const aborted = { type: "abort", message: "SECRET", status_code: 500 };
+const oddities: readonly (readonly [string, ServerName, unknown])[] = [
+  ["vLLM's error in the place of an event", "vllm", { error: { message: "SECRET", code: 500 } }],
+  ["vLLM's aborted task", "vllm", vllmChunk([], "abort")],
+  ["an event that is not JSON", "vllm", 'SECRET {"'],
+  ["an event of another shape", "vllm", { choices: [{ token_ids: "SECRET" }] }],
+  ["a reason to finish that nobody knows", "vllm", vllmChunk([30], "SECRET")],
+  ["SGLang's error in the place of an event", "sglang", { error: { message: "SECRET" } }],
+  ["SGLang's aborted task", "sglang", sglangEvent([], 0, aborted)],
+];
+
+describe("what goes wrong with one task", () => {
+  for (const [name, server, odd] of oddities) {
+    test(`fails that task alone: ${name}`, async ({ expect }) => {
+      const { engine, peer, logged } = await open(server);
+      let goOn = (_events: readonly unknown[]): void => undefined;
+      const later = new Promise<readonly unknown[]>((resolve) => (goOn = resolve));
+      const [first, last] =
+        server === "vllm"
+          ? [vllmChunk([30]), vllmChunk([END], "stop")]
+          : [sglangEvent([30], 1), sglangEvent([30, END], 2, { type: "stop" })];
+      peer.answer = () => (peer.asks.length === 1 ? { events: [first], later } : { events: [first, odd] });
+      const neighbour: EngineEvent[] = [];
+      let begun = (): void => undefined;
+      const isRunning = new Promise<void>((resolve) => (begun = resolve));
+      const reading = (async () => {
+        for await (const event of engine.generate(await taskFor(engine), never)) {
+          neighbour.push(event);
+          begun();
+        }
+      })();
+      await isRunning;
+      const fault = await collect(engine.generate(await taskFor(engine), never)).catch((error) => error);
+      expect(fault).toMatchObject({ kind: "engine_died" });
+      expect(engine.ready).toBe(true);
+      goOn([last]);
+      await reading;
+      expect(ids(neighbour)).toEqual([30, END]);
+      expect(`${errorTexts(fault)} ${logged.join(" ")}`).not.toContain("SECRET");
+    });
+  }
+
+  test("a task that was lost with its server is lost once: who hears of it late does not kill the others again", async ({
+    expect,
+  }) => {
+    const { engine, peer, logged } = await open("vllm");
+    peer.answer = () =>
+      peer.asks.length === 1 ? { events: [vllmChunk([30])], open: true } : { events: [], status: 500 };
+    const late = engine.generate(await taskFor(engine), never)[Symbol.asyncIterator]();
+    await late.next();
+    await expect(collect(engine.generate(await taskFor(engine), never))).rejects.toThrow("status 500");
+    await expect.poll(() => engine.ready, { interval: 5 }).toBe(true);
+    await expect(
+      (async () => {
+        while ((await late.next()).done !== true);
+      })(),
+    ).rejects.toMatchObject({ kind: "engine_died" });
+    expect(engine.ready).toBe(true);
+    expect(logged.filter((line) => line.includes("is lost"))).toHaveLength(1);
+  });
+
+  test("a server that quotes what it refuses is quoted nowhere", async ({ expect }) => {
+    const { engine, peer, logged } = await open("vllm");
+    const refusals: unknown[] = [];
+    for (const status of [422, 500]) {
+      const task = await taskFor(engine);
+      peer.answer = () => ({ events: [], status });
+      refusals.push(await collect(engine.generate(task, never)).catch((error) => error));
+      await expect.poll(() => engine.ready, { interval: 5 }).toBe(true);
+      peer.tokenizeStatus = status;
+      refusals.push(await engine.encodeText("SECRET", 9).catch((error) => error));
+      peer.tokenizeStatus = 200;
+      await expect.poll(() => engine.ready, { interval: 5 }).toBe(true);
+    }
+    expect(refusals).toMatchObject(
+      ["unsupported", "unsupported", "engine_died", "engine_died"].map((kind) => ({ kind })),
+    );
+    expect(refusals.map(errorTexts)).toEqual([
+      "The server that runs the model refuses this (status 422).",
+      "The server that runs the model refuses this (status 422).",
+      "vllm: status 500 status 500",
+      "vllm: status 500 status 500",
+    ]);
+    expect(logged.join(" ")).toContain("status 422");
+    expect(logged.join(" ")).not.toMatch(/SECRET|detail/);
   });
 });
 
@@ -138,6 +238,28 @@ describe("in front of SGLang", () => {
     });
   }
 
+  test("forbids a token with a number that JSON has, and sends no bias where there is none", async ({
+    expect,
+  }) => {
+    const { engine, peer } = await open("sglang");
+    peer.answer = () => ({ events: [sglangEvent([END], 1, stop)] });
+    for (const logitBias of [[[7, Number.NEGATIVE_INFINITY], [8, 2]], []] as const) {
+      const sampling = { temperature: 1, topP: 1, logitBias };
+      await collect(engine.generate(await taskFor(engine, { sampling }), never));
+    }
+    const [biased, free] = peer.asks.map(({ body }) => body["sampling_params"] as object);
+    expect(biased).toMatchObject({ logit_bias: { 7: -100, 8: 2 } });
+    expect(free).not.toHaveProperty("logit_bias");
+  });
+
+  test("its context is the least of what it says of it", ({ expect }) => {
+    const contextOf = (info: object): number => sglang.facts([info]).contextTokens;
+    expect(contextOf({ context_length: 100 })).toBe(100);
+    expect(contextOf({ max_req_input_len: 94 })).toBe(94);
+    expect(contextOf({ context_length: 100, max_req_input_len: 94, max_total_num_tokens: 900 })).toBe(94);
+    expect(contextOf({ context_length: 100, max_total_num_tokens: 60 })).toBe(60);
+  });
+
   test("more than was asked for is not handed over", async ({ expect }) => {
     const { engine, peer } = await open("sglang");
     peer.answer = () => ({ events: [sglangEvent([30, 31, 32], 3)], open: true });
@@ -145,6 +267,36 @@ describe("in front of SGLang", () => {
     expect(ids(events)).toEqual([30, 31]);
     expect(events.at(-1)).toEqual({ kind: "end", why: "length" });
     await peer.asks[0]?.left;
+  });
+});
+
+describe("in front of llama-server, with prefixes reused in its slots", () => {
+  const done = [
+    { tokens: [], content: "", stop: false, tokens_predicted: 0, prompt_progress: { cache: 0, processed: 9 } },
+    { tokens: [END], content: "", stop: false, tokens_predicted: 1 },
+    { tokens: [], content: "", stop: true, tokens_predicted: 1, stop_type: "eos" },
+  ];
+
+  test("who leaves before his task began has left nothing there that counts as his own", async ({ expect }) => {
+    const { engine, peer } = await open("llama-server", true);
+    expect(engine.info.slots).toBe(1);
+    const run = async (tag: string): Promise<unknown> => {
+      peer.answer = () => ({ events: done });
+      await collect(engine.generate(await taskFor(engine, { tag }), never));
+      const { cache_prompt: reuse, id_slot: slot } = peer.asks.at(-1)?.body ?? {};
+      return { reuse, slot };
+    };
+    expect(await run("theirs")).toEqual({ reuse: false, slot: 0 });
+    expect(await run("theirs")).toEqual({ reuse: true, slot: 0 });
+    const caller = new AbortController();
+    peer.answer = () => {
+      caller.abort(new Error("left"));
+      return { events: [], open: true };
+    };
+    const task = await taskFor(engine, { tag: "mine" });
+    await expect(collect(engine.generate(task, caller.signal))).rejects.toThrow("left");
+    expect(await run("mine")).toEqual({ reuse: false, slot: 0 });
+    expect(await run("mine")).toEqual({ reuse: true, slot: 0 });
   });
 });
 

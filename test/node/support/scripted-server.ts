@@ -1,5 +1,5 @@
 /**
- * A server with the wire shapes of vLLM or SGLang and nothing behind them: answers what a test dictates and keeps what
+ * A server with the wire shapes of vLLM, SGLang or llama-server and nothing behind them: answers what a test dictates and keeps what
  * it was asked. Its tokenizer knows the bundled model's vocabulary and gives a token per byte.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -14,9 +14,11 @@ import { readTokenizer } from "../../../tools/train/bundled.ts";
 const ORDINARY_TYPE = 1;
 
 export type Ask = { readonly path: string; readonly body: Record<string, unknown>; left: Promise<void> };
-/** The events of one stream; a number waits for nothing but marks where the stream stays open. */
+/** The events of one stream, a string as it is; an error quotes what was asked, as those servers do. */
 export type Answer = {
   readonly events: readonly unknown[];
+  /** Sent behind them, once it is there. */
+  readonly later?: Promise<readonly unknown[]>;
   readonly open?: boolean;
   readonly status?: number;
 };
@@ -27,6 +29,8 @@ export type ScriptedServer = {
   answer: (ask: Ask) => Answer;
   metrics: string;
   healthy: boolean;
+  /** Of every /tokenize. */
+  tokenizeStatus: number;
 };
 
 /** What the server's model folder looks like. */
@@ -81,6 +85,7 @@ function tokenize(text: string): number[] {
 const INFO: Readonly<Record<string, unknown>> = {
   "/v1/models": { object: "list", data: [{ id: "served", object: "model", max_model_len: 2_048 }] },
   "/get_server_info": { served_model_name: "served", context_length: 2_048, max_running_requests: 16 },
+  "/props": { total_slots: 1, default_generation_settings: { n_ctx: 2_048 } },
 };
 
 export async function scriptedServer(): Promise<ScriptedServer> {
@@ -94,6 +99,7 @@ export async function scriptedServer(): Promise<ScriptedServer> {
     answer: () => ({ events: [] }),
     metrics: "",
     healthy: true,
+    tokenizeStatus: 200,
   };
   async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = request.url ?? "";
@@ -104,14 +110,20 @@ export async function scriptedServer(): Promise<ScriptedServer> {
     let text = "";
     for await (const piece of request.setEncoding("utf8")) text += String(piece);
     const body = JSON.parse(text) as Record<string, unknown>;
-    if (path === "/tokenize") return end(200, JSON.stringify({ tokens: tokenize(String(body["prompt"])) }));
+    const quoted = JSON.stringify({ error: { message: "refused" }, detail: [{ input: body }] });
+    if (path === "/tokenize" && scripted.tokenizeStatus !== 200) return end(scripted.tokenizeStatus, quoted);
+    if (path === "/tokenize")
+      return end(200, JSON.stringify({ tokens: tokenize(String(body["prompt"] ?? body["content"])) }));
     const left = new Promise<void>((resolve) => response.on("close", resolve));
     const ask = { path, body, left };
     asks.push(ask);
-    const { events, open, status } = scripted.answer(ask);
-    if (status !== undefined) return end(status, JSON.stringify({ error: { message: "refused" } }));
+    const { events, later, open, status } = scripted.answer(ask);
+    if (status !== undefined) return end(status, quoted);
     response.writeHead(200, { "content-type": "text/event-stream" });
-    for (const event of events) response.write(`data: ${JSON.stringify(event)}\n\n`);
+    const write = (event: unknown): void =>
+      void response.write(`data: ${typeof event === "string" ? event : JSON.stringify(event)}\n\n`);
+    for (const event of events) write(event);
+    for (const event of (await later) ?? []) write(event);
     if (open !== true) response.end("data: [DONE]\n\n");
   }
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

@@ -4,9 +4,11 @@
  * depends on how those servers print an answer. The server's quirks are in its own small file.
  *
  * A lost connection is the death of its task; when the server cannot be reached, or answers that it is not itself, the
- * engine is not ready until it is healthy and still serves the same model.
+ * engine is not ready until it is healthy and still serves the same model. An answer that only makes no sense, or says
+ * that it was given up, fails its own task and no other.
  */
 import { setTimeout as delay } from "node:timers/promises";
+import { ZodError } from "zod";
 import type { ServerLoad } from "../../load/engine-load.ts";
 import { EngineFault } from "../engine.ts";
 import type { ChatPrompt, Engine, EngineEvent, EngineInfo, Task, Token } from "../engine.ts";
@@ -17,11 +19,11 @@ import { chooseSlot } from "../slots.ts";
 import { RemoteEncoder } from "./encode.ts";
 import { llamaServer } from "./llama-server.ts";
 import { readServerLoad } from "./metrics.ts";
-import type { Server, ServerFacts } from "./server.ts";
+import { isErrorEvent, type Part, type Server, type ServerFacts } from "./server.ts";
 import { sglang } from "./sglang.ts";
 import { TokenReader } from "./token-reader.ts";
 import { vllm } from "./vllm.ts";
-import { Wire, WireError } from "./wire.ts";
+import { UnreadableAnswer, Wire, WireError } from "./wire.ts";
 import { readWords, type Words } from "./words.ts";
 
 const SERVERS = { vllm, sglang, "llama-server": llamaServer } as const;
@@ -50,7 +52,16 @@ export type HttpEngineOptions = {
   readonly log?: (line: string) => void;
 };
 
+/** `tag` is whose prompt the server holds there, as far as that is known; "" is nobody's. */
 type Slot = { busy: boolean; tag: string; tokens: readonly number[]; usedAt: number };
+
+type Place = {
+  readonly slot?: number;
+  readonly reuse: boolean;
+  /** The server has really started the task here. */
+  began(): void;
+  leave(): void;
+};
 
 export async function createHttpEngine(options: HttpEngineOptions): Promise<Engine> {
   const words = await readWords(options.weightsPath);
@@ -108,7 +119,11 @@ class HttpEngine implements Engine {
       model: this.#options.model,
       weights: digest,
       contextTokens: Math.min(contextTokens ?? 1, this.#options.contextTokens ?? Number.POSITIVE_INFINITY),
-      slots: this.#options.slots ?? slots ?? SLOTS_DEFAULT,
+      // Beyond its slots the server would choose one itself, and nobody would know whose prompt is where.
+      slots: Math.min(
+        this.#options.slots ?? slots ?? SLOTS_DEFAULT,
+        this.#options.reuseInSlots === true ? (slots ?? SLOTS_DEFAULT) : Number.POSITIVE_INFINITY,
+      ),
       backend: this.#server.name,
       // Not "seed": these servers' dice are their own, and another node would throw others.
       features: [
@@ -165,6 +180,8 @@ class HttpEngine implements Engine {
       yield* this.#stream({ ...task, outputTokensMax }, place, stop);
     } catch (error) {
       signal.throwIfAborted();
+      // Lost with the others, which was mourned already: the server may be back since.
+      stop.throwIfAborted();
       throw this.#explain(error);
     } finally {
       this.#running.delete(own);
@@ -183,7 +200,7 @@ class HttpEngine implements Engine {
 
   async *#stream(
     task: Task,
-    place: { readonly slot?: number; readonly reuse: boolean },
+    place: Place,
     stop: AbortSignal,
   ): AsyncGenerator<EngineEvent, void, void> {
     const asked = this.#server.generate(this.#facts?.model ?? "", task, place);
@@ -192,10 +209,13 @@ class HttpEngine implements Engine {
     const promptTokens = task.prompt.length;
     let started = false;
     for await (const event of this.#wire.events(asked.path, asked.body, stop)) {
-      const part = read(event);
+      const part: Part = isErrorEvent(event) ? { gaveUp: true } : read(event);
+      if (part.gaveUp === true)
+        throw new EngineFault("engine_died", `${this.#server.name} gave this task up.`);
       const fresh = tokens.take(part);
       if (!started && (part.cached !== undefined || fresh.length > 0)) {
         started = true;
+        place.began();
         yield { kind: "started", cached: Math.min(part.cached ?? 0, promptTokens) };
       }
       if (part.evaluated !== undefined)
@@ -224,20 +244,24 @@ class HttpEngine implements Engine {
   }
 
   /** Where isolation is by slots, a slot; it is held until the task leaves. */
-  #place(task: Task): { readonly slot?: number; readonly reuse: boolean; leave(): void } {
-    if (this.#server.isolation === "salt") return { reuse: true, leave: () => undefined };
-    if (this.#options.reuseInSlots !== true) return { reuse: false, leave: () => undefined };
+  #place(task: Task): Place {
+    if (this.#server.isolation === "salt") return anywhere(true);
+    if (this.#options.reuseInSlots !== true) return anywhere(false);
     const tokens = [...task.prompt, ...task.delivered];
     const choice = chooseSlot(this.#slots, task.tag, tokens);
     const slot = choice === undefined ? undefined : this.#slots[choice.slot];
-    if (choice === undefined || slot === undefined) return { reuse: false, leave: () => undefined };
-    const reuse = slot.tag === task.tag;
+    if (choice === undefined || slot === undefined) return anywhere(false);
+    const reuse = slot.tag !== "" && slot.tag === task.tag;
     slot.busy = true;
-    slot.tag = task.tag;
+    // A task that leaves before it began has left another one's prompt there.
+    slot.tag = "";
     slot.tokens = tokens;
     return {
       slot: choice.slot,
       reuse,
+      began: () => {
+        slot.tag = task.tag;
+      },
       leave: () => {
         slot.busy = false;
         slot.usedAt = this.#clock += 1;
@@ -261,12 +285,23 @@ class HttpEngine implements Engine {
   /** Any failure of the connection is taken for the server's death until it proves to be alive. */
   #explain(error: unknown): EngineFault {
     if (error instanceof EngineFault) return error;
+    const { name } = this.#server;
+    // No cause and no word of the answer: it may hold what people wrote.
+    if (error instanceof ZodError || error instanceof UnreadableAnswer) {
+      const where = error instanceof ZodError ? error.issues.map(({ path }) => path.join(".")) : [error.message];
+      this.#options.log?.(`${name} gave an answer that cannot be read: ${where.join(", ")}`);
+      return new EngineFault("engine_died", `${name} gave an answer that cannot be read.`);
+    }
     const reason = error instanceof Error ? error.message : String(error);
-    const cause = { cause: error };
-    if (error instanceof WireError && error.status >= 400 && error.status < 500)
-      return new EngineFault("unsupported", `${this.#server.name} refused: ${reason}`, cause);
+    if (error instanceof WireError && error.status >= 400 && error.status < 500) {
+      this.#options.log?.(`${name} refused a task: ${reason}`);
+      return new EngineFault(
+        "unsupported",
+        `The server that runs the model refuses this (status ${error.status}).`,
+      );
+    }
     if (this.#ready) this.#mourn(reason);
-    return new EngineFault("engine_died", `${this.#server.name}: ${reason}`, cause);
+    return new EngineFault("engine_died", `${name}: ${reason}`, { cause: error });
   }
 
   #mourn(reason: string): void {
@@ -312,6 +347,10 @@ class HttpEngine implements Engine {
     }
     return reason;
   }
+}
+
+function anywhere(reuse: boolean): Place {
+  return { reuse, began: () => undefined, leave: () => undefined };
 }
 
 function notReady(): EngineFault {

@@ -19,7 +19,14 @@ export type Part = {
   /** Prompt tokens evaluated so far, the cached ones included. */
   readonly evaluated?: number;
   readonly end?: "stop" | "length";
+  /** The server will not finish this one; the others go on. */
+  readonly gaveUp?: true;
 };
+
+/** All of them say so in the same form, in the place of any other event. */
+export function isErrorEvent(event: unknown): boolean {
+  return typeof event === "object" && event !== null && "error" in event && event.error !== null;
+}
 
 export type ServerFacts = {
   /** The name it wants in requests. */

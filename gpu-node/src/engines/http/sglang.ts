@@ -1,9 +1,11 @@
 /**
  * SGLang's own API (/generate takes and gives ids). Quirks: `output_ids` in a stream are all so far, unless the server
  * runs with `--incremental-streaming-output`; which of the two it is shows in `completion_tokens`. `extra_key` is the
- * namespace of the radix tree and keeps prefixes apart. `cached_tokens` is in every event.
+ * namespace of the radix tree and keeps prefixes apart. `cached_tokens` is in every event. The input has to be shorter
+ * than `max_req_input_len`, which is a little less than the context or than all of the KV cache.
  */
 import { z } from "zod";
+import { logitBiasField } from "./logit-bias.ts";
 import type { Part, Server } from "./server.ts";
 
 const Info = z.looseObject({
@@ -20,12 +22,10 @@ const Event = z.object({
   meta_info: z.looseObject({
     completion_tokens: z.int().min(0),
     cached_tokens: z.int().min(0).nullish(),
-    finish_reason: z.looseObject({ type: z.enum(["stop", "length"]) }).nullish(),
+    finish_reason: z.looseObject({ type: z.enum(["stop", "length", "abort"]) }).nullish(),
   }),
 });
 const EVERYTHING = -1;
-/** The input is one token shorter than the context at least. */
-const OUTPUT_ROOM_TOKENS = 1;
 
 export const sglang: Server = {
   name: "sglang",
@@ -33,13 +33,16 @@ export const sglang: Server = {
   factPaths: ["/get_server_info"],
   facts: ([answer]) => {
     const info = Info.parse(answer);
-    const room = info.max_req_input_len ?? undefined;
-    const context = info.context_length ?? (room === undefined ? undefined : room + OUTPUT_ROOM_TOKENS);
+    const context = info.context_length ?? info.max_req_input_len ?? undefined;
     if (context === undefined)
       throw new Error("it does not say how long its context is (context_length in /get_server_info)");
     return {
       model: info.served_model_name ?? info.model_path ?? "default",
-      contextTokens: Math.min(context, info.max_total_num_tokens ?? context),
+      contextTokens: Math.min(
+        context,
+        info.max_req_input_len ?? context,
+        info.max_total_num_tokens ?? context,
+      ),
       slots: info.max_running_requests ?? undefined,
     };
   },
@@ -63,7 +66,7 @@ export const sglang: Server = {
           presence_penalty: presencePenalty ?? 0,
           frequency_penalty: frequencyPenalty ?? 0,
           skip_special_tokens: false,
-          ...(logitBias === undefined ? {} : { logit_bias: Object.fromEntries(logitBias) }),
+          ...logitBiasField(logitBias),
         },
         stream: true,
         extra_key: reuse ? `t${task.tag}` : `r${crypto.randomUUID()}`,
@@ -79,6 +82,7 @@ export const sglang: Server = {
       seen = total;
       const cached = meta.cached_tokens ?? undefined;
       const end = meta.finish_reason?.type;
+      if (end === "abort") return { gaveUp: true };
       return {
         ids: fresh,
         positions: total,

@@ -6,6 +6,7 @@
  */
 import { z } from "zod";
 import type { Task } from "../engine.ts";
+import { logitBiasField } from "./logit-bias.ts";
 import type { Part, Server } from "./server.ts";
 
 const Models = z.object({
@@ -17,11 +18,10 @@ const Event = z.object({
     .array(
       z.object({
         token_ids: z.array(z.int().min(0)).nullish(),
-        finish_reason: z.enum(["stop", "length"]).nullish(),
+        finish_reason: z.enum(["stop", "length", "abort", "error"]).nullish(),
       }),
     )
     .max(1),
-  error: z.never().optional(),
 });
 
 export const vllm: Server = {
@@ -60,6 +60,7 @@ export const vllm: Server = {
       const [choice] = Event.parse(event).choices;
       if (choice === undefined) return {};
       const { token_ids: ids, finish_reason: end } = choice;
+      if (end === "abort" || end === "error") return { gaveUp: true };
       return {
         ...(ids === null || ids === undefined ? {} : { ids }),
         ...(end === null || end === undefined ? {} : { end }),
@@ -82,9 +83,6 @@ function samplingOf({ sampling }: Task): object {
     presence_penalty: presencePenalty ?? 0,
     frequency_penalty: frequencyPenalty ?? 0,
     repetition_penalty: 1,
-    // It takes -100 to 100 only; -100 forbids for all that matters.
-    ...(logitBias === undefined
-      ? {}
-      : { logit_bias: Object.fromEntries(logitBias.map(([id, bias]) => [id, Math.max(-100, bias)])) }),
+    ...logitBiasField(logitBias),
   };
 }

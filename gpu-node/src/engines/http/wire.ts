@@ -1,6 +1,7 @@
 /**
  * Requests to the server this engine fronts: JSON in, JSON or server-sent events out. Its address is the operator's; no
  * redirect is followed, and nothing waits for ever but a stream, which ends with its caller's signal or its connection.
+ * What is posted holds prompts, and servers quote what they refuse or answer: of those answers an error has no word.
  */
 import { request as httpRequest, Agent, type IncomingMessage } from "node:http";
 import { request as httpsRequest, Agent as SecureAgent } from "node:https";
@@ -16,10 +17,15 @@ export class WireError extends Error {
   override readonly name = "WireError";
   readonly status: number;
 
-  constructor(status: number, message: string) {
-    super(message);
+  constructor(status: number, said = "") {
+    super(`status ${status}${said === "" ? "" : `: ${said.slice(0, REASON_CHARS_MAX)}`}`);
     this.status = status;
   }
+}
+
+/** The server answered, and nobody can read it. */
+export class UnreadableAnswer extends Error {
+  override readonly name = "UnreadableAnswer";
 }
 
 export class Wire {
@@ -35,48 +41,37 @@ export class Wire {
   }
 
   async get(path: string): Promise<string> {
-    return this.#whole(await this.#send("GET", path, undefined, AbortSignal.timeout(ANSWER_TIMEOUT_MS)));
+    const response = await this.#send("GET", path, undefined, AbortSignal.timeout(ANSWER_TIMEOUT_MS));
+    const text = await textOf(response);
+    if (response.statusCode !== 200) throw new WireError(response.statusCode ?? 0, text);
+    return text;
   }
 
   async post(path: string, body: unknown): Promise<unknown> {
     const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
-    const text = await this.#whole(await this.#send("POST", path, body, signal));
-    return text === "" ? undefined : JSON.parse(text);
+    const response = refuseErrors(await this.#send("POST", path, body, signal));
+    const text = await textOf(response);
+    return text === "" ? undefined : parse(text);
   }
 
   /** The data of each event, `[DONE]` left out. */
   async *events(path: string, body: unknown, signal: AbortSignal): AsyncGenerator<unknown, void, void> {
-    const response = await this.#send("POST", path, body, signal);
-    if (response.statusCode !== 200) {
-      const text = await this.#whole(response);
-      throw new WireError(response.statusCode ?? 0, text.slice(0, REASON_CHARS_MAX));
-    }
+    const response = refuseErrors(await this.#send("POST", path, body, signal));
     let rest = "";
     for await (const piece of response.setEncoding("utf8")) {
       const lines = (rest + String(piece)).split("\n");
       rest = lines.pop() ?? "";
-      if (rest.length > LINE_CHARS_MAX) throw new Error("an event of the server is too long");
+      if (rest.length > LINE_CHARS_MAX) throw new UnreadableAnswer("an event is too long");
       for (const line of lines) {
         if (!line.startsWith("data:")) continue;
         const data = line.slice("data:".length).trim();
-        if (data !== "[DONE]") yield JSON.parse(data);
+        if (data !== "[DONE]") yield parse(data);
       }
     }
   }
 
   close(): void {
     this.#agent.destroy();
-  }
-
-  async #whole(response: IncomingMessage): Promise<string> {
-    let text = "";
-    for await (const piece of response.setEncoding("utf8")) {
-      text += String(piece);
-      if (text.length > ANSWER_BYTES_MAX) throw new Error("an answer of the server is too long");
-    }
-    if (response.statusCode !== 200)
-      throw new WireError(response.statusCode ?? 0, text.slice(0, REASON_CHARS_MAX));
-    return text;
   }
 
   #send(method: string, path: string, body: unknown, signal: AbortSignal): Promise<IncomingMessage> {
@@ -101,5 +96,29 @@ export class Wire {
       request.on("error", reject);
       request.end(bytes);
     });
+  }
+}
+
+async function textOf(response: IncomingMessage): Promise<string> {
+  let text = "";
+  for await (const piece of response.setEncoding("utf8")) {
+    text += String(piece);
+    if (text.length > ANSWER_BYTES_MAX) throw new UnreadableAnswer("an answer is too long");
+  }
+  return text;
+}
+
+function refuseErrors(response: IncomingMessage): IncomingMessage {
+  if (response.statusCode === 200) return response;
+  response.destroy();
+  throw new WireError(response.statusCode ?? 0);
+}
+
+/** The parser's own error would quote the text. */
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new UnreadableAnswer("an answer is not JSON");
   }
 }
