@@ -113,10 +113,7 @@ describe("in front of vLLM", () => {
     expect,
   }) => {
     const { engine, peer } = await open("vllm");
-    const deaths: Answer[] = [
-      { events: [vllmChunk([30])] },
-      { events: [], status: 500 },
-    ];
+    const deaths: Answer[] = [{ events: [vllmChunk([30])] }, { events: [], status: 500 }];
     for (const death of deaths) {
       peer.answer = () => death;
       await expect(collect(engine.generate(await taskFor(engine), never))).rejects.toMatchObject({
@@ -243,7 +240,13 @@ describe("in front of SGLang", () => {
   }) => {
     const { engine, peer } = await open("sglang");
     peer.answer = () => ({ events: [sglangEvent([END], 1, stop)] });
-    for (const logitBias of [[[7, Number.NEGATIVE_INFINITY], [8, 2]], []] as const) {
+    for (const logitBias of [
+      [
+        [7, Number.NEGATIVE_INFINITY],
+        [8, 2],
+      ],
+      [],
+    ] as const) {
       const sampling = { temperature: 1, topP: 1, logitBias };
       await collect(engine.generate(await taskFor(engine, { sampling }), never));
     }
@@ -272,12 +275,20 @@ describe("in front of SGLang", () => {
 
 describe("in front of llama-server, with prefixes reused in its slots", () => {
   const done = [
-    { tokens: [], content: "", stop: false, tokens_predicted: 0, prompt_progress: { cache: 0, processed: 9 } },
+    {
+      tokens: [],
+      content: "",
+      stop: false,
+      tokens_predicted: 0,
+      prompt_progress: { cache: 0, processed: 9 },
+    },
     { tokens: [END], content: "", stop: false, tokens_predicted: 1 },
     { tokens: [], content: "", stop: true, tokens_predicted: 1, stop_type: "eos" },
   ];
 
-  test("who leaves before his task began has left nothing there that counts as his own", async ({ expect }) => {
+  test("who leaves before his task began has left nothing there that counts as his own", async ({
+    expect,
+  }) => {
     const { engine, peer } = await open("llama-server", true);
     expect(engine.info.slots).toBe(1);
     const run = async (tag: string): Promise<unknown> => {

@@ -198,11 +198,7 @@ class HttpEngine implements Engine {
     return Promise.resolve();
   }
 
-  async *#stream(
-    task: Task,
-    place: Place,
-    stop: AbortSignal,
-  ): AsyncGenerator<EngineEvent, void, void> {
+  async *#stream(task: Task, place: Place, stop: AbortSignal): AsyncGenerator<EngineEvent, void, void> {
     const asked = this.#server.generate(this.#facts?.model ?? "", task, place);
     const read = this.#server.reader();
     const tokens = new TokenReader(this.#words, task.outputTokensMax);
@@ -210,8 +206,7 @@ class HttpEngine implements Engine {
     let started = false;
     for await (const event of this.#wire.events(asked.path, asked.body, stop)) {
       const part: Part = isErrorEvent(event) ? { gaveUp: true } : read(event);
-      if (part.gaveUp === true)
-        throw new EngineFault("engine_died", `${this.#server.name} gave this task up.`);
+      if (part.gaveUp === true) throw new EngineFault("engine_died", "The server gave this task up.");
       const fresh = tokens.take(part);
       if (!started && (part.cached !== undefined || fresh.length > 0)) {
         started = true;
@@ -288,7 +283,8 @@ class HttpEngine implements Engine {
     const { name } = this.#server;
     // No cause and no word of the answer: it may hold what people wrote.
     if (error instanceof ZodError || error instanceof UnreadableAnswer) {
-      const where = error instanceof ZodError ? error.issues.map(({ path }) => path.join(".")) : [error.message];
+      const where =
+        error instanceof ZodError ? error.issues.map(({ path }) => path.join(".")) : [error.message];
       this.#options.log?.(`${name} gave an answer that cannot be read: ${where.join(", ")}`);
       return new EngineFault("engine_died", `${name} gave an answer that cannot be read.`);
     }
