@@ -3,6 +3,7 @@
  * beside the rows they come from. Sums up to a number that was compared before are remembered, so that nothing is added
  * up twice; each question reads a bounded stretch.
  */
+import { assert } from "../core/assert.ts";
 import type { Env } from "../core/env.ts";
 import { HOUR_MS } from "./rollups.ts";
 import { firstIdAt } from "./usage-buckets.ts";
@@ -12,6 +13,7 @@ type Db = Pick<Env, "DB">;
 export type Checkpoint = {
   readonly throughSeq: number;
   readonly ledgerNanoUsd: number;
+  /** When the newest entry through there was made: how old the requests beyond it may be goes by this. */
   readonly atMs: number;
 };
 
@@ -19,7 +21,9 @@ const BEGINNING: Checkpoint = { throughSeq: 0, ledgerNanoUsd: 0, atMs: 0 };
 /** Entries of a ledger that one comparison adds up. */
 const ENTRIES_MAX = 20_000;
 /** A revision comes at most this long after its request: a week, and the time a node may take to come back. */
-const REVISED_WITHIN_MS = 8 * 24 * HOUR_MS;
+export const REVISED_WITHIN_MS = 8 * 24 * HOUR_MS;
+/** Ids begin with the time a Worker gave them, which is another clock than the account's: some minutes apart at most. */
+const IDS_APART_MS = 10 * 60_000;
 
 export async function checkpointOf(env: Db, account: string): Promise<Checkpoint> {
   const row = await env.DB.prepare(
@@ -30,10 +34,11 @@ export async function checkpointOf(env: Db, account: string): Promise<Checkpoint
   return row ?? BEGINNING;
 }
 
+/** Never moves one back: whoever compared from the beginning has not come as far, where the ledger is long. */
 export async function saveCheckpoint(env: Db, account: string, point: Checkpoint): Promise<void> {
   await env.DB.prepare(
     `INSERT INTO reconciled VALUES (?1, ?2, ?3, ?4)
-     ON CONFLICT DO UPDATE SET through_seq = ?2, ledger_nano_usd = ?3, at_ms = ?4`,
+     ON CONFLICT DO UPDATE SET through_seq = ?2, ledger_nano_usd = ?3, at_ms = ?4 WHERE through_seq <= ?2`,
   )
     .bind(account, point.throughSeq, point.ledgerNanoUsd, point.atMs)
     .run();
@@ -50,39 +55,43 @@ export type LedgerSums = {
   /** The same, by the rows of usage themselves. */
   readonly rowsChargedNanoUsd: number;
   readonly rows: number;
-  /** When the first entry that was added up was made; 0 where there is none. */
+  /** When the first and the last of the entries that were added up were made; 0 where there is none. */
   readonly oldestAtMs: number;
+  readonly newestAtMs: number;
 };
 
-/** Beyond a checkpoint. One transaction: a batch that is applied meanwhile is in all of the sums or in none. */
+/**
+ * Beyond a checkpoint. The rows are read after the entries, and are those up to the last entry that was added up: what is
+ * applied meanwhile lies beyond, and what was applied is never written over.
+ */
 export async function ledgerSums(env: Db, account: string, from: Checkpoint): Promise<LedgerSums> {
   const { throughSeq, atMs } = from;
-  const stretch = `SELECT seq, kind, amount_nano_usd, events, at_ms FROM ledger_entries
-    WHERE account = ?1 AND seq > ?2 ORDER BY seq LIMIT ${ENTRIES_MAX}`;
-  const [ledger, usage] = await env.DB.batch<Record<string, number>>([
-    env.DB.prepare(
-      `SELECT coalesce(max(seq), ?2) AS uptoSeq, coalesce(min(at_ms), 0) AS oldestAtMs, coalesce(sum(amount_nano_usd), 0) AS ledgerNanoUsd,
-         coalesce(-sum(amount_nano_usd) FILTER (WHERE kind = 'usage'), 0) AS chargedNanoUsd,
-         coalesce(sum(events) FILTER (WHERE kind = 'usage'), 0) AS usageEvents,
-         coalesce((SELECT max(seq) FROM ledger_entries WHERE account = ?1), 0) AS throughSeq FROM (${stretch})`,
-    ).bind(account, throughSeq),
-    env.DB.prepare(
-      `SELECT count(*) AS rows, coalesce(sum(charged_nano_usd), 0) AS rowsChargedNanoUsd FROM usage_events
-       WHERE account = ?1 AND request >= ?3 AND seq > ?2 AND seq <= (SELECT max(seq) FROM (${stretch}))`,
-    ).bind(account, throughSeq, firstIdAt(Math.max(0, atMs - REVISED_WITHIN_MS))),
-  ]);
-  const found = { ...ledger?.results[0], ...usage?.results[0] };
-  const number = (name: keyof LedgerSums): number => found[name] ?? 0;
-  return {
-    uptoSeq: number("uptoSeq"),
-    throughSeq: number("throughSeq"),
-    ledgerNanoUsd: from.ledgerNanoUsd + number("ledgerNanoUsd"),
-    chargedNanoUsd: number("chargedNanoUsd"),
-    usageEvents: number("usageEvents"),
-    rowsChargedNanoUsd: number("rowsChargedNanoUsd"),
-    rows: number("rows"),
-    oldestAtMs: number("oldestAtMs"),
-  };
+  const ledger = await env.DB.prepare(
+    `SELECT coalesce(max(seq), ?2) AS uptoSeq, coalesce(min(at_ms), 0) AS oldestAtMs, coalesce(max(at_ms), 0) AS newestAtMs,
+       coalesce(sum(amount_nano_usd), 0) AS ledgerNanoUsd,
+       coalesce(-sum(amount_nano_usd) FILTER (WHERE kind = 'usage'), 0) AS chargedNanoUsd,
+       coalesce(sum(events) FILTER (WHERE kind = 'usage'), 0) AS usageEvents,
+       coalesce((SELECT max(seq) FROM ledger_entries WHERE account = ?1), 0) AS throughSeq
+     FROM (SELECT seq, kind, amount_nano_usd, events, at_ms FROM ledger_entries
+       WHERE account = ?1 AND seq > ?2 ORDER BY seq LIMIT ${ENTRIES_MAX})`,
+  )
+    .bind(account, throughSeq)
+    .first<Omit<LedgerSums, "rows" | "rowsChargedNanoUsd">>();
+  assert(ledger !== null, "sums without groups are one row");
+  const usage = await env.DB.prepare(
+    `SELECT count(*) AS rows, coalesce(sum(charged_nano_usd), 0) AS rowsChargedNanoUsd FROM usage_events
+     WHERE account = ?1 AND request >= ?4 AND request < ?5 AND seq > ?2 AND seq <= ?3`,
+  )
+    .bind(
+      account,
+      throughSeq,
+      ledger.uptoSeq,
+      firstIdAt(atMs - REVISED_WITHIN_MS),
+      firstIdAt(ledger.newestAtMs + IDS_APART_MS),
+    )
+    .first<Pick<LedgerSums, "rows" | "rowsChargedNanoUsd">>();
+  assert(usage !== null, "sums without groups are one row");
+  return { ...ledger, ...usage, ledgerNanoUsd: from.ledgerNanoUsd + ledger.ledgerNanoUsd };
 }
 
 const SUMS = [
@@ -94,7 +103,7 @@ const SUMS = [
   "write_off_nano_usd",
 ] as const;
 
-/** What the rollups of [?2, ?3) ought to be. Ids begin with the time a Worker gave them, some minutes apart at most. */
+/** What the rollups of [?2, ?3) ought to be. */
 const FROM_ROWS = `
   SELECT account, admitted_at_ms / ${HOUR_MS} * ${HOUR_MS} AS hour_ms, key, model, region, count(*) AS requests,
     ${SUMS.map((column) => `sum(${column}) AS ${column}`).join(", ")}
@@ -102,7 +111,6 @@ const FROM_ROWS = `
   WHERE account = ?1 AND admitted_at_ms >= ?2 AND admitted_at_ms < ?3 AND request >= ?4 AND request < ?5
     AND revision = (SELECT max(n.revision) FROM usage_events n WHERE n.account = e.account AND n.request = e.request)
   GROUP BY 1, 2, 3, 4, 5`;
-const IDS_APART_MS = 10 * 60_000;
 
 function hours(account: string, fromMs: number, toMs: number): unknown[] {
   return [account, fromMs, toMs, firstIdAt(fromMs - IDS_APART_MS), firstIdAt(toMs + IDS_APART_MS)];

@@ -12,6 +12,8 @@ import { AttemptTrace } from "@sluice/protocol/account";
 import { z } from "zod";
 
 const NODE_WAIT_MS = 2_000;
+/** A node forgets an attempt seven days after it was settled. A day less: what it may have forgotten is not asked for. */
+const REMEMBERED_MS = 6 * 24 * 60 * 60_000;
 const NO_BODY = new Uint8Array();
 
 export type JournalCheck = {
@@ -28,11 +30,17 @@ export type JournalsCheck = {
   readonly differing: readonly JournalCheck[];
 };
 
-/** Of the account's newest requests, at most `max` that a node's receipt closed. */
-export async function checkJournals(env: Env, account: string, max: number): Promise<JournalsCheck> {
+/** Of the account's newest requests, at most `max` that a node's receipt closed, and that no node has forgotten. */
+export async function checkJournals(
+  env: Env,
+  account: string,
+  max: number,
+  nowMs: number,
+): Promise<JournalsCheck> {
   if (max === 0) return { asked: 0, unreachable: 0, differing: [] };
   const { rows } = await usagePage(env, account, { limit: max, after: undefined });
-  const closed = rows.flatMap((row) => closingOf(row) ?? []);
+  const kept = rows.filter(({ closedAtMs }) => closedAtMs > nowMs - REMEMBERED_MS);
+  const closed = kept.flatMap((row) => closingOf(row) ?? []);
   const found = await Promise.all(closed.map(async (one) => ({ one, journalled: await ask(env, one) })));
   const reached = found.filter(({ journalled }) => journalled !== undefined);
   return {

@@ -6,11 +6,18 @@
  * Bounded: one call adds up a stretch of the ledger from where the last one ended, and looks at a window of hours.
  */
 import { accountObject, type Env } from "../core/env.ts";
-import type { LogAfter } from "../core/account.ts";
-import { applyEvents } from "../db/ledger.ts";
+import { logError } from "../core/log.ts";
+import { applyEvents, readApplied } from "../db/ledger.ts";
 import { raiseAlert } from "../db/alerts.ts";
 import { accountsAfter, choreCursor, saveChoreCursor } from "../db/chores.ts";
-import { checkpointOf, ledgerSums, remakeHour, saveCheckpoint, wrongHours } from "../db/reconcile.ts";
+import {
+  checkpointOf,
+  ledgerSums,
+  remakeHour,
+  REVISED_WITHIN_MS,
+  saveCheckpoint,
+  wrongHours,
+} from "../db/reconcile.ts";
 import { HOUR_MS } from "../db/rollups.ts";
 import { retentionOf } from "./retention.ts";
 import { checkJournals, type JournalsCheck } from "./journals.ts";
@@ -79,18 +86,21 @@ export async function reconcile(
   if (log === null) return undefined;
   const differences: Difference[] = [];
   const complete = sums.uptoSeq === sums.throughSeq;
-  const missing = log.lastSeq - sums.throughSeq - log.count;
+  // The two are read one after the other: what was applied in between is behind nothing, and its events may be gone.
+  const isAhead = log.appliedSeq > sums.throughSeq;
+  const d1Seq = isAhead ? ((await readApplied(env, [account])).get(account) ?? 0) : sums.throughSeq;
+  const missing = d1Seq > sums.throughSeq ? 0 : log.lastSeq - sums.throughSeq - log.count;
   if (missing > 0)
     differences.push(
       told("events_lost", `${missing} after event ${sums.throughSeq}`, log.lastSeq, log.count),
     );
-  if (log.appliedSeq > sums.throughSeq) differences.push(await bringToD1(env, account, sums.throughSeq, log));
+  if (log.appliedSeq > d1Seq) differences.push(await bringToD1(env, account, d1Seq, log.appliedSeq));
   const expected = log.balanceNanoUsd - log.moneyNanoUsd;
   if (complete && missing === 0 && expected !== sums.ledgerNanoUsd)
     differences.push(told("balance", `as of event ${sums.throughSeq}`, expected, sums.ledgerNanoUsd));
   // Rows that were too old are gone, and the ledger is not: then there is nothing to compare it with.
   const keep = retentionOf(env.SLUICE_RETENTION_DAYS)?.usage ?? 0;
-  const rowsAreThere = sums.oldestAtMs > nowMs - keep * DAY_MS;
+  const rowsAreThere = sums.oldestAtMs > nowMs - keep * DAY_MS + REVISED_WITHIN_MS;
   if (rowsAreThere && (sums.chargedNanoUsd !== sums.rowsChargedNanoUsd || sums.usageEvents !== sums.rows))
     differences.push(
       told(
@@ -101,13 +111,13 @@ export async function reconcile(
       ),
     );
   differences.push(...(await compareHours(env, account, nowMs)));
-  const checked = await checkJournals(env, account, journals);
+  const checked = await checkJournals(env, account, journals, nowMs);
   for (const { request, node, billed, journalled } of checked.differing)
     differences.push(told("journal", `${request} on ${node}`, billed, journalled));
   if (differences.every(({ repaired }) => repaired)) {
-    const { uptoSeq: throughSeq, ledgerNanoUsd } = sums;
+    const { uptoSeq: throughSeq, ledgerNanoUsd, newestAtMs: atMs } = sums;
     if (throughSeq > from.throughSeq)
-      await saveCheckpoint(env, account, { throughSeq, ledgerNanoUsd, atMs: nowMs });
+      await saveCheckpoint(env, account, { throughSeq, ledgerNanoUsd, atMs });
   }
   return {
     account,
@@ -131,16 +141,20 @@ function told(
 }
 
 /** The object forgets what D1 has had; what it still has is applied as the queue would have. */
-async function bringToD1(env: Env, account: string, throughSeq: number, log: LogAfter): Promise<Difference> {
-  let reached = throughSeq;
-  let { events } = log;
-  for (let round = 0; round < REPAIR_ROUNDS_MAX && events.length > 0; round++) {
+async function bringToD1(
+  env: Env,
+  account: string,
+  found: number,
+  expected: number,
+): Promise<Difference> {
+  let reached = found;
+  for (let round = 0; round < REPAIR_ROUNDS_MAX; round++) {
+    const { events = [] } = (await accountObject(env, account).logAfter(reached)) ?? {};
+    if (events.length === 0) break;
     reached = await applyEvents(env, account, reached, events);
-    events = (await accountObject(env, account).logAfter(reached))?.events ?? [];
   }
-  const repaired = reached >= log.appliedSeq;
   const detail = `brought up to event ${reached}`;
-  return { what: "d1_behind", detail, expected: log.appliedSeq, found: throughSeq, repaired };
+  return { what: "d1_behind", detail, expected, found, repaired: reached >= expected };
 }
 
 async function compareHours(env: Env, account: string, nowMs: number): Promise<Difference[]> {
@@ -155,18 +169,28 @@ async function compareHours(env: Env, account: string, nowMs: number): Promise<D
   return differences;
 }
 
-/** By cron: some accounts at a time, one after the other, and an alert where their books differ. */
+/**
+ * By cron: some accounts at a time, one after the other, and an alert where their books differ. One that cannot be
+ * compared is told in the log and keeps none of the others waiting; its turn comes again with the next round.
+ */
 export async function reconcileStep(env: Env, nowMs: number): Promise<void> {
   const after = await choreCursor(env, CURSOR);
   const accounts = await accountsAfter(env, after, ACCOUNTS_PER_STEP);
-  for (const account of accounts) {
-    const result = await reconcile(env, account, { whole: false, journals: CRON_JOURNALS }, nowMs);
-    if (result === undefined || result.differences.length === 0) continue;
-    const detail = result.differences
-      .map(({ what, detail, repaired }) => `${what}: ${detail}${repaired ? " (repaired)" : ""}`)
-      .join("; ");
-    await raiseAlert(env, { kind: "books_differ", subject: account, detail }, nowMs);
-  }
+  for (const account of accounts)
+    try {
+      await reconcileByCron(env, account, nowMs);
+    } catch (error) {
+      logError("reconcile_failed", error, { account });
+    }
   const next = accounts.length < ACCOUNTS_PER_STEP ? "" : (accounts.at(-1) ?? "");
   if (next !== after) await saveChoreCursor(env, CURSOR, next, nowMs);
+}
+
+async function reconcileByCron(env: Env, account: string, nowMs: number): Promise<void> {
+  const result = await reconcile(env, account, { whole: false, journals: CRON_JOURNALS }, nowMs);
+  if (result === undefined || result.differences.length === 0) return;
+  const detail = result.differences
+    .map(({ what, detail, repaired }) => `${what}: ${detail}${repaired ? " (repaired)" : ""}`)
+    .join("; ");
+  await raiseAlert(env, { kind: "books_differ", subject: account, detail }, nowMs);
 }

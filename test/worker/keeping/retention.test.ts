@@ -147,6 +147,10 @@ describe("an account that is deleted", () => {
     };
     await deleted(2_556);
     expect(await count("ledger_entries", account)).toBe(1);
+    // One whose object cannot be asked, deleted before all others, stops none of it.
+    await env.DB.prepare(
+      "insert into accounts (id, name, created_at_ms, deleted_at_ms) values ('acc_0000_000000000000', 'x', 0, 1)",
+    ).run();
     await deleted(2_558);
     for (const table of ["usage_events", "rollups", "ledger_entries", "keys"])
       expect([table, await count(table, account)]).toEqual([table, 0]);
