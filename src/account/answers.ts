@@ -11,6 +11,9 @@ import type { Store } from "./store.ts";
 /** More models than any catalogue has; beyond it a purge of one model is a purge of all, which is safe. */
 const MODEL_SALTS_MAX = 1_000;
 
+/** A key and its makers, as the keyring has them. */
+type Path = readonly { readonly id: string }[];
+
 export class AnswerRules {
   readonly #store: Store;
   readonly #rules: Map<string, string>;
@@ -25,9 +28,9 @@ export class AnswerRules {
     this.#save(settingName(key), setting === null ? null : JSON.stringify(setting));
   }
 
-  /** The key's, and for what it leaves out the account's. */
-  setting(key: string): CacheSetting {
-    return { ...this.#read(null), ...this.#read(key) };
+  /** The key's; for what it leaves out its maker's, and so on, the account's last. `path`: the key first. */
+  setting(path: Path): CacheSetting {
+    return path.toReversed().reduce((outer, { id }) => ({ ...outer, ...this.#read(id) }), this.#read(null));
   }
 
   salt(accountSalt: string, model: string): string {
@@ -49,8 +52,8 @@ export class AnswerRules {
   }
 
   /** Whether an answer that is at hand may be used: it opens, and nobody has said that it shall not. */
-  allows(hit: HitAsk, key: string, salt: string): boolean {
-    const { mode = "write" } = this.setting(key);
+  allows(hit: HitAsk, path: Path, salt: string): boolean {
+    const { mode = "write" } = this.setting(path);
     return hit.saltId === saltId(salt) && (hit.asked || mode === "read" || mode === "write");
   }
 

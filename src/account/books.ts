@@ -122,7 +122,7 @@ export class Books {
     const cacheSalt = pinnedSalt(this.answers.salt(account.cacheSalt, ask.model), allowed);
     const funds = { balanceNanoUsd, heldNanoUsd: this.heldNanoUsd };
     const { hit } = ask;
-    const recallable = hit !== undefined && this.answers.allows(hit, ask.key.id, cacheSalt);
+    const recallable = hit !== undefined && this.answers.allows(hit, path, cacheSalt);
     const hitCost = recallable ? hitCostNanoUsd(ask.price, hit) : null;
     const repeats = this.repeats.find(ask, nowMs, { cacheSalt, pinned: allowed !== null });
     const situation = { suspended, regions, path, scopes, funds, repeats, hitCostNanoUsd: hitCost };
@@ -142,7 +142,7 @@ export class Books {
       regions: allowed === null ? null : [...allowed],
       cacheSalt,
       ...verdict.limits,
-      cache: this.answers.setting(ask.key.id),
+      cache: this.answers.setting(path),
     } as const;
     if (verdict.do === "recall" && hit !== undefined) {
       this.scopes.begin(account, ask, 0, nowMs);

@@ -46,7 +46,8 @@ function make(
   nowMs: number,
 ): KeyDeedAnswer {
   if (by.path.length >= PATH_MAX) return refused({ kind: "too_deep", max: PATH_MAX });
-  if (store.keysBelow(by.who.id, KEYS_BELOW_MAX).length >= KEYS_BELOW_MAX)
+  // It is one more below each of them.
+  if (by.path.some(({ id }) => store.keysBelow(id, KEYS_BELOW_MAX).length >= KEYS_BELOW_MAX))
     return refused({ kind: "too_many", max: KEYS_BELOW_MAX });
   const made = madeUnder(by.who, by.deed.key);
   if (!made.ok) return refused({ kind: "exceeds_maker", field: made.field });

@@ -99,6 +99,19 @@ describe("what an account or a key says", () => {
     expect((await admitted(account)).cache).toEqual({ mode: "off", ttlS: 600 });
   });
 
+  test("goes for the keys that a key made too, until these say something themselves", async ({ expect }) => {
+    const account = await openAccount(9 * HOLD, { scopes: ["inference", "keys"], cache: { mode: "off" } });
+    await account.object.configure({ account: account.id, cache: { mode: "read", ttlS: 600 } });
+    const secretSha256 = "cd".repeat(32);
+    const made = { id: "key_made000000", name: "made", secretSha256 };
+    const maker = { id: account.key, secretSha256: "ab".repeat(32) };
+    await account.object.doAsKey({ key: maker, deed: { do: "make", key: made } });
+    const key = { id: made.id, secretSha256 };
+    expect((await admitted(account, { key })).cache).toEqual({ mode: "off", ttlS: 600 });
+    await account.object.changeKey(made.id, { cache: { mode: "write" } });
+    expect((await admitted(account, { key })).cache).toEqual({ mode: "write", ttlS: 600 });
+  });
+
   test("keeps an answer at hand from being used, unless the request itself asks", async ({ expect }) => {
     const account = await openAccount(9 * HOLD);
     const { cacheSalt } = await admitted(account);

@@ -1,7 +1,8 @@
 /** Keys that a customer's key makes: never more than their maker, and gone with it. */
-import { createExecutionContext } from "cloudflare:test";
+import { createExecutionContext, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, test } from "vitest";
+import { KEYS_BELOW_MAX } from "../../../src/account/key-deeds.ts";
 import { app } from "../../../src/app.ts";
 import { checkKey } from "../../../src/auth/key.ts";
 import { accountObject } from "../../../src/core/env.ts";
@@ -115,6 +116,22 @@ describe("POST /v1/keys", () => {
       ).toBe("scope_missing");
     expect((await call("sk-sluice-nonsense", "POST", "", { name: "x" })).status).toBe(401);
     expect((await call(secret, "POST", "", "{")).status).toBe(400);
+  });
+
+  test("makes no more below a key than may be, whichever key below it makes them", async ({ expect }) => {
+    const { account, secret } = await maker();
+    const child = (await call(secret, "POST", "", { name: "child", scopes: ["inference", "keys"] })).body;
+    await runInDurableObject(accountObject(env, account) as DurableObjectStub, (_, { storage }) => {
+      // With the child itself: as many as its maker may have, and one less than it may have itself.
+      for (let n = 1; n < KEYS_BELOW_MAX; n++)
+        storage.sql.exec(
+          "INSERT INTO keys (id, name, secret_sha256, made_by) VALUES (?, 'x', '', ?)",
+          `key_${n}`,
+          child.id,
+        );
+    });
+    for (const key of [child.secret, secret])
+      expect(await call(key, "POST", "", { name: "one more" })).toMatchObject({ status: 400 });
   });
 
   test("goes four deep and no deeper", async ({ expect }) => {
