@@ -1,9 +1,9 @@
 /** `GET /v1/key`: what the key that asks may do, what runs, and what it has spent. Pure. */
 import type { KeyLook } from "../core/account.ts";
 import { printUsd } from "../core/money.ts";
-import type { KeySpend } from "../db/spend.ts";
 
-export function printKey({ account, key }: KeyLook, spend: KeySpend) {
+export function printKey({ account, key }: KeyLook) {
+  const { used } = key;
   return {
     object: "key",
     id: key.id,
@@ -26,14 +26,14 @@ export function printKey({ account, key }: KeyLook, spend: KeySpend) {
       budget_month_usd: { key: usd(key.budgetMonthNanoUsd), account: usd(account.budgetMonthNanoUsd) },
       budget_total_usd: { key: usd(key.budgetTotalNanoUsd), account: usd(account.budgetTotalNanoUsd) },
     },
-    running: key.used.open,
-    /** Of this key, by the UTC day and month; what was billed in the last second or two may be missing. */
+    running: used.open,
+    /** Of this key and those it made, as its budgets count it: by the UTC day and month in which it was charged. */
     spend: {
       currency: "USD",
-      day: printUsd(spend.dayNanoUsd),
-      month: printUsd(spend.monthNanoUsd),
-      total: printUsd(spend.totalNanoUsd),
-      requests: spend.requests,
+      day: printUsd(used.spentTodayNanoUsd),
+      month: printUsd(used.spentThisMonthNanoUsd),
+      total: printUsd(used.spentNanoUsd),
+      requests_today: used.requestsToday,
     },
   };
 }
