@@ -342,7 +342,7 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
     const grantEndMs = nextEndMs(this.#books.account?.grants ?? [], nowMs);
     if (grantEndMs !== null) this.#wakeBy(grantEndMs);
     const { pruneAtMs } = this.#books.repeats;
-    if (pruneAtMs !== null) this.#wakeBy(pruneAtMs);
+    if (pruneAtMs !== null) this.#wakeBy(Math.max(pruneAtMs, nowMs + AGAIN_MS));
     const unsent = (this.#books.account?.lastSeq ?? 0) > this.#books.purse.appliedSeq;
     if (unsent) this.#wakeBy(nowMs + this.#clocks.resendMs);
   }

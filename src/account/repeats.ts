@@ -13,14 +13,19 @@ import type { Store } from "./store.ts";
 const LIVES_MS = 24 * 60 * 60_000;
 /** What is too old is cleared away this much later, with what has come to its end meanwhile. */
 const PRUNE_EVERY_MS = 60 * 60_000;
+/** Rows that are looked at in one turn. The table is gone over from end to end, in as many turns as that takes. */
+export const SWEEP_ROWS = 1_000;
+const BEGINNING = "";
 
 export class Repeats {
   readonly #store: Store;
-  #oldestMs: number | null;
+  /** No row that was seen is older; null where none was. */
+  #oldestMs: number | null = null;
+  /** How far the sweep has come; null where none is under way. The first alarm after waking begins one. */
+  #sweptTo: string | null = BEGINNING;
 
   constructor(store: Store) {
     this.#store = store;
-    this.#oldestMs = store.oldestRepeatMs();
   }
 
   /** Why this call starts nothing; null where its key is new, or free again. */
@@ -52,14 +57,21 @@ export class Repeats {
     this.#store.dropRepeat(name, request);
   }
 
-  /** When rows are to be cleared away; null where there are none. */
+  /** When rows are to be cleared away; null where there are none. In the past while a sweep is under way. */
   get pruneAtMs(): number | null {
+    if (this.#sweptTo !== null && this.#sweptTo !== BEGINNING) return 0;
     return this.#oldestMs === null ? null : this.#oldestMs + LIVES_MS + PRUNE_EVERY_MS;
   }
 
+  /** One turn's worth of it. */
   prune(nowMs: number): void {
-    if (this.pruneAtMs === null || nowMs < this.pruneAtMs) return;
-    this.#store.dropRepeatsBefore(nowMs - LIVES_MS);
-    this.#oldestMs = this.#store.oldestRepeatMs();
+    if (this.#sweptTo === null) {
+      if (this.pruneAtMs === null || nowMs < this.pruneAtMs) return;
+      this.#sweptTo = BEGINNING;
+      this.#oldestMs = null;
+    }
+    const { upto, oldestLeftMs } = this.#store.sweepRepeats(this.#sweptTo, nowMs - LIVES_MS, SWEEP_ROWS);
+    this.#sweptTo = upto;
+    if (oldestLeftMs !== null) this.#oldestMs = Math.min(this.#oldestMs ?? oldestLeftMs, oldestLeftMs);
   }
 }

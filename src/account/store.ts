@@ -1,6 +1,6 @@
 /**
- * The tables of an account's object, and every statement on them. Rows written are what an object costs, so: no table
- * has a secondary index, those keyed by text are without rowid, and an ordinary request writes its hold twice (in, out),
+ * The tables of an account's object, and every statement on them. Rows written are what an object costs, so: nothing
+ * that a request writes has a secondary index, tables keyed by text are without rowid, and an ordinary request writes its hold twice (in, out),
  * its event once and its share of the account's one row.
  *
  * The surprising choice: an event goes by being written over. A delete is billed like a write, so the oldest event that
@@ -101,12 +101,12 @@ export class Store {
     );
   }
 
-  /** Ids of the keys that a key made, that these made, and so on. Reads every key of the account. */
+  /** Ids of the keys that a key made, that these made, and so on. Reads about as many as it finds. */
   keysBelow(id: string, max: number): string[] {
     return this.#sql
       .exec<{ id: string }>(
         `WITH RECURSIVE below(id) AS (
-           SELECT id FROM keys WHERE made_by = ?1 UNION ALL SELECT keys.id FROM keys JOIN below ON keys.made_by = below.id
+           SELECT id FROM keys WHERE made_by = ?1 UNION ALL SELECT keys.id FROM below CROSS JOIN keys ON keys.made_by = below.id
          ) SELECT id FROM below LIMIT ?2`,
         id,
         max,
@@ -281,13 +281,24 @@ export class Store {
     this.#write("DELETE FROM repeats WHERE name = ? AND request = ?", name, request);
   }
 
-  /** Reads the whole table: it is small, and asked at waking and once an hour. */
-  oldestRepeatMs(): number | null {
-    return this.#sql.exec<{ oldest: number | null }>("SELECT min(at_ms) AS oldest FROM repeats").one().oldest;
-  }
-
-  dropRepeatsBefore(atMs: number): void {
-    this.#write("DELETE FROM repeats WHERE at_ms < ?", atMs);
+  /** Removes what is older from the next rows beyond a name. `upto`: the last of these; null where there are no more. */
+  sweepRepeats(
+    after: string,
+    beforeMs: number,
+    max: number,
+  ): { readonly upto: string | null; readonly oldestLeftMs: number | null } {
+    const { rows, upto, oldestLeftMs } = this.#sql
+      .exec<{ rows: number; upto: string | null; oldestLeftMs: number | null }>(
+        `SELECT count(*) AS rows, max(name) AS upto, min(at_ms) FILTER (WHERE at_ms >= ?2) AS oldestLeftMs
+         FROM (SELECT name, at_ms FROM repeats WHERE name > ?1 ORDER BY name LIMIT ?3)`,
+        after,
+        beforeMs,
+        max,
+      )
+      .one();
+    if (upto !== null)
+      this.#write("DELETE FROM repeats WHERE name > ? AND name <= ? AND at_ms < ?", after, upto, beforeMs);
+    return { upto: rows < max ? null : upto, oldestLeftMs };
   }
 
   answerRules(): ReadonlyMap<string, string> {

@@ -2,6 +2,7 @@
 import type { AdmitAsk } from "@sluice/protocol/account";
 import { evictDurableObject, runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, describe, test, vi } from "vitest";
+import { SWEEP_ROWS } from "../../../src/account/repeats.ts";
 import { admittedCount, COST, HOLD, openAccount, receipt, SECRET, word, type Account } from "./support.ts";
 
 const BALANCE = 100 * HOLD;
@@ -100,6 +101,22 @@ describe("a call that is repeated", () => {
     await runDurableObjectAlarm(account.object);
     expect(await rowsOf(account)).toBe(0);
     expect(await again(account)).toEqual({ kind: "admitted" });
+  });
+
+  test("of very many clears away so many in a turn, what is young stays, also after a crash", async ({ expect }) => {
+    const account = await openAccount(BALANCE);
+    await account.settle(receipt(await account.admit(ONCE), "stop"));
+    await account.inside((_, { storage }) => {
+      for (let n = 0; n < SWEEP_ROWS + 1; n++)
+        storage.sql.exec("INSERT INTO repeats VALUES (?, 'r', 'b', 0)", `\u0001${String(n).padStart(6, "0")}`);
+    });
+    await evictDurableObject(account.object);
+    await runDurableObjectAlarm(account.object);
+    expect(await rowsOf(account)).toBe(2);
+    // Its own alarm, a moment later, may have come first.
+    await runDurableObjectAlarm(account.object);
+    expect(await rowsOf(account)).toBe(1);
+    expect(await again(account)).toMatchObject({ state: "completed" });
   });
 
   test("costs a row, and a call without a key none", async ({ expect }) => {
