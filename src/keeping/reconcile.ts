@@ -116,8 +116,7 @@ export async function reconcile(
     differences.push(told("journal", `${request} on ${node}`, billed, journalled));
   if (differences.every(({ repaired }) => repaired)) {
     const { uptoSeq: throughSeq, ledgerNanoUsd, newestAtMs: atMs } = sums;
-    if (throughSeq > from.throughSeq)
-      await saveCheckpoint(env, account, { throughSeq, ledgerNanoUsd, atMs });
+    if (throughSeq > from.throughSeq) await saveCheckpoint(env, account, { throughSeq, ledgerNanoUsd, atMs });
   }
   return {
     account,
@@ -141,12 +140,7 @@ function told(
 }
 
 /** The object forgets what D1 has had; what it still has is applied as the queue would have. */
-async function bringToD1(
-  env: Env,
-  account: string,
-  found: number,
-  expected: number,
-): Promise<Difference> {
+async function bringToD1(env: Env, account: string, found: number, expected: number): Promise<Difference> {
   let reached = found;
   for (let round = 0; round < REPAIR_ROUNDS_MAX; round++) {
     const { events = [] } = (await accountObject(env, account).logAfter(reached)) ?? {};

@@ -103,12 +103,17 @@ describe("a call that is repeated", () => {
     expect(await again(account)).toEqual({ kind: "admitted" });
   });
 
-  test("of very many clears away so many in a turn, what is young stays, also after a crash", async ({ expect }) => {
+  test("of very many clears away so many in a turn, what is young stays, also after a crash", async ({
+    expect,
+  }) => {
     const account = await openAccount(BALANCE);
     await account.settle(receipt(await account.admit(ONCE), "stop"));
     await account.inside((_, { storage }) => {
       for (let n = 0; n < SWEEP_ROWS + 1; n++)
-        storage.sql.exec("INSERT INTO repeats VALUES (?, 'r', 'b', 0)", `\u0001${String(n).padStart(6, "0")}`);
+        storage.sql.exec(
+          "INSERT INTO repeats VALUES (?, 'r', 'b', 0)",
+          `\u0001${String(n).padStart(6, "0")}`,
+        );
     });
     await evictDurableObject(account.object);
     await runDurableObjectAlarm(account.object);

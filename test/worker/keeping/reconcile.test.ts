@@ -58,9 +58,12 @@ describe("the books of an account", () => {
     expect((await compare(account, { whole: true })).differences).toEqual([]);
   });
 
-  test("are remembered as compared up to the newest entry that was, and never up to less", async ({ expect }) => {
+  test("are remembered as compared up to the newest entry that was, and never up to less", async ({
+    expect,
+  }) => {
     const account = await billed();
-    const checkpoint = () => env.DB.prepare("select * from reconciled where account = ?").bind(account.id).first();
+    const checkpoint = () =>
+      env.DB.prepare("select * from reconciled where account = ?").bind(account.id).first();
     const newest = await env.DB.prepare(
       "select max(seq) as through_seq, max(at_ms) as at_ms from ledger_entries where account = ?",
     )
