@@ -44,7 +44,8 @@ export class Outbox {
     }
     for (let round = 0; round < ROUND_MESSAGES_MAX; round++) {
       const from = Math.max(this.#sentThrough, appliedSeq);
-      const events = fitting(this.#store.eventsAfter(from, MESSAGE_EVENTS_MAX));
+      const unsent = this.#store.eventsAfter(from, MESSAGE_EVENTS_MAX);
+      const events = fitting(unsent);
       const last = events.at(-1);
       if (last === undefined) return false;
       // Before the wait: another round must not send the same.
@@ -56,6 +57,10 @@ export class Outbox {
         this.#sentThrough = Math.min(this.#sentThrough, from);
         throw error;
       }
+      // What came in while this one left has a timer of its own, and gathers until then: a queue slower than the load
+      // would otherwise carry messages of one event each.
+      const isFull = events.length < unsent.length || events.length === MESSAGE_EVENTS_MAX;
+      if (!isFull) return false;
     }
     return true;
   }
