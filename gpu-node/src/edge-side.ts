@@ -118,7 +118,7 @@ export class EdgeSide {
     for (const dead of this.journal.unfinished()) {
       // When it died nobody knows: after it began, and hardly before the last promise was made.
       const endedAtMs = Math.max(dead.begunAtMs, this.#promisedMs);
-      await this.close(dead.id, dead, { ...dead, ended: "node_died" }, endedAtMs);
+      await this.close(dead.id, dead, { ...dead, ended: dead.ends ?? "node_died" }, endedAtMs);
     }
   }
 }

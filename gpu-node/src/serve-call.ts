@@ -156,6 +156,7 @@ async function run(tools: CallTools, beginning: Beginning, outlet: Outlet): Prom
   const key = nameKey({ request: begun.request, ordinal: begun.ordinal, choice: 0 });
   const ledger: Ledger = {
     progress: (progress, counts) => edge.journal.progress(id, progress, counts),
+    ends: (ended) => edge.journal.ends(id, ended),
   };
   const attempt = workshop.attempt(plan, outlet, ledger, key);
   workshop.running.add(key, attempt, begun.ticket, workshop.now());

@@ -205,6 +205,8 @@ export class Attempt {
     if (!this.#outlet.open) return this.#maker.stopped ?? "client_gone";
     const reason = finishReason(ended);
     if (reason === undefined && !this.#plan.notes) this.#outlet.beginFailed();
+    // Whoever has all of it pays for it, whatever dies between this write and the receipt.
+    if (reason !== undefined) await this.#ledger.ends(ended);
     const finishes = this.#choices.flatMap((choice) => choice.finish(this.#gather) ?? []);
     this.#outlet.write(
       reason === undefined

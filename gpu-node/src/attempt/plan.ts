@@ -31,9 +31,13 @@ export type Plan = {
 };
 
 /** Where positions are written down before they are handed over. */
-export type Ledger = { progress(progress: Progress, counts: Counts | undefined): Promise<void> };
+export type Ledger = {
+  progress(progress: Progress, counts: Counts | undefined): Promise<void>;
+  /** How an answer in one piece will have ended: kept before it is written. */
+  ends(ended: Ending): Promise<void>;
+};
 
-export const NO_LEDGER: Ledger = { progress: () => Promise.resolve() };
+export const NO_LEDGER: Ledger = { progress: () => Promise.resolve(), ends: () => Promise.resolve() };
 
 export type Outcome = Counts & {
   readonly ended: Ending;

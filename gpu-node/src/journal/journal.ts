@@ -49,7 +49,13 @@ export type Counts = {
 };
 
 /** An attempt the process died under, with the last that was journalled of it. */
-export type Unfinished = Begun & Counts & { readonly id: number; readonly to: number };
+export type Unfinished = Begun &
+  Counts & {
+    readonly id: number;
+    readonly to: number;
+    /** Of an answer in one piece that was whole, and perhaps written. */
+    readonly ends: Ending | undefined;
+  };
 
 const AttemptRow = z.object({
   id: z.int(),
@@ -67,6 +73,7 @@ const AttemptRow = z.object({
   cached: z.int(),
   queue_ms: z.int(),
   prefill_ms: z.int(),
+  ends: Ending.nullable(),
 });
 
 const ReadRow = z.object({ id: z.int(), ended: Ending.nullable(), to_position: z.int().nullable() });
@@ -79,6 +86,7 @@ export class Journal {
   readonly #insertAttempt: StatementSync;
   readonly #insertProgress: StatementSync;
   readonly #setCounts: StatementSync;
+  readonly #setEnds: StatementSync;
   readonly #setEnded: StatementSync;
   readonly #insertReceipt: StatementSync;
 
@@ -94,6 +102,7 @@ export class Journal {
     this.#setCounts = db.prepare(
       "UPDATE attempts SET prompt = ?, cached = ?, queue_ms = ?, prefill_ms = ? WHERE id = ?",
     );
+    this.#setEnds = db.prepare("UPDATE attempts SET ends = ? WHERE id = ?");
     this.#setEnded = db.prepare("UPDATE attempts SET ended = ?, to_position = ? WHERE id = ?");
     this.#insertReceipt = db.prepare("INSERT OR IGNORE INTO receipts (attempt, body, sig) VALUES (?, ?, ?)");
   }
@@ -125,6 +134,13 @@ export class Journal {
       if (counts !== undefined)
         this.#setCounts.run(counts.prompt, counts.cached, counts.queueMs, counts.prefillMs, id);
       this.#insertProgress.run(id, from, to, reasoning, packIds(ids));
+    });
+  }
+
+  /** How an answer in one piece will have ended, before it is written. */
+  ends(id: number, ended: Ending): Promise<void> {
+    return this.#writes.write(() => {
+      this.#setEnds.run(ended, id);
     });
   }
 
@@ -163,6 +179,7 @@ export class Journal {
           cached: row.cached,
           queueMs: row.queue_ms,
           prefillMs: row.prefill_ms,
+          ends: row.ends ?? undefined,
         };
       });
   }

@@ -9,7 +9,7 @@
 import { closeSync, openSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 
-const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 2;
 /** Pages; a checkpoint is the one moment at which a write waits for the disk. */
 const CHECKPOINT_PAGES = 4_000;
 
@@ -39,6 +39,8 @@ const SQL_SCHEMA = `
     -- Null while it runs.
     ended TEXT,
     to_position INTEGER,
+    -- How an answer in one piece ends, kept before it is written: if the process dies in between, its receipt says so.
+    ends TEXT,
     UNIQUE (request, ordinal, choice)
   ) STRICT;
   CREATE INDEX IF NOT EXISTS attempts_unnamed ON attempts (issued_at_ms) WHERE named = 0;
@@ -84,6 +86,8 @@ export function openDatabase(path: string): DatabaseSync {
   if (version > SCHEMA_VERSION)
     throw new Error(`the journal is of version ${version}; this release reads up to ${SCHEMA_VERSION}`);
   db.exec(SQL_SCHEMA);
+  // Since version 2; a new file has it already.
+  if (version > 0 && version < 2) db.exec("ALTER TABLE attempts ADD COLUMN ends TEXT;");
   db.exec(`PRAGMA user_version = ${SCHEMA_VERSION};`);
   return db;
 }

@@ -155,7 +155,10 @@ async function stalledAttempt(slowMs: number) {
   if (!prepared.ok) throw new Error("a chat that is refused");
   const { response, taken } = stalledResponse(5_000);
   const journalled: number[] = [];
-  const ledger: Ledger = { progress: async ({ to }) => void journalled.push(to) };
+  const ledger: Ledger = {
+    progress: async ({ to }) => void journalled.push(to),
+    ends: () => Promise.resolve(),
+  };
   const attempt = workshop.attempt(prepared.plan, workshop.outlet(response), ledger, "name");
   const ended = attempt.run();
   return { attempt, ended, workshop, journalled, taken };
