@@ -150,7 +150,8 @@ test("a beat says how busy the node is and what it serves", async () => {
   const { url, edge } = await useNode({ engine: { slots: 2, contextTokens: 512 } });
   await (await edge.call(url, { body: scripted({ tokens: 20, everyMs: 2, prefillMsPerToken: 1 }) })).text();
   const leave = new AbortController();
-  await edge.call(url, { body: scripted({ tokens: 9, hangAt: 3 }), signal: leave.signal });
+  // Held on to: an answer that nobody refers to any more is let go by its reader's garbage collection.
+  const running = await edge.call(url, { body: scripted({ tokens: 9, hangAt: 3 }), signal: leave.signal });
   await edge.until(() => edge.beats.at(-1)?.load.slotsBusy === 1, "a busy slot");
   const beat = edge.beats.at(-1);
   expect(beat?.models).toMatchObject([{ id: "script", weights: "script-1", contextTokens: 512 }]);
@@ -159,6 +160,7 @@ test("a beat says how busy the node is and what it serves", async () => {
   expect(beat?.load.prefillTokensPerS).toBeGreaterThan(100);
   expect(beat?.load.kvTokensFree).toBeLessThan(1_024);
   leave.abort();
+  await expect(running.text()).rejects.toThrow();
 });
 
 test("nothing is taken before the edge's clock is known", async () => {
