@@ -5,7 +5,7 @@
  */
 import { assert } from "../core/assert.ts";
 import type { Env } from "../core/env.ts";
-import { HOUR_MS } from "./rollups.ts";
+import { HOUR_MS, SUMS } from "./rollups.ts";
 import { firstIdAt } from "./usage-buckets.ts";
 
 type Db = Pick<Env, "DB">;
@@ -93,15 +93,6 @@ export async function ledgerSums(env: Db, account: string, from: Checkpoint): Pr
   assert(usage !== null, "sums without groups are one row");
   return { ...ledger, ...usage, ledgerNanoUsd: from.ledgerNanoUsd + ledger.ledgerNanoUsd };
 }
-
-const SUMS = [
-  "prompt_tokens",
-  "cached_tokens",
-  "completion_tokens",
-  "reasoning_tokens",
-  "cost_nano_usd",
-  "write_off_nano_usd",
-] as const;
 
 /** What the rollups of [?2, ?3) ought to be. */
 const FROM_ROWS = `

@@ -17,7 +17,8 @@ export type RollupRow = typeof rollups.$inferSelect;
 
 export const HOUR_MS = 3_600_000;
 
-const SUMS = [
+/** What a rollup adds up, by column: the reconciliation adds up the same. */
+export const SUMS = [
   "prompt_tokens",
   "cached_tokens",
   "completion_tokens",
