@@ -7,7 +7,7 @@
  * timer runs, which keeps it from hibernating. Whose timer one is cannot be told from outside, so all of them count for
  * the accounts' objects, and those count as one: this is for benches with one account, and too much rather than too little.
  */
-import type { EventBatch } from "@sluice/protocol/account";
+import type { EventBatch } from "@sluice/protocol/account-log";
 import type { Env } from "../../src/core/env.ts";
 import worker, { AccountObject as Account, RegionObject as Region } from "../../src/index.ts";
 

@@ -3,7 +3,7 @@
  * never. Only chaos builds this entry; nothing of it can be switched on in the real one. It also reads every message for
  * text that was planted in prompts and keys (`CHAOS_PLANTED`), because nobody else sees what is in a queue.
  */
-import type { EventBatch } from "@sluice/protocol/account";
+import type { EventBatch } from "@sluice/protocol/account-log";
 import type { Env } from "../../src/core/env.ts";
 import worker, { AccountObject as Account } from "../../src/index.ts";
 

@@ -15,10 +15,10 @@ import type {
   ExtendVerdict,
   Flagged,
   HitAsk,
-  UsageEvent,
   Word,
   WordAck,
 } from "@sluice/protocol/account";
+import type { UsageEvent } from "@sluice/protocol/account-log";
 import type { CreditGiven, RunningRequest } from "../core/account.ts";
 import { assert } from "../core/assert.ts";
 import { hitCostNanoUsd } from "../core/money.ts";

@@ -8,7 +8,8 @@
  * An attempt is void when it has produced nothing for sure: its word says `refused` or `no_node`, or it was struck out.
  * The closing attempt is the highest one that is not void, and the bill is its `to`.
  */
-import type { Certainty, WordWhy } from "@sluice/protocol/account";
+import type { WordWhy } from "@sluice/protocol/account";
+import type { Certainty } from "@sluice/protocol/account-log";
 import { isNatural } from "@sluice/protocol/receipt";
 import type { Clocks } from "./clocks.ts";
 import {

@@ -8,7 +8,6 @@
  */
 import type {
   AdmitAsk,
-  Certainty,
   CheckedReceipt,
   ExtendAsk,
   Flagged,
@@ -17,6 +16,7 @@ import type {
   Word,
   WordWhy,
 } from "@sluice/protocol/account";
+import type { Certainty } from "@sluice/protocol/account-log";
 import type { Ending } from "@sluice/protocol/receipt";
 import type { Signed } from "@sluice/protocol/sign";
 import type { PriceRow } from "@sluice/protocol/ticket";

@@ -5,7 +5,7 @@
  * How far it has sent is in memory alone. A restart sends what is unconfirmed once more, which harms nobody and costs
  * less than a row per message.
  */
-import type { EventBatch } from "@sluice/protocol/account";
+import type { EventBatch } from "@sluice/protocol/account-log";
 import { NEWEST } from "@sluice/protocol/version";
 import type { Store, StoredEvent } from "./store.ts";
 

@@ -3,7 +3,8 @@
  * Invariant: over all revisions of a request, what was charged adds up to its cost, and the cost never exceeds what was
  * held for it. What a receipt proves beyond that, too late, is written off: the operator's loss, never the customer's.
  */
-import type { AdmitAsk, AttemptTrace, HitAsk, UsageEvent } from "@sluice/protocol/account";
+import type { AdmitAsk, HitAsk } from "@sluice/protocol/account";
+import type { AttemptTrace, UsageEvent } from "@sluice/protocol/account-log";
 import { costNanoUsd, hitCostNanoUsd } from "../core/money.ts";
 import { seenSoFar, type Closing } from "./close.ts";
 import { endingOf, type Hold } from "./facts.ts";

@@ -4,7 +4,7 @@
  *
  * Invariant: 0 <= granted <= max(0, balance). Memory repeats the row; a turn that failed throws this away.
  */
-import type { UsageEvent } from "@sluice/protocol/account";
+import type { UsageEvent } from "@sluice/protocol/account-log";
 import type { CreditGiven } from "../core/account.ts";
 import { assert } from "../core/assert.ts";
 import type { Hold } from "./facts.ts";

@@ -1,5 +1,5 @@
 /** How an account stands: its settings, its money, and what is under way. */
-import type { AccountEvent } from "@sluice/protocol/account";
+import type { AccountEvent } from "@sluice/protocol/account-log";
 import type { AccountStatus, LogAfter, LookAnswer, LookAsk } from "../core/account.ts";
 import { ACCOUNT } from "./admission.ts";
 import type { Books } from "./books.ts";

@@ -8,7 +8,7 @@
  *
  * Owns no decisions. Called inside the turns of account-object.ts only; what a turn wrote is committed or undone whole.
  */
-import type { AccountEvent, UsageEvent } from "@sluice/protocol/account";
+import type { AccountEvent, UsageEvent } from "@sluice/protocol/account-log";
 import type { KnownKey } from "./admission.ts";
 import type { Hold } from "./facts.ts";
 import { AccountRow, holdColumns, HoldRow, KeyRow, readHold, readKey, type AccountState } from "./rows.ts";

@@ -2,7 +2,7 @@
  * Accounts: make, list, look at, limit, suspend, give credit. The account's object is asked and told first, always; D1's
  * list follows. If the list cannot be written the answer is an error, and asking again does no harm.
  */
-import { CreditKind } from "@sluice/protocol/account";
+import { CreditKind } from "@sluice/protocol/account-log";
 import { randomName } from "@sluice/protocol/ids";
 import { Hono } from "hono";
 import { z } from "zod";

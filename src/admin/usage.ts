@@ -2,7 +2,7 @@
  * What an account used: its latest requests, every revision of one, and the ledger. Read from D1, so a request shows up
  * here a moment after its bill is settled. Lists leave the nodes' receipts out: they are long, and one request has them.
  */
-import { AttemptTrace } from "@sluice/protocol/account";
+import { AttemptTrace } from "@sluice/protocol/account-log";
 import { RequestId } from "@sluice/protocol/ids";
 import { Hono } from "hono";
 import { z } from "zod";

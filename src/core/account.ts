@@ -2,14 +2,8 @@
  * What an operator sets about an account and its keys, and what can be read back. The account's object owns these; D1
  * has lists of them.
  */
-import type {
-  AccountEvent,
-  AdmitRefusal,
-  AttemptTrace,
-  CacheSetting,
-  CreditKind,
-  UsageEvent,
-} from "@sluice/protocol/account";
+import type { AdmitRefusal, CacheSetting } from "@sluice/protocol/account";
+import type { AccountEvent, AttemptTrace, CreditKind, UsageEvent } from "@sluice/protocol/account-log";
 import type { KeyScope, Limits } from "./limits.ts";
 
 export type AccountSettings = {

@@ -5,7 +5,6 @@
 import type {
   AdmitAsk,
   AdmitVerdict,
-  EventBatch,
   ExtendAsk,
   ExtendVerdict,
   SettleAnswer,
@@ -13,6 +12,7 @@ import type {
   Word,
   WordAck,
 } from "@sluice/protocol/account";
+import type { EventBatch } from "@sluice/protocol/account-log";
 import type { Beat, Command } from "@sluice/protocol/beat";
 import { homeOf } from "@sluice/protocol/ids";
 import type {

@@ -8,7 +8,7 @@
  *
  * Rows go in as one JSON parameter per statement: a hundred events of twenty columns are more parameters than D1 takes.
  */
-import type { AccountEvent, UsageEvent } from "@sluice/protocol/account";
+import type { AccountEvent, UsageEvent } from "@sluice/protocol/account-log";
 import { and, desc, eq, getTableColumns, lt, sql } from "drizzle-orm";
 import type { SQLiteTable } from "drizzle-orm/sqlite-core";
 import type { Env } from "../core/env.ts";

@@ -5,7 +5,7 @@
  * Invariant: a rollup is the sum over the newest revision of each request, and nothing else. A correction therefore
  * takes back what the revision before it had added, in the hour, model and region it had added it to, and adds itself.
  */
-import type { UsageEvent } from "@sluice/protocol/account";
+import type { UsageEvent } from "@sluice/protocol/account-log";
 import { and, asc, eq, gte, lt, type SQL } from "drizzle-orm";
 import type { Env } from "../core/env.ts";
 import { database } from "./database.ts";

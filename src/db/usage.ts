@@ -2,7 +2,7 @@
  * Reading the history of usage. Request ids are ULIDs and the table is keyed by (account, request, revision), so the
  * newest requests of an account are the end of its stretch of the table: no index is needed and none exists.
  */
-import { UsageEvent } from "@sluice/protocol/account";
+import { UsageEvent } from "@sluice/protocol/account-log";
 import { and, asc, desc, eq, lt, sql } from "drizzle-orm";
 import type { Env } from "../core/env.ts";
 import { database } from "./database.ts";

@@ -8,7 +8,7 @@ import { callKey, secretsOf } from "../core/secrets.ts";
 import type { Env } from "../core/env.ts";
 import { nodeById } from "../db/registry.ts";
 import { usagePage, type UsageRow } from "../db/usage.ts";
-import { AttemptTrace } from "@sluice/protocol/account";
+import { AttemptTrace } from "@sluice/protocol/account-log";
 import { z } from "zod";
 
 const NODE_WAIT_MS = 2_000;

@@ -7,7 +7,7 @@
  * part in between, which another consumer may hold. What D1 refuses is tried again, and lands in the dead-letter queue
  * after ten times, where it is only counted.
  */
-import { EventBatch, type AccountEvent } from "@sluice/protocol/account";
+import { EventBatch, type AccountEvent } from "@sluice/protocol/account-log";
 import { accountObject, type Env } from "../core/env.ts";
 import { log, logError } from "../core/log.ts";
 import { raiseAlert } from "../db/alerts.ts";

@@ -3,7 +3,7 @@
  * region, and each attempt's receipt as the node signed it, so that the bill can be checked by whoever pays it (see
  * `sluice verify`). Pure.
  */
-import type { UsageEvent } from "@sluice/protocol/account";
+import type { UsageEvent } from "@sluice/protocol/account-log";
 import type { PriceRow } from "@sluice/protocol/ticket";
 import type { RunningRequest } from "../core/account.ts";
 import { printUsd } from "../core/money.ts";

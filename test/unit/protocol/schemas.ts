@@ -1,5 +1,6 @@
 /** Every message of the protocol by its name, as docs/PROTOCOL.md and the fixtures name them. */
 import * as account from "@sluice/protocol/account";
+import * as accountLog from "@sluice/protocol/account-log";
 import * as beat from "@sluice/protocol/beat";
 import * as call from "@sluice/protocol/call";
 import * as enrol from "@sluice/protocol/enrol";
@@ -19,7 +20,7 @@ export const schemas: Readonly<Record<string, z.ZodType>> = {
   WordAck: account.WordAck,
   SettleAsk: account.SettleAsk,
   SettleAnswer: account.SettleAnswer,
-  EventBatch: account.EventBatch,
+  EventBatch: accountLog.EventBatch,
   Beat: beat.Beat,
   BeatReply: beat.BeatReply,
   CallHead: call.CallHead,

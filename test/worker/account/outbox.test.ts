@@ -1,5 +1,5 @@
 /** The sending of events: in order, in messages a queue takes, and again where nothing comes back. */
-import type { EventBatch } from "@sluice/protocol/account";
+import type { EventBatch } from "@sluice/protocol/account-log";
 import { describe, test } from "vitest";
 import { Outbox } from "../../../src/account/outbox.ts";
 import { Store } from "../../../src/account/store.ts";

@@ -1,5 +1,5 @@
 /** From the account's log to D1 and back: nothing lost, nothing twice, whatever the queue does. */
-import type { AccountEvent, EventBatch } from "@sluice/protocol/account";
+import type { AccountEvent, EventBatch } from "@sluice/protocol/account-log";
 import { runDurableObjectAlarm } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import fc from "fast-check";

@@ -1,5 +1,5 @@
 /** Rollups are the sum of the newest revisions, whatever the queue does and however often a bill is corrected. */
-import type { AccountEvent, UsageEvent } from "@sluice/protocol/account";
+import type { AccountEvent, UsageEvent } from "@sluice/protocol/account-log";
 import { env } from "cloudflare:workers";
 import fc from "fast-check";
 import { describe, test } from "vitest";

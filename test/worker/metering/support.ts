@@ -1,5 +1,5 @@
 /** Events as an account's object sends them, and a queue that delivers them in any way it likes. */
-import type { AccountEvent, EventBatch, UsageEvent } from "@sluice/protocol/account";
+import type { AccountEvent, EventBatch, UsageEvent } from "@sluice/protocol/account-log";
 import { createExecutionContext, createMessageBatch, getQueueResult } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { consumeEvents } from "../../../src/metering/project.ts";
