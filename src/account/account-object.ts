@@ -4,9 +4,6 @@
  *
  * All state is in SQLite; memory repeats it (books.ts), and an eviction or a crash loses only who was waiting. Changes run in turns, one commit each (group-commit.ts); the output gate lets no answer out before its turn
  * is on disk. The alarm is idempotent: it reviews the holds that are due and sends events that D1 has not confirmed.
- *
- * The surprising choice: a fresh event is sent by a timer, not by the alarm. Setting an alarm writes a row; the timer
- * writes none. Should the object die before it rings, the alarm that every admission stands under sends the event.
  */
 import type {
   AdmitAsk,
@@ -39,18 +36,19 @@ import { assert } from "../core/assert.ts";
 import type { AccountRpc, Env } from "../core/env.ts";
 import { logError } from "../core/log.ts";
 import { ACCOUNT } from "./admission.ts";
+import { admit, extend } from "./admit.ts";
 import { Books } from "./books.ts";
 import { eraseStorage, isErasable, retire } from "./ending.ts";
 import { parseClocks, type Clocks } from "./clocks.ts";
 import type { Hold } from "./facts.ts";
 import { nextEndMs } from "./grants.ts";
+import { hearReceipt, hearRenewal, hearWord, review } from "./hear.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { doAsKey } from "./key-deeds.ts";
 import { changeKey, keyStatus, putKey, revokeKey, rotateKey } from "./keys.ts";
 import { Line, type Waiting } from "./line.ts";
-import { Outbox } from "./outbox.ts";
-import { FRESH, spent, waitMs } from "./pace.ts";
 import { askPromises } from "./promises.ts";
+import { Sender } from "./sender.ts";
 import { configured } from "./settings.ts";
 import { accountStatus, logAfter, lookAnswer } from "./status.ts";
 import { Store } from "./store.ts";
@@ -65,22 +63,20 @@ const GATHER_MS = 1;
 export class AccountObject extends DurableObject<Env> implements AccountRpc {
   readonly #clocks: Clocks;
   readonly #store: Store;
-  readonly #outbox: Outbox;
+  readonly #sender: Sender;
   readonly #line = new Line<AdmitAsk>();
   readonly #group: GroupCommit;
   #books: Books;
+  readonly #current = (): Books => this.#books;
   /** When the alarm rings; null where none is set. */
   #alarmAtMs: number | null = null;
-  #sendTimer: number | null = null;
-  #sendAtMs = 0;
-  #pace = FRESH;
   #lineTimer: number | null = null;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#clocks = parseClocks(env);
     this.#store = new Store(ctx.storage.sql, this.#clocks.logKeepMs);
-    this.#outbox = new Outbox(this.#store, env.EVENTS);
+    this.#sender = new Sender(env.EVENTS, this.#clocks);
     this.#books = new Books(this.#store, this.#clocks);
     this.#group = new GroupCommit({
       together: (changes) => this.#together(changes),
@@ -90,7 +86,7 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
     void ctx.blockConcurrencyWhile(async () => {
       this.#alarmAtMs = await ctx.storage.getAlarm();
     });
-    if (this.#books.account !== undefined) this.#sendSoon();
+    if (this.#books.account !== undefined) this.#sender.soon(this.#current);
   }
 
   /* ---- what Workers ask ------------------------------------------------------------------------------------- */
@@ -113,18 +109,18 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
   }
 
   async extend(ask: ExtendAsk): Promise<ExtendVerdict> {
-    return this.#group.run(() => this.#books.extend(ask, Date.now()));
+    return this.#group.run(() => extend(this.#books, ask, Date.now()));
   }
 
   async word(word: Word): Promise<WordAck> {
-    return this.#group.run(() => this.#books.word(word, Date.now()));
+    return this.#group.run(() => hearWord(this.#books, word, Date.now()));
   }
 
   async settle(ask: SettleAsk): Promise<SettleAnswer> {
     return this.#group.run(() => {
       const nowMs = Date.now();
-      const flagged = ask.receipts.flatMap((receipt) => this.#books.receipt(receipt, nowMs) ?? []);
-      for (const renewal of ask.renew) this.#books.renew(renewal, nowMs);
+      const flagged = ask.receipts.flatMap((receipt) => hearReceipt(this.#books, receipt, nowMs) ?? []);
+      for (const renewal of ask.renew) hearRenewal(this.#books, renewal, nowMs);
       return {
         acks: ask.receipts.map(({ receipt }) => nameOf(receipt)),
         renewed: ask.renew.map(nameOf),
@@ -232,14 +228,14 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
         changes();
         // Again: what a closing has just freed of a grant that is over must not be spent by whoever waits.
         this.#books.endGrants(nowMs);
-        const served = this.#line.serve(nowMs, (ask) => this.#books.admit(ask, nowMs));
+        const served = this.#line.serve(nowMs, (ask) => admit(this.#books, ask, nowMs));
         return { served, finished: this.#books.finishTurn() };
       });
       this.#line.keep(served);
       if (finished.dueAtMs !== null) this.#wakeBy(finished.dueAtMs);
       if (finished.newEvents) {
         this.#wakeBy(nowMs + this.#clocks.resendMs);
-        this.#sendSoon();
+        this.#sender.soon(this.#current);
       }
       this.#callLineBy(this.#line.nextAtMs);
     } catch (error) {
@@ -267,35 +263,6 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
     this.ctx.waitUntil(this.ctx.storage.setAlarm(atMs));
   }
 
-  /* ---- events ----------------------------------------------------------------------------------------------- */
-
-  /** A message that is full has nothing to wait for. */
-  #sendSoon(): void {
-    const nowMs = Date.now();
-    const { account, purse } = this.#books;
-    const full = this.#outbox.isFull(account?.lastSeq ?? 0, purse.appliedSeq);
-    const inMs = full ? this.#clocks.projectDelayMs : waitMs(this.#pace, nowMs, this.#clocks);
-    if (this.#sendTimer !== null) {
-      if (this.#sendAtMs <= nowMs + inMs) return;
-      clearTimeout(this.#sendTimer);
-    }
-    this.#sendAtMs = nowMs + inMs;
-    this.#sendTimer = setTimeout(() => {
-      this.#sendTimer = null;
-      // The alarm tries again.
-      this.#send().catch((error: unknown) => logError("projection_failed", error));
-    }, inMs);
-  }
-
-  async #send(): Promise<void> {
-    const account = this.#books.account;
-    if (account === undefined) return;
-    const { appliedSeq } = this.#books.purse;
-    this.#pace = spent(this.#pace, Date.now(), this.#clocks.gatherMs);
-    const more = await this.#outbox.send(account.account, appliedSeq, Date.now(), this.#clocks.resendMs);
-    if (more) this.#sendSoon();
-  }
-
   /* ---- the alarm -------------------------------------------------------------------------------------------- */
 
   override async alarm(): Promise<void> {
@@ -303,7 +270,7 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
     const due = this.#store.dueHolds(Date.now(), REVIEWS_MAX);
     try {
       await this.#review(due);
-      await this.#send();
+      await this.#sender.now(this.#current);
     } finally {
       // Also where something failed: nobody else would ring again.
       this.#armAgain(due.length === REVIEWS_MAX);
@@ -328,7 +295,7 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
         const hold = this.#store.hold(request);
         if (hold === undefined) continue;
         const strikable = asked.has(request) && isStrikable(hold, nowMs);
-        this.#books.review(hold, nowMs, strikable ? struckOut(hold, promises) : new Set());
+        review(this.#books, hold, nowMs, strikable ? struckOut(hold, promises) : new Set());
       }
       this.#store.dropEvents(nowMs);
       this.#books.repeats.prune(nowMs);

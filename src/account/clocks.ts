@@ -48,6 +48,9 @@ export type Clocks = {
   readonly admitWaitMs: number;
 };
 
+/** Later than anything: a closed request has nothing left to wait for. */
+export const LATEST_MS = Number.MAX_SAFE_INTEGER;
+
 const DAY_MS = 24 * 60 * 60_000;
 
 const CLOCKS: Clocks = {

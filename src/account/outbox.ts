@@ -15,16 +15,16 @@ const MESSAGE_CHARS_MAX = 100_000;
 /** One round sends at most this many messages; what is left goes with the next. */
 const ROUND_MESSAGES_MAX = 20;
 
+export type Log = { readonly account: string; readonly store: Store; readonly appliedSeq: number };
+
 export class Outbox {
-  readonly #store: Store;
   readonly #queue: Queue<EventBatch>;
   #sentThrough = 0;
   /** How far D1 was when it last came further, and when that was (or when there was nothing to wait for). */
   #appliedSeq = 0;
   #progressAtMs = 0;
 
-  constructor(store: Store, queue: Queue<EventBatch>) {
-    this.#store = store;
+  constructor(queue: Queue<EventBatch>) {
     this.#queue = queue;
   }
 
@@ -34,7 +34,7 @@ export class Outbox {
   }
 
   /** Sends what is new, and all again once D1 has confirmed nothing for `resendMs`. True where a round was not enough. */
-  async send(account: string, appliedSeq: number, nowMs: number, resendMs: number): Promise<boolean> {
+  async send({ account, store, appliedSeq }: Log, nowMs: number, resendMs: number): Promise<boolean> {
     if (appliedSeq > this.#appliedSeq || this.#sentThrough <= appliedSeq) this.#progressAtMs = nowMs;
     this.#appliedSeq = appliedSeq;
     // Judged by D1's progress and not by the last sending: one lost message stops all that come after it.
@@ -44,7 +44,7 @@ export class Outbox {
     }
     for (let round = 0; round < ROUND_MESSAGES_MAX; round++) {
       const from = Math.max(this.#sentThrough, appliedSeq);
-      const unsent = this.#store.eventsAfter(from, MESSAGE_EVENTS_MAX);
+      const unsent = store.eventsAfter(from, MESSAGE_EVENTS_MAX);
       const events = fitting(unsent);
       const last = events.at(-1);
       if (last === undefined) return false;

@@ -5,8 +5,10 @@
 import fc from "fast-check";
 import { describe, test } from "vitest";
 import { ACCOUNT } from "../../../src/account/admission.ts";
+import { admit } from "../../../src/account/admit.ts";
 import { Books } from "../../../src/account/books.ts";
 import { parseClocks } from "../../../src/account/clocks.ts";
+import { hearReceipt, hearRenewal, hearWord, review } from "../../../src/account/hear.ts";
 import { Store } from "../../../src/account/store.ts";
 import { shuffledLife } from "../../unit/account/lives.ts";
 import { REQUEST, type Message } from "../../unit/account/support.ts";
@@ -85,26 +87,30 @@ function take(world: World, { request, tokens, ordinal, kind }: Step): void {
       if (admitted.has(request)) return;
       admitted.add(request);
       const stream = tokens % 2 === 0;
-      books.admit(account.ask({ request, stream, price: PRICE }), nowMs);
+      admit(books, account.ask({ request, stream, price: PRICE }), nowMs);
       return;
     }
     case "stop":
-      return void books.receipt(signed("stop"), nowMs);
+      return void hearReceipt(books, signed("stop"), nowMs);
     case "died":
-      return void books.receipt(signed("node_died"), nowMs);
+      return void hearReceipt(books, signed("node_died"), nowMs);
     case "left":
-      return void books.receipt(signed("client_gone"), nowMs);
+      return void hearReceipt(books, signed("client_gone"), nowMs);
     case "failover":
-      return void books.word(said("node_lost", true), nowMs);
+      return void hearWord(books, said("node_lost", true), nowMs);
     case "gone":
-      return void books.word(said("client_gone", false), nowMs);
+      return void hearWord(books, said("client_gone", false), nowMs);
     case "refused":
-      return void books.word(said("refused", false), nowMs);
+      return void hearWord(books, said("refused", false), nowMs);
     case "renew":
-      return books.renew({ request, ordinal, position: tokens, node: "node_0000000000", region: "r" }, nowMs);
+      return hearRenewal(
+        books,
+        { request, ordinal, position: tokens, node: "node_0000000000", region: "r" },
+        nowMs,
+      );
     case "wait":
       world.nowMs += tokens * 10_000;
-      for (const hold of store.dueHolds(world.nowMs, 100)) books.review(hold, world.nowMs, new Set());
+      for (const hold of store.dueHolds(world.nowMs, 100)) review(books, hold, world.nowMs, new Set());
       return;
   }
 }
@@ -124,12 +130,13 @@ function openBooks(state: DurableObjectState, credit: number): { books: Books; s
 function hear(books: Books, message: Message, nowMs: number): void {
   switch (message.kind) {
     case "word":
-      return void books.word(message.word, nowMs);
+      return void hearWord(books, message.word, nowMs);
     case "receipt":
-      return void books.receipt(message.receipt, nowMs);
+      return void hearReceipt(books, message.receipt, nowMs);
     case "renewal": {
       const { ordinal, position } = message;
-      return books.renew(
+      return hearRenewal(
+        books,
         { request: REQUEST, ordinal, position, node: "node_0000000000", region: "r" },
         nowMs,
       );
@@ -145,9 +152,9 @@ describe("the books", () => {
     await account.inside((_, state) => {
       const charged = (messages: readonly Message[], stream: boolean): number => {
         const { books, store } = openBooks(state, CREDIT);
-        books.admit(account.ask({ request: REQUEST, stream, promptCeiling: 200, price: PRICE }), 1_000);
+        admit(books, account.ask({ request: REQUEST, stream, promptCeiling: 200, price: PRICE }), 1_000);
         for (const message of messages) hear(books, message, 2_000);
-        for (const hold of store.dueHolds(LONG_AFTER_MS, 10)) books.review(hold, LONG_AFTER_MS, new Set());
+        for (const hold of store.dueHolds(LONG_AFTER_MS, 10)) review(books, hold, LONG_AFTER_MS, new Set());
         expect(books.heldNanoUsd).toBe(0);
         return CREDIT - (books.account?.balanceNanoUsd ?? 0);
       };

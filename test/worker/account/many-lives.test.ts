@@ -4,8 +4,10 @@
  */
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
+import { admit } from "../../../src/account/admit.ts";
 import { Books } from "../../../src/account/books.ts";
 import { parseClocks } from "../../../src/account/clocks.ts";
+import { hearReceipt, hearRenewal, hearWord, review } from "../../../src/account/hear.ts";
 import { Store } from "../../../src/account/store.ts";
 import { life } from "../../unit/account/lives.ts";
 import {
@@ -85,7 +87,8 @@ class World {
 
   admit(of: number, stream: boolean): void {
     const limits = { promptCeiling: PROMPT_CEILING, outputAsked: OUTPUT_CEILING };
-    const { verdict } = this.#books.admit(
+    const { verdict } = admit(
+      this.#books,
       this.#account.ask({ request: REQUESTS[of] ?? "", stream, price: PRICE, ...limits }),
       T0,
     );
@@ -97,14 +100,18 @@ class World {
     const request = REQUESTS[of] ?? "";
     switch (message.kind) {
       case "word":
-        this.#books.word({ ...message.word, request }, nowMs);
+        hearWord(this.#books, { ...message.word, request }, nowMs);
         break;
       case "receipt":
-        this.#books.receipt({ ...message.receipt, receipt: { ...message.receipt.receipt, request } }, nowMs);
+        hearReceipt(
+          this.#books,
+          { ...message.receipt, receipt: { ...message.receipt.receipt, request } },
+          nowMs,
+        );
         break;
       case "renewal": {
         const { ordinal, position } = message;
-        this.#books.renew({ request, ordinal, position, node: "node_0000000000", region: "r" }, nowMs);
+        hearRenewal(this.#books, { request, ordinal, position, node: "node_0000000000", region: "r" }, nowMs);
       }
     }
     this.#books.finishTurn();
@@ -115,7 +122,7 @@ class World {
 
   /** Looks at all that is due, as the alarm would. */
   review(nowMs: number): void {
-    for (const hold of this.#store.dueHolds(nowMs, 100)) this.#books.review(hold, nowMs, new Set());
+    for (const hold of this.#store.dueHolds(nowMs, 100)) review(this.#books, hold, nowMs, new Set());
     this.#books.finishTurn();
   }
 

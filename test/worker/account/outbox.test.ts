@@ -35,12 +35,12 @@ async function withOutbox(
         got.push(batch.events.map(({ seq }) => seq));
       },
     } as unknown as Queue<EventBatch>;
-    const outbox = new Outbox(store, queue);
+    const outbox = new Outbox(queue);
     await look(
       {
         send: async (applied, nowMs) => {
           got = [];
-          await outbox.send(account.id, applied, nowMs, RESEND_MS);
+          await outbox.send({ account: account.id, store, appliedSeq: applied }, nowMs, RESEND_MS);
           return got;
         },
       },

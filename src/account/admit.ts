@@ -1,0 +1,109 @@
+/**
+ * The desk where requests are admitted, and their holds extended: admission.ts and hold.ts decide, and here it is written down.
+ * Every function is one step of a turn.
+ */
+import type { AdmitAsk, AdmitRefusal, ExtendAsk, ExtendVerdict } from "@sluice/protocol/account";
+import type { UsageEvent } from "@sluice/protocol/account-log";
+import { assert } from "../core/assert.ts";
+import { hitCostNanoUsd } from "../core/money.ts";
+import { allowedRegions, decideAdmission } from "./admission.ts";
+import type { Books } from "./books.ts";
+import { isExtendable, newHold, noteExtension } from "./facts.ts";
+import { grantedNanoUsd } from "./grants.ts";
+import { worstCostNanoUsd } from "./hold.ts";
+import { extensionRefusal } from "./limits.ts";
+import type { Tried } from "./line.ts";
+import { pinnedSalt } from "./pinned-salt.ts";
+import { hitEvent } from "./post.ts";
+import { withGranted } from "./purse.ts";
+
+export function admit(books: Books, ask: AdmitAsk, nowMs: number): Tried {
+  const { account } = books;
+  if (account === undefined) return refused({ kind: "unknown_key" });
+  const path = books.keyring.path(ask.key.id);
+  const scopes = books.scopes.of(account, path);
+  const { balanceNanoUsd, suspended, regions } = account;
+  const allowed = allowedRegions({ regions, path });
+  const cacheSalt = pinnedSalt(books.answers.salt(account.cacheSalt, ask.model), allowed);
+  const funds = { balanceNanoUsd, heldNanoUsd: books.heldNanoUsd };
+  const { hit } = ask;
+  const recallable = hit !== undefined && books.answers.allows(hit, path, cacheSalt);
+  const hitCost = recallable ? hitCostNanoUsd(ask.price, hit) : null;
+  const repeats = books.repeats.find(ask, nowMs, { cacheSalt, pinned: allowed !== null });
+  const situation = { suspended, regions, path, scopes, funds, repeats, hitCostNanoUsd: hitCost };
+  const verdict = decideAdmission(ask, situation, nowMs);
+  if (verdict.do === "refuse") {
+    const { refusal, waitsFor } = verdict;
+    const spent = refusal.kind === "insufficient_balance" || refusal.kind === "budget_exceeded";
+    if (!spent) return refused(refusal, waitsFor);
+    // What is free of charge is there on an empty balance too, wherever it lies.
+    return refused({ ...refusal, cached: { salt: cacheSalt, pinned: allowed !== null } }, waitsFor);
+  }
+  if (books.store.hold(ask.request) !== undefined) return refused({ kind: "duplicate_request" });
+  books.repeats.keep(ask, nowMs);
+  const common = {
+    ok: true,
+    promptCeiling: ask.promptCeiling,
+    regions: allowed === null ? null : [...allowed],
+    cacheSalt,
+    ...verdict.limits,
+    cache: books.answers.setting(path),
+  } as const;
+  if (verdict.do === "recall" && hit !== undefined) {
+    books.scopes.begin(account, ask, 0, nowMs);
+    const event = hitEvent(ask, hit, verdict.costNanoUsd, { seq: books.purse.nextSeq(), nowMs });
+    recordHit(books, event, nowMs);
+    const bounds = { outputCeiling: ask.outputAsked ?? ask.outputDefault, issueByMs: nowMs };
+    return { verdict: { ...common, ...bounds, heldNanoUsd: 0, hit: true }, waitsFor: null };
+  }
+  assert(verdict.do === "admit", "only a hit that was asked for is recalled");
+  const { outputCeiling, heldNanoUsd } = verdict;
+  const tokens = ask.promptCeiling + outputCeiling;
+  const admission = books.scopes.begin(account, ask, tokens, nowMs);
+  const issueByMs = nowMs + books.clocks.issueWithinMs;
+  const lapseAtMs = nowMs + books.clocks.holdLapseMs;
+  const grant = {
+    outputCeiling,
+    heldNanoUsd,
+    admittedAtMs: nowMs,
+    issueByMs,
+    lapseAtMs,
+    tokens,
+    admission,
+  };
+  books.replace(undefined, newHold(ask, grant));
+  return { verdict: { ...common, outputCeiling, heldNanoUsd, issueByMs }, waitsFor: null };
+}
+
+function recordHit(books: Books, event: UsageEvent, nowMs: number): void {
+  const fromGrants = books.purse.charge(event.costNanoUsd);
+  books.spend(event.key, event.costNanoUsd, nowMs);
+  books.store.appendEvent(withGranted(event, grantedNanoUsd(fromGrants)), nowMs, null);
+}
+
+export function extend(books: Books, ask: ExtendAsk, nowMs: number): ExtendVerdict {
+  const hold = books.store.hold(ask.request);
+  if (hold === undefined || !isExtendable(hold, ask) || books.account === undefined)
+    return { ok: false, refusal: { kind: "not_extendable" } };
+  const neededNanoUsd = worstCostNanoUsd(hold.price, ask.promptCeiling, hold.outputCeiling);
+  const { balanceNanoUsd } = books.account;
+  const freeNanoUsd = balanceNanoUsd - books.heldNanoUsd + hold.heldNanoUsd;
+  if (neededNanoUsd > Math.max(freeNanoUsd, hold.heldNanoUsd)) {
+    const heldByOthers = neededNanoUsd <= balanceNanoUsd;
+    const missing = { kind: "insufficient_balance", neededNanoUsd, freeNanoUsd, heldByOthers } as const;
+    return { ok: false, refusal: missing };
+  }
+  const scopes = books.scopes.of(books.account, books.keyring.path(hold.key));
+  const more = ask.promptCeiling - hold.promptCeiling;
+  const short = extensionRefusal(scopes, { nanoUsd: neededNanoUsd - hold.heldNanoUsd, tokens: more }, nowMs);
+  if (short !== null) return { ok: false, refusal: short };
+  books.scopes.correct(books.account, hold.key, more, nowMs);
+  const extended = noteExtension(hold, ask, nowMs, books.clocks.holdLapseMs);
+  const tokens = (hold.tokens ?? 0) + more;
+  books.replace(hold, { ...extended, heldNanoUsd: neededNanoUsd, tokens, dueAtMs: extended.lapseAtMs });
+  return { ok: true, promptCeiling: ask.promptCeiling, heldNanoUsd: neededNanoUsd };
+}
+
+function refused(refusal: AdmitRefusal, waitsFor: string | null = null): Tried {
+  return { verdict: { ok: false, refusal }, waitsFor };
+}
