@@ -9,7 +9,7 @@ import { runFailover } from "./failover/run.ts";
 import type { Scene } from "./support/scene.ts";
 
 const SCENES: Readonly<Record<string, Scene>> = { ledger: runLedger, failover: runFailover };
-const USAGE = `usage: npm run chaos -- ${Object.keys(SCENES).join("|")} [--json] [--requests N | --streams N] [--seed S]`;
+const USAGE = `usage: npm run chaos -- ${Object.keys(SCENES).join("|")} [--json] [--requests N | --streams N] [--seed S] [--part NAME] [--keep]`;
 const SEEDS = 1_000_000;
 
 async function main(): Promise<number> {
@@ -20,6 +20,8 @@ async function main(): Promise<number> {
       requests: { type: "string" },
       streams: { type: "string" },
       seed: { type: "string" },
+      part: { type: "string" },
+      keep: { type: "boolean" },
     },
   });
   const [which = "", ...rest] = positionals;
@@ -31,7 +33,13 @@ async function main(): Promise<number> {
     console.error(USAGE);
     return 2;
   }
-  const verdict = await run({ seed, requests, say: (what) => console.error(what) });
+  const verdict = await run({
+    seed,
+    requests,
+    say: (what) => console.error(what),
+    keep: values.keep,
+    only: values.part,
+  });
   console.log(values.json ? JSON.stringify(verdict.json) : verdict.table);
   return verdict.ok ? 0 : 1;
 }

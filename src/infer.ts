@@ -25,7 +25,7 @@ import { walk, type Naming, type Steps } from "./dispatch/walk.ts";
 import { attempt } from "./infer/attempt.ts";
 import { firstLeg, type Leg } from "./infer/leg.ts";
 import { freeHitAsk, hitAsk, recall, search, type Admitted, type Search } from "./infer/recall.ts";
-import { rank } from "./infer/rank.ts";
+import { rank, ROOM_WAIT_AMID_MS, ROOM_WAIT_MS } from "./infer/rank.ts";
 import { remember } from "./infer/remember.ts";
 import { readRepeatKey } from "./infer/repeat-key.ts";
 import { replayed, replayKeeper } from "./infer/repeat.ts";
@@ -255,6 +255,8 @@ async function route(travel: Travel, job: AdmittedJob, leg: Leg, extend?: Extend
     after,
     promptCeiling,
     issueByMs,
+    // Once the client has its status it waits with us; until then a refusal has to come before the status does.
+    roomUntilMs: after === undefined ? job.arrivedAtMs + ROOM_WAIT_MS : Date.now() + ROOM_WAIT_AMID_MS,
     nowMs: Date.now,
     drop: ({ drop }) => drop(),
     waitMs: (ms) => scheduler.wait(ms),

@@ -63,10 +63,18 @@ export type Finding = {
   readonly why: string;
 };
 
+export type Stall = { readonly kind: Kind; readonly request: string; readonly ms: number };
+
 export type Judgement = {
   readonly findings: readonly Finding[];
   readonly stallsMs: Readonly<Record<Kind, readonly number[]>>;
+  /** The longest of those that a limit is set for, longest first: where to look. */
+  readonly longest: readonly Stall[];
 };
+
+/** Kinds whose stalls are judged: what falls on a client at once, and not after seconds in which nobody knew. */
+const JUDGED: ReadonlySet<Kind> = new Set(["kill", "cut"]);
+const LONGEST_SHOWN = 5;
 
 /** A pause that begins this long after a blow is another's. */
 const AFTER_BLOW_MS = 1_000;
@@ -94,7 +102,15 @@ export function judge(books: Books): Judgement {
     add("underBilled", undercharged(stream, billed));
   }
   findings.push(...moneyMissing(books));
-  return { findings, stallsMs: stallsOf(books) };
+  const stalls = stallsOf(books);
+  const longest = stalls.filter(({ kind }) => JUDGED.has(kind)).toSorted((a, b) => b.ms - a.ms);
+  return { findings, stallsMs: byKind(stalls), longest: longest.slice(0, LONGEST_SHOWN) };
+}
+
+function byKind(stalls: readonly Stall[]): Readonly<Record<Kind, readonly number[]>> {
+  const lists: Record<Kind, number[]> = { kill: [], freeze: [], cut: [], stall: [], slow: [], restart: [] };
+  for (const { kind, ms } of stalls) lists[kind].push(ms);
+  return lists;
 }
 
 function misread({ request, arrivals, reasoning, content, usage }: Stream, books: Books): string | undefined {
@@ -149,8 +165,8 @@ function moneyMissing({ rows, creditedNanoUsd, balanceNanoUsd }: Books): readonl
   return [{ what, request: "all", why: `${taken} nano-dollars taken, ${billed} in the rows` }];
 }
 
-function stallsOf({ streams, hits }: Books): Record<Kind, number[]> {
-  const stalls: Record<Kind, number[]> = { kill: [], freeze: [], cut: [], stall: [], slow: [], restart: [] };
+function stallsOf({ streams, hits }: Books): readonly Stall[] {
+  const stalls: Stall[] = [];
   const byRequest = new Map<string, Hit[]>();
   for (const hit of hits) byRequest.set(hit.request, [...(byRequest.get(hit.request) ?? []), hit]);
   for (const stream of streams) {
@@ -162,7 +178,8 @@ function stallsOf({ streams, hits }: Books): Record<Kind, number[]> {
         (other) =>
           HIDDEN.has(other.kind) && other.atMs >= pause.fromMs - IN_FLIGHT_MS && other.atMs < pause.toMs,
       );
-      if (HIDDEN.has(kind) || !hidden) stalls[kind].push(pause.toMs - pause.fromMs);
+      if (!HIDDEN.has(kind) && hidden) continue;
+      stalls.push({ kind, request: stream.request, ms: Math.round(pause.toMs - pause.fromMs) });
     }
   }
   return stalls;

@@ -12,6 +12,7 @@ import { startPlatform, type Platform } from "../../tools/run/platform.ts";
 import { until } from "../../tools/run/processes.ts";
 import type { Dice } from "../../tools/train/corpus/dice.ts";
 import { Stack, type Tenant } from "../../test/support/stack.ts";
+import type { Settings } from "../support/scene.ts";
 import { TcpProxy, type Struck } from "../support/tcp-proxy.ts";
 import { ask, type Question } from "./client.ts";
 import { Injector, type Victim, type Weather } from "./injector.ts";
@@ -40,6 +41,8 @@ export type Played = {
   /** How many blows of each kind fell. */
   readonly blows: readonly Kind[];
   readonly settledMs: number;
+  /** The platform's folder, where it was to be kept. */
+  readonly keptIn: string | undefined;
 };
 
 const NODES = 3;
@@ -66,7 +69,11 @@ const RowShape = z.object({
     .transform((attempts) => attempts.map(({ ended }) => ended)),
 });
 
-export async function play(part: Part, dice: Dice, say: (what: string) => void): Promise<Played> {
+export async function play(
+  part: Part,
+  dice: Dice,
+  { say, keep }: Pick<Settings, "say" | "keep">,
+): Promise<Played> {
   const dataDir = await mkdtemp(join(tmpdir(), "sluice-failover-"));
   const hits: Hit[] = [];
   const wires: Kind[] = [];
@@ -120,11 +127,12 @@ export async function play(part: Part, dice: Dice, say: (what: string) => void):
     const all = [...calm, ...streams];
     const money = { creditedNanoUsd, balanceNanoUsd };
     const books = { streams: all, journal, rows, hits, spell: part.spell, ...money };
-    return { books, undisturbed, asked, blows: [...injector.blows, ...wires], settledMs };
+    const keptIn = keep ? dataDir : undefined;
+    return { books, undisturbed, asked, blows: [...injector.blows, ...wires], settledMs, keptIn };
   } finally {
     await platform.stop();
     await Promise.all(proxies.map(({ proxy }) => proxy.close()));
-    await rm(dataDir, { recursive: true, force: true });
+    if (!keep) await rm(dataDir, { recursive: true, force: true });
   }
 }
 

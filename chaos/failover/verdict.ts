@@ -20,6 +20,9 @@ export type Told = {
   readonly faults: Readonly<Record<Kind, number>>;
   readonly counts: Counts;
   readonly stallsMs: Judgement["stallsMs"];
+  readonly longest: Judgement["longest"];
+  /** Where its logs and books are, where they were to be kept. */
+  readonly keptIn: string | undefined;
   /** Answers that are letter by letter what an undisturbed run said, of those compared. */
   readonly equal: { readonly compared: number; readonly equal: number };
   readonly findings: readonly Finding[];
@@ -28,8 +31,8 @@ export type Told = {
 };
 
 export function tell(part: Part, played: Played, judgement: Judgement, seconds: number): Told {
-  const { books, undisturbed, asked, blows, settledMs } = played;
-  const { findings, stallsMs } = judgement;
+  const { books, undisturbed, asked, blows, settledMs, keptIn } = played;
+  const { findings, stallsMs, longest } = judgement;
   const struck = books.streams.slice(-asked.length);
   const compared = struck.flatMap((stream, i) => {
     const calm = undisturbed.get(asked[i]?.content ?? "");
@@ -42,6 +45,8 @@ export function tell(part: Part, played: Played, judgement: Judgement, seconds: 
     faults: count(KINDS, (kind) => blows.filter((blow) => blow === kind).length),
     counts: count(COUNTED, (what) => findings.filter((finding) => finding.what === what).length),
     stallsMs,
+    longest,
+    keptIn,
     equal: {
       compared: compared.length,
       equal: compared.filter(([a, b]) => a.content === b?.content && a.reasoning === b.reasoning).length,
@@ -71,6 +76,8 @@ export function verdictOf(seed: number, told: readonly Told[]): Verdict {
       ...part.counts,
       stallP99Ms: p99Of([part]),
       stalls: count(KINDS, (kind) => part.stallsMs[kind].length),
+      longestStalls: part.longest,
+      ...(part.keptIn === undefined ? {} : { keptIn: part.keptIn }),
       sameAsUndisturbed: part.equal,
       seconds: Math.round(part.seconds),
       settledMs: Math.round(part.settledMs),
@@ -116,6 +123,8 @@ type Json = ReturnType<typeof verdictOf>["json"] & {
     readonly streams: number;
     readonly faults: Readonly<Record<Kind, number>>;
     readonly stallP99Ms: Readonly<Record<Kind, number>>;
+    readonly longestStalls: Judgement["longest"];
+    readonly keptIn?: string;
     readonly sameAsUndisturbed: { readonly compared: number; readonly equal: number };
     readonly seconds: number;
   }[];
@@ -154,7 +163,21 @@ function table(json: Json, ok: boolean): string {
   const print = (line: readonly string[]): string =>
     line.map((text, i) => (i === 0 ? text.padEnd(widths[i] ?? 0) : text.padStart(widths[i] ?? 0))).join("  ");
   const verdict = ok ? "every stream went on, and every bill is exact" : "NOT as promised";
-  return [print(head), ...lines.map(print), "", `${verdict} (seed ${json.seed})`, ...json.findings].join(
-    "\n",
+  const kept = json.parts.flatMap(({ name, keptIn }) =>
+    keptIn === undefined ? [] : [`${name}: logs and books are in ${keptIn}`],
   );
+  return [
+    print(head),
+    ...lines.map(print),
+    "",
+    ...json.parts.map(longestOf),
+    ...kept,
+    `${verdict} (seed ${json.seed})`,
+    ...json.findings,
+  ].join("\n");
+}
+
+function longestOf({ name, longestStalls }: Json["parts"][number]): string {
+  const stalls = longestStalls.map(({ kind, request, ms }) => `${ms} ms ${kind} ${request}`);
+  return `${name}: longest pauses: ${stalls.join(", ") || "none"}`;
 }

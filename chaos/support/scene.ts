@@ -6,6 +6,10 @@ export type Settings = {
   readonly requests: number | undefined;
   /** Progress. */
   readonly say: (what: string) => void;
+  /** Leave the platform's folder, with its logs and books, where it is. */
+  readonly keep?: boolean | undefined;
+  /** Of a scene in parts, those whose names begin so. */
+  readonly only?: string | undefined;
 };
 
 export type Verdict = {

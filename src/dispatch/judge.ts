@@ -5,8 +5,11 @@ import type { Refusal } from "@sluice/protocol/refusal";
 import type { Fault } from "../core/fault.ts";
 
 export type Judgement =
-  /** Another node may take it. `retryAfterMs` is this node's own guess, for the case that none does. */
-  | { readonly kind: "next"; readonly retryAfterMs: number }
+  /**
+   * Another node may take it. `retryAfterMs` is this node's own guess, for the case that none does; `busy`: so may this one
+   * by then.
+   */
+  | { readonly kind: "next"; readonly retryAfterMs: number; readonly busy: boolean }
   | { readonly kind: "extend"; readonly promptTokens: number }
   /** It would be the same on every node. */
   | { readonly kind: "fault"; readonly fault: Fault };
@@ -20,7 +23,7 @@ export function judge(refusal: Refusal): Judgement {
     case "queue_full":
     case "kv_full":
     case "loading":
-      return { kind: "next", retryAfterMs: refusal.retryAfterMs };
+      return { kind: "next", retryAfterMs: refusal.retryAfterMs, busy: true };
     case "draining":
     // A node that does not know a model its beat named, or does not believe our MAC, version or clock, is a node with a
     // problem; the client did nothing wrong, and another node may be well.
@@ -32,7 +35,7 @@ export function judge(refusal: Refusal): Judgement {
     case "unknown_version":
     case "bad_call":
     case "other_weights":
-      return { kind: "next", retryAfterMs: RETRY_AFTER_MS };
+      return { kind: "next", retryAfterMs: RETRY_AFTER_MS, busy: false };
     case "prompt_too_long":
       return {
         kind: "fault",

@@ -7,6 +7,9 @@
  *
  * A walk may also begin in the middle: where a node that had begun to answer broke off, the next one continues.
  *
+ * Where the list is at its end and some nodes were there but had no room, one of them is asked again when it expects to have
+ * some, as long as there is time (room.ts): a refusal before anything began is no attempt.
+ *
  * How a node is tried and what "content" is are the caller's: this file decides only who is next and who is told.
  */
 import type { ExtendVerdict, NextCall, Overrun, WordWhy } from "@sluice/protocol/account";
@@ -15,6 +18,7 @@ import type { Refusal } from "@sluice/protocol/refusal";
 import { FaultError, type Fault } from "../core/fault.ts";
 import type { LiveNode } from "../core/node.ts";
 import { judge } from "./judge.ts";
+import { askAgain, type Busy } from "./room.ts";
 
 export type Tried<Answer> =
   | { readonly kind: "content"; readonly answer: Answer }
@@ -50,6 +54,8 @@ export type Steps<Answer> = {
   readonly nobody: Fault;
   /** No call is issued after this moment. */
   readonly issueByMs: number;
+  /** So long nodes that have no room may be waited for. */
+  readonly roomUntilMs: number;
   nowMs(): number;
   attempt(naming: Naming, promptCeiling: number): Promise<Tried<Answer>>;
   /** Lets go of an answer that must not be forwarded. */
@@ -81,6 +87,8 @@ export async function walk<Answer>(
   let failed: Fault | undefined;
   let reached = false;
   const hopeless = new Set<string>();
+  const busy = new Map<string, Busy>();
+  let askedAgain = 0;
   const nextNode = (): LiveNode | undefined => {
     for (let node = queue.shift(); node !== undefined; node = queue.shift())
       if (!hopeless.has(node.id)) return node;
@@ -91,6 +99,16 @@ export async function walk<Answer>(
     const issuedAtMs = steps.nowMs();
     if (node === undefined || ordinal >= ATTEMPTS_MAX || issuedAtMs > steps.issueByMs) return undefined;
     return { ordinal, node, issuedAtMs };
+  };
+
+  /** After the list's end: a node that had no room, once it may have some. */
+  const whenRoom = async (): Promise<LiveNode | undefined> => {
+    const times = { nowMs: steps.nowMs(), untilMs: steps.roomUntilMs, asked: askedAgain };
+    const again = askAgain([...busy.values()], times);
+    if (again === undefined) return undefined;
+    askedAgain += 1;
+    await steps.waitMs(again.waitMs);
+    return again.node;
   };
 
   const { after } = steps;
@@ -143,8 +161,13 @@ export async function walk<Answer>(
           extension === undefined || extension.ok ? { kind: "internal" } : extensionFault(extension.refusal),
         );
       }
-      if (verdict.kind === "next") retryAfterMs = Math.min(retryAfterMs, verdict.retryAfterMs);
+      if (verdict.kind === "next") {
+        retryAfterMs = Math.min(retryAfterMs, verdict.retryAfterMs);
+        if (verdict.busy) busy.set(node.id, { node, roomAtMs: steps.nowMs() + verdict.retryAfterMs });
+        else busy.delete(node.id);
+      }
     } else {
+      busy.delete(node.id);
       failed =
         tried.why === "timeout"
           ? { kind: "upstream_timeout", limit: tried.limit ?? "silence" }
@@ -154,7 +177,9 @@ export async function walk<Answer>(
     if (why !== "node_lost") hopeless.add(node.id);
     const limit = tried.kind === "failed" ? tried.limit : undefined;
     // The whole request has had its time: another node would have none.
-    const following: Naming | undefined = limit === "total" ? undefined : nextNaming(ordinal + 1, nextNode());
+    const over = limit === "total" || ordinal + 1 >= ATTEMPTS_MAX;
+    const nextOne = over ? undefined : (nextNode() ?? (await whenRoom()));
+    const following: Naming | undefined = nextNaming(ordinal + 1, nextOne);
     if (following === undefined) {
       await end(why, limit);
       // Nodes that cannot be reached are as good as not there.

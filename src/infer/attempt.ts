@@ -11,7 +11,7 @@ import { begin, type Begun } from "../relay/answer.ts";
 import { ofFailure, ofRefusal, type Outcome } from "../routing/health.ts";
 import { isolate } from "../routing/isolate.ts";
 import { ANSWER_PREFIX } from "../wire/call.ts";
-import type { Job, Travel } from "./travel.ts";
+import { markAttempt, type Job, type Travel } from "./travel.ts";
 
 /** An answer that has begun on some node, and how to let that node go. */
 export type Answering = Begun & {
@@ -40,7 +40,7 @@ export async function attempt(travel: Travel, spec: AttemptSpec): Promise<Tried<
   const { requestId, client, pulse } = travel;
   const { who, call, wanted } = spec.job;
   const { node, ordinal, issuedAtMs } = spec.naming;
-  travel.trace.nodes.push(node.id);
+  travel.trace.attempts.push({ node: node.id, ms: { called: Date.now() - travel.enteredAtMs } });
   const silent = new AbortController();
   const calling = isolate.call(node, spec.uncachedTokens(node), Date.now());
   const leave = (outcome: Outcome): void => calling.ended(outcome, Date.now());
@@ -90,6 +90,7 @@ export async function attempt(travel: Travel, spec: AttemptSpec): Promise<Tried<
       AbortSignal.any([client.signal, silent.signal]),
     );
     pulse.taken();
+    markAttempt(travel, "taken");
     calling.taken(Date.now());
     if (answered.kind === "refused") tried = answered;
     else if (answered.kind === "lost") tried = { kind: "failed", why: "node_lost" };
@@ -100,6 +101,7 @@ export async function attempt(travel: Travel, spec: AttemptSpec): Promise<Tried<
       });
       if (beginning.kind === "begun") {
         calling.began(Date.now());
+        markAttempt(travel, "content");
         const drop = (): void => {
           silent.abort();
           leave("unblamed");
@@ -116,8 +118,14 @@ export async function attempt(travel: Travel, spec: AttemptSpec): Promise<Tried<
   // An attempt that is over needs its connection no more, whatever the node still means to say on it.
   silent.abort();
   pulse.unwatch();
+  markAttempt(travel, "over", tried.kind === "refused" ? tried.refusal.kind : reasonOf(tried));
   leave(blame(tried));
   return tried;
+}
+
+function reasonOf(tried: Exclude<Tried<Answering>, { kind: "content" | "refused" }>): string {
+  if (tried.kind === "client_gone") return tried.kind;
+  return tried.limit === undefined ? tried.why : `${tried.why}_${tried.limit}`;
 }
 
 function blame(tried: Exclude<Tried<Answering>, { kind: "content" }>): Outcome {

@@ -16,6 +16,8 @@ import { wishUnder } from "./wish.ts";
 
 /** Of the second until the status, the part that may be spent waiting for room. */
 export const ROOM_WAIT_MS = 900;
+/** In the middle of an answer, where the alternative is that it ends there. */
+export const ROOM_WAIT_AMID_MS = 10_000;
 /** Beats come once a second; some node's next one is never far. */
 const ROOM_POLL_MS = 150;
 

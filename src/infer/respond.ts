@@ -18,7 +18,7 @@ import type { Answering } from "./attempt.ts";
 import { firstLeg, nextLeg, type Leg } from "./leg.ts";
 import type { Recalled } from "./recall.ts";
 import type { Keeper } from "./remember.ts";
-import { departure, finish, mark, tell, type Job, type Travel } from "./travel.ts";
+import { departure, finish, mark, markAttempt, tell, type Job, type Travel } from "./travel.ts";
 
 /** From the arrival of the whole call to its status, at most. */
 const STATUS_MS = 1_000;
@@ -182,6 +182,7 @@ async function relayStream(
       await end(why);
       throw new FaultError({ kind: "upstream_timeout", limit });
     }
+    markAttempt(travel, "over", limit === undefined ? why : `${why}_${limit}`);
     travel.failed.set(node.id, leg.seen.to);
     walked.answer.leave("failed");
     const following = nextLeg(

@@ -42,11 +42,19 @@ export type Travel = {
 export type Trace = {
   account?: string;
   model?: string;
-  nodes: string[];
+  /** Every node that was asked, in order: the n-th is the n-th ordinal. */
+  attempts: AttemptTrace[];
   ended: string;
   /** Where a cached answer came from. */
   cache?: string;
   ms: { [step: string]: number };
+};
+
+/** One attempt, in milliseconds since the call came in: when it was sent, taken, had content, and was over. */
+export type AttemptTrace = {
+  readonly node: string;
+  why?: string;
+  readonly ms: { called: number; taken?: number; content?: number; over?: number };
 };
 
 /** Who asks what of which model: known once the request is parsed. */
@@ -78,7 +86,7 @@ export function depart(request: Request, env: Env, ctx: ExecutionContext, secret
     pulse: startPulse(timeoutsOf(env), enteredAtMs),
     failed: new Map(),
     served: [],
-    trace: { nodes: [], ended: "", ms: {} },
+    trace: { attempts: [], ended: "", ms: {} },
     atEnd: [],
   };
 }
@@ -120,11 +128,19 @@ export function mark(travel: Travel, step: string): void {
   travel.trace.ms[step] = Date.now() - travel.enteredAtMs;
 }
 
+/** Notes on the attempt that runs that something has come about. */
+export function markAttempt(travel: Travel, step: "taken" | "content" | "over", why?: string): void {
+  const attempt = travel.trace.attempts.at(-1);
+  if (attempt === undefined) return;
+  attempt.ms[step] = Date.now() - travel.enteredAtMs;
+  if (why !== undefined) attempt.why = why;
+}
+
 /** Once per request, at its very end: stops the timer and writes the one line that says what happened. */
 export function finish(travel: Travel): void {
   travel.pulse.stop();
   for (const end of travel.atEnd) end();
   mark(travel, "end");
-  const { account, model, nodes, ended, cache, ms } = travel.trace;
-  log("request", { id: travel.requestId, account, model, nodes, ended, cache, ms });
+  const { account, model, attempts, ended, cache, ms } = travel.trace;
+  log("request", { id: travel.requestId, account, model, attempts, ended, cache, ms });
 }

@@ -1,6 +1,7 @@
 /** How many threads a turn gets, while the machine changes under it. */
 import { describe, test } from "vitest";
 import { ChunkSize, settle, threadsToTry } from "../../../gpu-node/src/engines/llama/calibrate.ts";
+import { parseCpuTimes, SpareCores, type CpuTimes } from "../../../gpu-node/src/engines/llama/spare-cores.ts";
 import { ThreadGovernor } from "../../../gpu-node/src/engines/llama/thread-governor.ts";
 
 /** Turns of eight tokens on a machine where a turn by so many threads takes so long; the numbers that were used. */
@@ -42,10 +43,51 @@ describe("threads at run time", () => {
     expect(used.filter((threads) => threads === 2).length).toBeLessThan(10);
   });
 
+  test("a machine without an idle core is never tried with more threads, and may give one back", ({ expect }) => {
+    const busy = new ThreadGovernor([1, 2], 1, () => false);
+    expect(new Set(live(busy, 5_000, { 1: 10, 2: 300 }))).toEqual(new Set([1]));
+    const crowded = new ThreadGovernor([1, 2], 2, () => false);
+    live(crowded, 100, { 1: 10, 2: 300 });
+    expect(crowded.threads).toBe(1);
+  });
+
   test("turns of different sizes are not compared", ({ expect }) => {
     const governor = new ThreadGovernor([1, 2], 1);
     for (let turn = 0; turn < 1_000; turn++) governor.note(1 + (turn % 7), turn % 2 === 0 ? 1 : 100);
     expect(governor.threads).toBe(1);
+  });
+});
+
+describe("cores that nobody uses", () => {
+  const STAT = "cpu  100 0 50 800 50 0 0 0 7 0\ncpu0 50 0 25 400 25 0 0 0 0 0\ncpu1 50 0 25 400 25 0 0 0 0 0\nintr 1\n";
+
+  test("are read from the kernel's count, and unknown where there is none", ({ expect }) => {
+    expect(parseCpuTimes(STAT)).toEqual({ cores: 2, idle: 850, total: 1_000 });
+    expect(parseCpuTimes("nothing of the kind")).toBeUndefined();
+  });
+
+  test.for<[string, number, boolean]>([
+    ["all but one core idle", 100, true],
+    ["half a core idle", 50, false],
+    ["none idle", 0, false],
+  ])("%s", ([, idle, has], { expect }) => {
+    let times: CpuTimes | undefined = { cores: 2, idle: 1_000, total: 4_000 };
+    let nowMs = 0;
+    const spare = new SpareCores(
+      () => times,
+      () => nowMs,
+    );
+    expect(spare.has(1)).toBe(false);
+    times = { cores: 2, idle: 1_000 + idle, total: 4_200 };
+    nowMs = 1_000;
+    expect(spare.has(1)).toBe(has);
+    // Asked again at once, it is the same.
+    expect(spare.has(1)).toBe(has);
+    expect(spare.has(2)).toBe(false);
+  });
+
+  test("where the kernel does not say, trying is the only way to find out", ({ expect }) => {
+    expect(new SpareCores(() => undefined).has(8)).toBe(true);
   });
 });
 

@@ -21,6 +21,7 @@ function play(
     promptCeiling: 100,
     nobody,
     issueByMs: 10_000,
+    roomUntilMs: 0,
     nowMs: () => 5_000,
     waitMs: () => new Promise(() => undefined),
     drop: (answer) => story.dropped.push(answer),
@@ -84,6 +85,53 @@ test("when every node is busy the client is told to come back, by the shortest g
   expect(await faultOf(walked)).toEqual({ kind: "overloaded", retryAfterMs: 300 });
 });
 
+/** A clock that stands still but for the waits of a walk. */
+function waiting(untilMs: number): { readonly waitsMs: number[]; readonly steps: Partial<Steps<string>> } {
+  const waitsMs: number[] = [];
+  let nowMs = 5_000;
+  return {
+    waitsMs,
+    steps: {
+      roomUntilMs: untilMs,
+      nowMs: () => nowMs,
+      waitMs: (ms) => {
+        waitsMs.push(ms);
+        nowMs += ms;
+        return Promise.resolve();
+      },
+    },
+  };
+}
+
+test("when every node is busy and there is time, the one that expects room first is asked again, and answers", async () => {
+  const soon = { ...busy, refusal: { kind: "queue_full", retryAfterMs: 300 } } as const;
+  const { waitsMs, steps } = waiting(5_900);
+  const { story, walked } = play([busy, soon, busy, content], steps);
+  expect(await walked).toMatchObject({ ordinal: 3, node: { id: "b" } });
+  expect(story.asked).toEqual(["a0:100", "b1:100", "c2:100", "b3:100"]);
+  expect(waitsMs[0]).toBe(300);
+  expect(story.said.at(-1)).toMatchObject({ ordinal: 2, why: "refused", next: { ordinal: 3, node: "b" } });
+});
+
+test("a wait for room ends when the refusal has to be told, and the refusal is told", async () => {
+  const { waitsMs, steps } = waiting(5_900);
+  const { story, walked } = play(
+    Array.from({ length: 9 }, () => busy),
+    steps,
+  );
+  expect(await faultOf(walked)).toEqual({ kind: "overloaded", retryAfterMs: 700 });
+  expect(waitsMs.reduce((sum, ms) => sum + ms, 0)).toBeLessThanOrEqual(900);
+  expect(story.said.at(-1)).toMatchObject({ why: "refused", next: null });
+});
+
+test("a node that is leaving, or lost, is not waited for", async () => {
+  const leaving = { kind: "refused", refusal: { kind: "draining" } } as const;
+  const { waitsMs, steps } = waiting(5_900);
+  const { walked } = play([leaving, lost, leaving], steps);
+  expect(await faultOf(walked)).toEqual({ kind: "upstream_failed" });
+  expect(waitsMs).toEqual([]);
+});
+
 test("a hold that is too small is extended once, and the same node is asked again", async () => {
   const { story, walked } = play([small, content]);
   expect(await walked).toMatchObject({ ordinal: 1, node: { id: "a" } });
@@ -122,6 +170,7 @@ test("with no node at all the hold is given back at once", async () => {
     promptCeiling: 1,
     nobody,
     issueByMs: 1,
+    roomUntilMs: 0,
     nowMs: () => 0,
     waitMs: () => Promise.resolve(),
     drop: () => undefined,
@@ -197,6 +246,7 @@ test("a list that has nodes twice asks again whom it lost, and nobody who said n
     promptCeiling: 1,
     nobody,
     issueByMs: 10_000,
+    roomUntilMs: 0,
     nowMs: () => 5_000,
     waitMs: () => new Promise(() => undefined),
     drop: () => undefined,

@@ -3,11 +3,10 @@
  * neither can be known beforehand. Two threads on two cores were 1.6 times as fast as one for a prompt and 30 times slower for a
  * token; and a chunk is what every running answer waits for.
  *
- * Deciding is pure; `measure` evaluates a few tokens on an empty context and leaves it empty.
+ * Deciding is pure; `measure` evaluates a few tokens on an empty context and leaves it empty. It measures no more threads than
+ * the machine has idle cores: a node that comes back beside others that work would measure the scheduler, and stop them.
  */
-import { availableParallelism } from "node:os";
 import type { Batch } from "./batch.ts";
-import { defaultThreads } from "./threads.ts";
 
 /** What running answers may wait for a prompt's chunk. */
 const TURN_MS_MAX = 120;
@@ -17,6 +16,8 @@ const CHUNK_TOKENS_STEP = 32;
 const WORTH_IT = 1.5;
 const SAMPLE_TOKENS = 64;
 const DECODES = 5;
+/** Tokens so much slower than with fewer threads are not measured again and again. */
+const HOPELESS = 4;
 /** A large model on a slow machine is not measured to the end. */
 const BUDGET_MS = 2_500;
 
@@ -82,11 +83,12 @@ function fastest(measured: readonly Measured[], ms: (of: Measured) => number): M
   return best;
 }
 
-/** `threads` undefined: as many as prove best. `token` is any ordinary one. */
+/** `counts`: fewest first; those that have no cores of their own are left out. `token` is any ordinary one. */
 export async function measure(
   batch: Batch,
   token: number,
-  threads: number | undefined,
+  counts: readonly number[],
+  hasCores: (more: number) => boolean,
 ): Promise<readonly Measured[]> {
   const measured: Measured[] = [];
   const startedAtMs = performance.now();
@@ -99,15 +101,18 @@ export async function measure(
   // The first evaluation pays for what is allocated and read then.
   await timed(0, tokens.slice(0, 2));
   batch.cut(0, 0);
-  for (const count of threads === undefined
-    ? threadsToTry(availableParallelism(), defaultThreads())
-    : [threads]) {
-    if (measured.length > 0 && performance.now() - startedAtMs > BUDGET_MS) break;
+  for (const count of counts) {
+    const [fewest] = measured;
+    if (fewest !== undefined && performance.now() - startedAtMs > BUDGET_MS) break;
+    if (fewest !== undefined && !hasCores(count - fewest.threads)) break;
     batch.useThreads({ prompt: { threads: count }, decode: { threads: count } });
     const promptMs = await timed(0, tokens);
     const decodes: number[] = [];
-    for (let i = 0; i < DECODES && performance.now() - startedAtMs < BUDGET_MS; i++)
-      decodes.push(await timed(SAMPLE_TOKENS + i, [token]));
+    for (let i = 0; i < DECODES && performance.now() - startedAtMs < BUDGET_MS; i++) {
+      const decodeMs = await timed(SAMPLE_TOKENS + i, [token]);
+      decodes.push(decodeMs);
+      if (fewest !== undefined && decodeMs > HOPELESS * fewest.decodeMs) break;
+    }
     batch.cut(0, 0);
     measured.push({
       threads: count,

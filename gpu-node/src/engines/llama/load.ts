@@ -4,12 +4,15 @@
  * itself ready: some bad files abort only then, and the speeds are needed.
  * Contexts are not unified: memory is slots x contextTokens.
  */
+import { availableParallelism } from "node:os";
 import { type Llama, type LlamaContext, type LlamaModel, getLlama, LlamaLogLevel } from "node-llama-cpp";
 import { type Batch, openBatch } from "./batch.ts";
-import { ChunkSize, type Measured, measure, settle } from "./calibrate.ts";
+import { ChunkSize, type Measured, measure, settle, threadsToTry } from "./calibrate.ts";
 import { avoidAmx } from "./cpu-backend.ts";
 import type { LoadMessage } from "./messages.ts";
+import { SpareCores } from "./spare-cores.ts";
 import { ThreadGovernor } from "./thread-governor.ts";
+import { defaultThreads } from "./threads.ts";
 
 /** Without a wish, as much context as the model was trained for, up to this. */
 const CONTEXT_TOKENS_DEFAULT = 8_192;
@@ -27,6 +30,7 @@ export type Loaded = {
 };
 
 export async function load(message: LoadMessage, log: (line: string) => void): Promise<Loaded> {
+  const spare = new SpareCores();
   await avoidAmx(message.gpu);
   const llama = await getLlama({
     build: "never",
@@ -50,11 +54,15 @@ export async function load(message: LoadMessage, log: (line: string) => void): P
     failedCreationRemedy: false,
   });
   const batch = openBatch(context);
-  const measured = await measure(batch, ordinaryToken(model), message.threads);
+  const counts =
+    message.threads === undefined
+      ? threadsToTry(availableParallelism(), defaultThreads())
+      : [message.threads];
+  const hasCores = (more: number): boolean => spare.has(more);
+  const measured = await measure(batch, ordinaryToken(model), counts, hasCores);
   const { threads, chunkTokens } = settle(measured, CHUNK_TOKENS_MAX);
-  const counts = measured.map((of) => of.threads);
   const chunk = new ChunkSize(chunkTokens, CHUNK_TOKENS_MAX);
-  const promptThreads = new ThreadGovernor(counts, threads.prompt);
+  const promptThreads = new ThreadGovernor(counts, threads.prompt, hasCores);
   batch.useThreads({
     prompt: {
       get threads() {
@@ -65,7 +73,7 @@ export async function load(message: LoadMessage, log: (line: string) => void): P
         chunk.note(tokens, ms);
       },
     },
-    decode: new ThreadGovernor(counts, threads.decode),
+    decode: new ThreadGovernor(counts, threads.decode, hasCores),
   });
   log(
     `info: ${threads.prompt} threads for prompts, ${threads.decode} for tokens, chunks of ${chunkTokens} tokens` +

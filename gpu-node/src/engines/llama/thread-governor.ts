@@ -2,7 +2,9 @@
  * How many threads the next turn uses. What was measured when the weights were loaded holds for that moment only: the
  * node's own work and other programs come and go, and a thread too many on a busy machine makes every barrier of
  * llama.cpp wait for the scheduler (two threads on two cores: up to 30 times slower than one). So now and then a few turns
- * try a neighbouring number, the sooner the better it may be, and the faster number stays. Pure: times are arguments.
+ * try a neighbouring number, the sooner the better it may be, and the faster number stays. More threads are tried only
+ * where the machine has cores for them: one such turn on a busy machine is a second in which no answer goes on. Pure: times
+ * and cores are arguments.
  */
 
 /** Turns of a trial; the quickest counts, because a turn may be late for reasons of its own. */
@@ -22,6 +24,8 @@ type Trial = { readonly threads: number; readonly against: number; turns: number
 export class ThreadGovernor {
   /** Fewest first. */
   readonly #counts: readonly number[];
+  /** Whether so many more threads would have cores. */
+  readonly #hasCores: (more: number) => boolean;
   #threads: number;
   #pause = PAUSE_FIRST;
   #sinceTrial = 0;
@@ -33,8 +37,13 @@ export class ThreadGovernor {
   #size = 0;
   #trial: Trial | undefined;
 
-  constructor(counts: readonly number[], threads: number) {
+  constructor(
+    counts: readonly number[],
+    threads: number,
+    hasCores: (more: number) => boolean = () => true,
+  ) {
     this.#counts = counts;
+    this.#hasCores = hasCores;
     this.#threads = threads;
   }
 
@@ -67,6 +76,8 @@ export class ThreadGovernor {
       // A slow turn is more likely to have a thread too many than one too few.
       const threads = this.#neighbour(slow ? false : this.#upNext);
       this.#upNext = !this.#upNext;
+      this.#sinceTrial = 0;
+      if (threads > this.#threads && !this.#hasCores(threads - this.#threads)) return;
       this.#trial = { threads, against: recentMs, turns: 0, bestMs: Number.POSITIVE_INFINITY };
     }
   }
