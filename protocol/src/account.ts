@@ -11,7 +11,7 @@ import { z } from "zod";
 import { AttemptName } from "./beat.ts";
 import { AccountId, KeyId, NodeId, Region, RequestId } from "./ids.ts";
 import { ATTEMPTS_MAX, TOKENS_MAX } from "./limits.ts";
-import { Receipt } from "./receipt.ts";
+import { Ending, Receipt } from "./receipt.ts";
 import { Signed } from "./sign.ts";
 import { PriceRow } from "./ticket.ts";
 import { Version } from "./version.ts";
@@ -287,6 +287,8 @@ export const Word = z.object({
   why: WordWhy,
   /** With `timeout`. */
   limit: Overrun.optional(),
+  /** With `node_failed`: how the node said that its attempt ended. What this build does not know is as if it were not said. */
+  ended: Ending.optional().catch(undefined),
   /** Positions of this request the Worker had forwarded in whole events, over all attempts; 0 where nothing was. */
   seenTo: Tokens,
   /** Of the first producing attempt, from its first event; 0 where none came. */

@@ -27,6 +27,8 @@ export type KnownWord = {
   readonly why: WordWhy;
   /** With `timeout`, where the Worker said which. */
   readonly limit?: Overrun;
+  /** With `node_failed`: what the node said of it. */
+  readonly ended?: Ending;
   readonly seenTo: number;
   readonly prompt: number;
   readonly cached: number;
@@ -171,7 +173,7 @@ export function noteWord(hold: Hold, word: Word, nowMs: number, holdLapseMs: num
   const noted = withAttempt(hold, word.ordinal, (attempt) => {
     // An extension has said "refused" for the Worker; a word of its own says the rest.
     if (attempt.word !== null) return attempt;
-    const { why, limit, seenTo, prompt, cached, reasoning, next } = word;
+    const { why, limit, ended, seenTo, prompt, cached, reasoning, next } = word;
     return {
       ...attempt,
       node: attempt.node ?? word.node,
@@ -179,6 +181,7 @@ export function noteWord(hold: Hold, word: Word, nowMs: number, holdLapseMs: num
       word: {
         why,
         ...(limit === undefined ? {} : { limit }),
+        ...(ended === undefined ? {} : { ended }),
         seenTo,
         prompt,
         cached,
@@ -267,8 +270,9 @@ export function noteRenewal(hold: Hold, renewal: RenewalAsk, nowMs: number, hold
   return later(named, nowMs + holdLapseMs);
 }
 
-/** How a word's ending is written into rows: a limit that ran out is named. */
-export function endingOf({ why, limit }: KnownWord): string {
+/** How a word's ending is written into rows: a limit that ran out is named, and a node's failing is in its own words. */
+export function endingOf({ why, limit, ended }: KnownWord): string {
+  if (why === "node_failed" && ended !== undefined) return ended;
   return limit === undefined ? why : `${why}_${limit}`;
 }
 

@@ -14,6 +14,7 @@
  */
 import type { ExtendVerdict, NextCall, Overrun, WordWhy } from "@sluice/protocol/account";
 import { ATTEMPTS_MAX, WORD_ACK_WAIT_MS } from "@sluice/protocol/limits";
+import type { Ending } from "@sluice/protocol/receipt";
 import type { Refusal } from "@sluice/protocol/refusal";
 import { FaultError, type Fault } from "../core/fault.ts";
 import type { LiveNode } from "../core/node.ts";
@@ -28,6 +29,8 @@ export type Tried<Answer> =
       readonly why: Extract<WordWhy, "node_lost" | "node_failed" | "timeout">;
       /** With `timeout`. */
       readonly limit?: Overrun | undefined;
+      /** With `node_failed`: what the node said. */
+      readonly ended?: Ending | undefined;
     }
   | { readonly kind: "client_gone" };
 
@@ -36,6 +39,8 @@ export type Saying = {
   readonly why: WordWhy;
   /** With `timeout`. */
   readonly limit?: Overrun | undefined;
+  /** With `node_failed`. */
+  readonly ended?: Ending | undefined;
   readonly node: LiveNode | null;
   readonly next: NextCall | null;
 };
@@ -44,7 +49,7 @@ export type Saying = {
 export type Naming = { readonly ordinal: number; readonly node: LiveNode; readonly issuedAtMs: number };
 
 /** An attempt that had begun to answer and broke off: the walk goes on from it. */
-export type Broken = Pick<Saying, "ordinal" | "why" | "limit"> & { readonly node: LiveNode };
+export type Broken = Pick<Saying, "ordinal" | "why" | "limit" | "ended"> & { readonly node: LiveNode };
 
 export type Steps<Answer> = {
   /** Undefined at the beginning of a request. */
@@ -120,8 +125,8 @@ export async function walk<Answer>(
   if (after !== undefined) acknowledged = steps.tell({ ...after, next: nextCall(naming) });
   for (;;) {
     const { ordinal, node }: Naming = naming;
-    const end = (why: WordWhy, limit?: Overrun): Promise<unknown> =>
-      steps.tell({ ordinal, why, limit, node, next: null });
+    const end = (why: WordWhy, limit?: Overrun, ended?: Ending): Promise<unknown> =>
+      steps.tell({ ordinal, why, limit, ended, node, next: null });
     const tried = await steps.attempt(naming, promptCeiling);
     if (tried.kind === "content") {
       const walked = { answer: tried.answer, node, ordinal, promptCeiling };
@@ -175,18 +180,18 @@ export async function walk<Answer>(
     }
     const why = tried.kind === "refused" ? "refused" : tried.why;
     if (why !== "node_lost") hopeless.add(node.id);
-    const limit = tried.kind === "failed" ? tried.limit : undefined;
+    const { limit, ended } = tried.kind === "failed" ? tried : {};
     // The whole request has had its time: another node would have none.
     const over = limit === "total" || ordinal + 1 >= ATTEMPTS_MAX;
     const nextOne = over ? undefined : (nextNode() ?? (await whenRoom()));
     const following: Naming | undefined = nextNaming(ordinal + 1, nextOne);
     if (following === undefined) {
-      await end(why, limit);
+      await end(why, limit, ended);
       // Nodes that cannot be reached are as good as not there.
       if (!reached && steps.nobody.kind === "data_residency_mismatch") throw new FaultError(steps.nobody);
       throw new FaultError(failed ?? { kind: "overloaded", retryAfterMs });
     }
-    acknowledged = steps.tell({ ordinal, why, limit, node, next: nextCall(following) });
+    acknowledged = steps.tell({ ordinal, why, limit, ended, node, next: nextCall(following) });
     naming = following;
   }
 }

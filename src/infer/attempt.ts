@@ -108,7 +108,10 @@ export async function attempt(travel: Travel, spec: AttemptSpec): Promise<Tried<
         };
         return { kind: "content", answer: { ...beginning.begun, leave, drop, overrun: () => limit } };
       }
-      tried = { kind: "failed", why: beginning.kind === "cut" ? "node_lost" : "node_failed" };
+      tried =
+        beginning.kind === "cut"
+          ? { kind: "failed", why: "node_lost" }
+          : { kind: "failed", why: "node_failed", ended: beginning.ended };
     }
   } catch {
     if (client.signal.aborted) tried = { kind: "client_gone" };
@@ -125,10 +128,10 @@ export async function attempt(travel: Travel, spec: AttemptSpec): Promise<Tried<
 
 function reasonOf(tried: Exclude<Tried<Answering>, { kind: "content" | "refused" }>): string {
   if (tried.kind === "client_gone") return tried.kind;
-  return tried.limit === undefined ? tried.why : `${tried.why}_${tried.limit}`;
+  return tried.limit === undefined ? (tried.ended ?? tried.why) : `${tried.why}_${tried.limit}`;
 }
 
 function blame(tried: Exclude<Tried<Answering>, { kind: "content" }>): Outcome {
   if (tried.kind === "refused") return ofRefusal(tried.refusal);
-  return tried.kind === "failed" ? ofFailure(tried.limit) : "unblamed";
+  return tried.kind === "failed" ? ofFailure(tried) : "unblamed";
 }

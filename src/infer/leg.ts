@@ -53,7 +53,13 @@ export function nextLeg(
   const begun = seen.to > 0;
   const { prompt, cached } = seen;
   return {
-    after: { ordinal: broken.ordinal, why: broken.why, limit: broken.limit, node: broken.node },
+    after: {
+      ordinal: broken.ordinal,
+      why: broken.why,
+      limit: broken.limit,
+      ended: broken.ended,
+      node: broken.node,
+    },
     seen: { ...seen, ended: undefined },
     resume: begun ? { from: seen.to, tokens: [...tokens], prompt, cached, weights } : undefined,
     weights: begun ? weights : undefined,

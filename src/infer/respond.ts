@@ -10,6 +10,7 @@ import type { LiveNode } from "../core/node.ts";
 import { within } from "../core/within.ts";
 import type { Walked } from "../dispatch/walk.ts";
 import { pass, wholeAnswer } from "../relay/answer.ts";
+import { ofFailure } from "../routing/health.ts";
 import { startDelivered } from "../relay/delivered.ts";
 import { openOutlet, writeWhole, type Outlet } from "../relay/outlet.ts";
 import { showLimits } from "../wire/limit-headers.ts";
@@ -167,9 +168,11 @@ async function relayStream(
     // Frees the connection, and stops a node that is still at it.
     walked.answer.drop();
     const limit = walked.answer.overrun();
+    const ended = passed.end === "node_failed" ? passed.progress.ended : undefined;
     const end = (why: WordWhy): Promise<unknown> => {
       travel.trace.ended = limit === undefined ? why : `${why}_${limit}`;
-      return tell(travel, reply.who.account, { ordinal, why, limit, node, next: null }, passed.progress);
+      const saying = { ordinal, why, limit, ended, node, next: null };
+      return tell(travel, reply.who.account, saying, passed.progress);
     };
     // A fetch that breaks because we let go of it is the client's leaving, not the node's failing.
     const left = departure(travel) ?? (passed.end === "client_gone" ? "client_gone" : undefined);
@@ -182,12 +185,12 @@ async function relayStream(
       await end(why);
       throw new FaultError({ kind: "upstream_timeout", limit });
     }
-    markAttempt(travel, "over", limit === undefined ? why : `${why}_${limit}`);
+    markAttempt(travel, "over", limit === undefined ? (ended ?? why) : `${why}_${limit}`);
     travel.failed.set(node.id, leg.seen.to);
-    walked.answer.leave("failed");
+    walked.answer.leave(ofFailure({ limit, ended }));
     const following = nextLeg(
       leg,
-      { ordinal, why, limit, node, promptCeiling },
+      { ordinal, why, limit, ended, node, promptCeiling },
       {
         seen: passed.progress,
         tokens: delivered.tokens(passed.progress.to),
@@ -226,7 +229,8 @@ async function settleWhole(
 ): Promise<string | undefined> {
   const { answer: answering, node, ordinal } = walked;
   const text = wholeAnswer(answering);
-  answering.leave(text === undefined ? "failed" : "answered");
+  const { ended } = answering.progress;
+  answering.leave(text === undefined ? ofFailure({ ended }) : "answered");
   travel.trace.ended = answering.progress.ended ?? "node_lost";
   if (text !== undefined) {
     reply.keepReplay?.(text);
@@ -237,7 +241,7 @@ async function settleWhole(
   await tell(
     travel,
     reply.who.account,
-    { ordinal, why: "node_failed", node, next: null },
+    { ordinal, why: "node_failed", ended, node, next: null },
     answering.progress,
   );
   return undefined;

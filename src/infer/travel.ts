@@ -111,6 +111,7 @@ export async function tell(
     ordinal: saying.ordinal,
     why: saying.why,
     ...(saying.limit === undefined ? {} : { limit: saying.limit }),
+    ...(saying.ended === undefined ? {} : { ended: saying.ended }),
     seenTo: seen.to,
     prompt: seen.prompt,
     cached: seen.cached,

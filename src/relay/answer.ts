@@ -3,7 +3,7 @@
  * far the answer came in whole events, which is exactly what the client was sent.
  */
 import { workingAt } from "@sluice/protocol/events";
-import { isNatural } from "@sluice/protocol/receipt";
+import { isNatural, type Ending } from "@sluice/protocol/receipt";
 import { readBatches, type Batches } from "./batches.ts";
 import type { Outlet } from "./outlet.ts";
 import { advance, firstDataEvent, hasData, lastEvent, NO_PROGRESS, type Progress } from "./progress.ts";
@@ -18,7 +18,7 @@ export type Begun = {
 export type Beginning =
   | { readonly kind: "begun"; readonly begun: Begun }
   /** The node said it failed before it had any content. */
-  | { readonly kind: "failed" }
+  | { readonly kind: "failed"; readonly ended: Ending }
   /** The connection ended without a word. */
   | { readonly kind: "cut" };
 
@@ -49,7 +49,7 @@ export async function begin(
       const first = events.startsWith("data:") ? batch : encoder.encode(events.slice(firstDataEvent(events)));
       return { kind: "begun", begun: { first, progress, batches } };
     }
-    if (progress.ended !== undefined) return { kind: "failed" };
+    if (progress.ended !== undefined) return { kind: "failed", ended: progress.ended };
   }
   return { kind: "cut" };
 }

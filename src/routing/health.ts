@@ -10,6 +10,7 @@
  * is over, one call goes there as a probe (half-open); until it has answered, the node stays behind the others.
  */
 import type { Overrun } from "@sluice/protocol/account";
+import type { Ending } from "@sluice/protocol/receipt";
 import type { Refusal } from "@sluice/protocol/refusal";
 
 const PAUSE_FIRST_MS = 1_000;
@@ -57,9 +58,15 @@ export function behindUntilMs(health: Health, nowMs: number): number | undefined
   return untilMs > nowMs ? untilMs : undefined;
 }
 
-/** An attempt that failed, by the limit that had run out, if one had. */
-export function ofFailure(limit: Overrun | undefined): Outcome {
-  return limit === "total" ? "unblamed" : "failed";
+/** An attempt that failed, by the limit that had run out, if one had, and by what the node said of it, if it did. */
+export function ofFailure({
+  limit,
+  ended,
+}: {
+  readonly limit?: Overrun | undefined;
+  readonly ended?: Ending | undefined;
+}): Outcome {
+  return limit === "total" || ended === "drained" || ended === "no_room" ? "unblamed" : "failed";
 }
 
 export function ofRefusal({ kind }: Pick<Refusal, "kind">): Outcome {

@@ -50,7 +50,7 @@ test("a stream and an answer in one piece move to another node, whole, each bill
   for (const answer of await Promise.all(whole)) expect(answer.choices[0]?.message.content).toBe(WORDS);
   const row = await stack.onlyRow(streaming, 10_000, ({ certainty }) => certainty === "exact");
   expect(row).toMatchObject({ ended: "stop", completionTokens: TOKENS + 1 });
-  expect(row.attempts.map(({ ended }) => ended)).toEqual(["node_failed", "stop"]);
+  expect(row.attempts.map(({ ended }) => ended)).toEqual(["drained", "stop"]);
   await stack.settled(waiting, 10_000);
   const rows = await eventually("three bills", 10_000, async () => {
     const found = await stack.usage(waiting);

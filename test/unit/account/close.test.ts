@@ -86,6 +86,11 @@ const ROWS: readonly Row[] = [
     is: bill("exact", "node_failed", []),
   },
   {
+    name: "an attempt that the node itself gave up is written down in the node's own words",
+    heard: [word(0, "node_failed", { ended: "drained" }), receipt(0, "drained", { to: 0 })],
+    is: bill("exact", "drained", []),
+  },
+  {
     name: "a client that left an attempt which failed by itself before its first position pays nothing",
     heard: [word(0, "client_gone"), receipt(0, "engine_died", { to: 0 })],
     is: bill("exact", "client_gone", []),

@@ -73,7 +73,7 @@ export function call(ordinal: number, node = NODE): NextCall {
 export function word(
   ordinal: number,
   why: WordWhy,
-  more: Partial<Pick<Word, "seenTo" | "prompt" | "cached" | "next" | "node">> = {},
+  more: Partial<Pick<Word, "seenTo" | "prompt" | "cached" | "next" | "node" | "ended">> = {},
 ): Message {
   return {
     kind: "word",

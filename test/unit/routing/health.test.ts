@@ -26,9 +26,12 @@ describe("blame", () => {
   );
 
   test("falls on one that ran out of its time, not on one that was given a request as old as that", () => {
-    expect(ofFailure("first_token")).toBe("failed");
-    expect(ofFailure(undefined)).toBe("failed");
-    expect(ofFailure("total")).toBe("unblamed");
+    expect(ofFailure({ limit: "first_token" })).toBe("failed");
+    expect(ofFailure({})).toBe("failed");
+    expect(ofFailure({ ended: "engine_died" })).toBe("failed");
+    expect(ofFailure({ limit: "total" })).toBe("unblamed");
+    expect(ofFailure({ ended: "drained" })).toBe("unblamed");
+    expect(ofFailure({ ended: "no_room" })).toBe("unblamed");
   });
 });
 
