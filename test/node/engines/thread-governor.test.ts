@@ -43,7 +43,9 @@ describe("threads at run time", () => {
     expect(used.filter((threads) => threads === 2).length).toBeLessThan(10);
   });
 
-  test("a machine without an idle core is never tried with more threads, and may give one back", ({ expect }) => {
+  test("a machine without an idle core is never tried with more threads, and may give one back", ({
+    expect,
+  }) => {
     const busy = new ThreadGovernor([1, 2], 1, () => false);
     expect(new Set(live(busy, 5_000, { 1: 10, 2: 300 }))).toEqual(new Set([1]));
     const crowded = new ThreadGovernor([1, 2], 2, () => false);
@@ -59,7 +61,8 @@ describe("threads at run time", () => {
 });
 
 describe("cores that nobody uses", () => {
-  const STAT = "cpu  100 0 50 800 50 0 0 0 7 0\ncpu0 50 0 25 400 25 0 0 0 0 0\ncpu1 50 0 25 400 25 0 0 0 0 0\nintr 1\n";
+  const STAT =
+    "cpu  100 0 50 800 50 0 0 0 7 0\ncpu0 50 0 25 400 25 0 0 0 0 0\ncpu1 50 0 25 400 25 0 0 0 0 0\nintr 1\n";
 
   test("are read from the kernel's count, and unknown where there is none", ({ expect }) => {
     expect(parseCpuTimes(STAT)).toEqual({ cores: 2, idle: 850, total: 1_000 });

@@ -21,7 +21,12 @@ test.each<[string, readonly Busy[], Parameters<typeof askAgain>[1], ReturnType<t
     { waitMs: 800, node: { id: "a" } },
   ],
   ["the time is up", [busy("a", 100)], { nowMs: 850, untilMs: 900, asked: 0 }, undefined],
-  ["it was asked often enough", [busy("a", 0)], { nowMs: 0, untilMs: 900, asked: ASKED_AGAIN_MAX }, undefined],
+  [
+    "it was asked often enough",
+    [busy("a", 0)],
+    { nowMs: 0, untilMs: 900, asked: ASKED_AGAIN_MAX },
+    undefined,
+  ],
 ])("%s", (_, nodes, times, expected) => {
   if (expected === undefined) expect(askAgain(nodes, times)).toBeUndefined();
   else expect(askAgain(nodes, times)).toEqual(expected);
@@ -30,17 +35,27 @@ test.each<[string, readonly Busy[], Parameters<typeof askAgain>[1], ReturnType<t
 test("whatever nodes guess, a walk waits no longer than it may, and asks a few times", () => {
   const guess = fc.integer({ min: 0, max: 100_000 });
   fc.assert(
-    fc.property(fc.array(guess, { minLength: 1, maxLength: 5 }), fc.integer({ min: 0, max: 20_000 }), (guesses, untilMs) => {
-      let nowMs = 0;
-      let asked = 0;
-      let again = askAgain(guesses.map((ms, i) => busy(String(i), ms)), { nowMs, untilMs, asked });
-      while (again !== undefined) {
-        nowMs += again.waitMs;
-        asked += 1;
-        again = askAgain(guesses.map((ms, i) => busy(String(i), nowMs + ms)), { nowMs, untilMs, asked });
-      }
-      expect(nowMs).toBeLessThanOrEqual(untilMs);
-      expect(asked).toBeLessThanOrEqual(ASKED_AGAIN_MAX);
-    }),
+    fc.property(
+      fc.array(guess, { minLength: 1, maxLength: 5 }),
+      fc.integer({ min: 0, max: 20_000 }),
+      (guesses, untilMs) => {
+        let nowMs = 0;
+        let asked = 0;
+        let again = askAgain(
+          guesses.map((ms, i) => busy(String(i), ms)),
+          { nowMs, untilMs, asked },
+        );
+        while (again !== undefined) {
+          nowMs += again.waitMs;
+          asked += 1;
+          again = askAgain(
+            guesses.map((ms, i) => busy(String(i), nowMs + ms)),
+            { nowMs, untilMs, asked },
+          );
+        }
+        expect(nowMs).toBeLessThanOrEqual(untilMs);
+        expect(asked).toBeLessThanOrEqual(ASKED_AGAIN_MAX);
+      },
+    ),
   );
 });

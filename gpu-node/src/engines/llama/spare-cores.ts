@@ -39,7 +39,10 @@ export class SpareCores {
   /** As it was at the last look; 0 before there was one. */
   #spare = 0;
 
-  constructor(read: () => CpuTimes | undefined = readCpuTimes, nowMs: () => number = () => performance.now()) {
+  constructor(
+    read: () => CpuTimes | undefined = readCpuTimes,
+    nowMs: () => number = () => performance.now(),
+  ) {
     this.#read = read;
     this.#nowMs = nowMs;
     this.#last = read();

@@ -37,11 +37,7 @@ export class ThreadGovernor {
   #size = 0;
   #trial: Trial | undefined;
 
-  constructor(
-    counts: readonly number[],
-    threads: number,
-    hasCores: (more: number) => boolean = () => true,
-  ) {
+  constructor(counts: readonly number[], threads: number, hasCores: (more: number) => boolean = () => true) {
     this.#counts = counts;
     this.#hasCores = hasCores;
     this.#threads = threads;
