@@ -91,7 +91,7 @@ async function answer(travel: Travel, asked: Asked): Promise<Response> {
   const wanted = resolveModel(catalogue, call.modelAs);
   if (wanted === undefined) throw new FaultError({ kind: "model_not_found", model: call.modelAs });
   trace.model = wanted.model.id;
-  const regions = readRegions(request.headers.get(REGIONS_HEADER), catalogue.regions);
+  const regions = readRegions(request.headers.get(REGIONS_HEADER), catalogue.places);
   const trail = readTrail(prompt, wanted, sketchesKnown(catalogue.regions));
   mark(travel, "parse");
 

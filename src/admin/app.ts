@@ -23,6 +23,7 @@ import { nodeRoutes } from "./nodes.ts";
 import { reconcileRoutes } from "./reconcile.ts";
 import { scopeFor } from "./scopes.ts";
 import { findAdmin, whyClosed } from "./token.ts";
+import { upstreamRoutes } from "./upstreams.ts";
 import { ledgerRoutes, usageRoutes } from "./usage.ts";
 
 /** Where app.ts mounts this; scopes are told by what follows. */
@@ -68,6 +69,7 @@ export function adminApp({ secretsOf }: { readonly secretsOf: (env: Env) => Secr
   app.route("/accounts/:account/ledger", ledgerRoutes);
   app.route("/generations", generationRoutes);
   app.route("/nodes", nodeRoutes);
+  app.route("/upstreams", upstreamRoutes(secretsOf));
   app.route("/models", modelRoutes);
   app.route("/prices", priceRoutes);
   app.route("/aliases", aliasRoutes);

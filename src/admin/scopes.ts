@@ -37,7 +37,7 @@ const LINES: readonly Line[] = [
   { path: /^\/models(\/|$)/, read: "models:read", write: "models:write" },
   { path: /^\/prices(\/|$)/, read: "models:read", write: "models:write" },
   { path: /^\/aliases(\/|$)/, read: "models:read", write: "models:write" },
-  { path: /^\/nodes(\/|$)/, read: "nodes:read", write: "nodes:write" },
+  { path: /^\/(nodes|upstreams)(\/|$)/, read: "nodes:read", write: "nodes:write" },
   { path: /^\/alerts(\/|$)/, read: "alerts:read", write: "alerts:write" },
   { path: /^\/reconcile(\/|$)/, read: "reconcile", write: "reconcile" },
   { path: /^\/audit$/, read: "audit:read", write: "audit:read" },

@@ -1,7 +1,8 @@
 /**
- * The catalogue as the request path reads it: models, aliases and prices. D1 owns it; this is a snapshot.
+ * The catalogue as the request path reads it: models, aliases, prices and upstreams. D1 owns it; this is a snapshot.
  */
 import type { PriceRow } from "@sluice/protocol/ticket";
+import type { Upstream } from "./upstream.ts";
 
 export type Model = {
   readonly id: string;
@@ -26,6 +27,10 @@ export type Catalogue = {
   readonly aliases: readonly Alias[];
   /** Every region that has, or had, a node. */
   readonly regions: readonly string[];
+  /** Those, and the regions of upstreams. */
+  readonly places: readonly string[];
+  /** Those that take calls. */
+  readonly upstreams: readonly Upstream[];
   readonly builtAtMs: number;
 };
 

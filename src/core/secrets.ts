@@ -71,7 +71,9 @@ export type Purpose =
   /** Names of kept answers. */
   | "answer-name"
   /** Sealing of kept answers; mixed with the account's salt. */
-  | "answer-seal";
+  | "answer-seal"
+  /** Sealing of the secrets that upstreams want to see; the subject is the upstream. */
+  | "upstream-key";
 
 /** 32 bytes for one purpose and subject; undefined where the deployment does not hold that secret (any more). */
 export async function derive(
@@ -124,7 +126,7 @@ function memoised(
   if (keys.size >= KEYS_MAX) keys.clear();
   const key = derive(secrets, secretId, purpose, subject).then((bytes) => {
     if (bytes === undefined) return undefined;
-    return purpose === "ticket" ? importTicketKey(bytes) : importCallKey(bytes);
+    return purpose === "ticket" || purpose === "upstream-key" ? importTicketKey(bytes) : importCallKey(bytes);
   });
   keys.set(name, key);
   return key;
@@ -138,6 +140,15 @@ export function callKey(secrets: Secrets, secretId: string, node: string): Promi
 /** The AES key for tickets that travel through a node. */
 export function ticketKey(secrets: Secrets, secretId: string, node: string): Promise<CryptoKey | undefined> {
   return memoised(secrets, secretId, "ticket", node);
+}
+
+/** The AES key for the secret that an upstream wants to see. */
+export function upstreamKeyKey(
+  secrets: Secrets,
+  secretId: string,
+  upstream: string,
+): Promise<CryptoKey | undefined> {
+  return memoised(secrets, secretId, "upstream-key", upstream);
 }
 
 /** The HMAC key behind the checksum of API keys. */

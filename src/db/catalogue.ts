@@ -21,6 +21,7 @@ import { timedPrice } from "./models.ts";
 import { catalogueAt, CatalogueSnapshot } from "./price-in-force.ts";
 import { regionsKnown } from "./registry.ts";
 import { aliases, models, prices } from "./schema.ts";
+import { upstreamsOffered } from "./upstreams.ts";
 
 type Stores = Pick<Env, "DB" | "KV">;
 
@@ -143,7 +144,7 @@ export async function readBooks(env: Pick<Env, "DB">, nowMs: number): Promise<Ca
   // Of the prices that have begun, only the latest of each model still matters.
   const begun = sql`(select max(p.effective_from_ms) from prices p
     where p.model = prices.model and p.effective_from_ms <= ${nowMs})`;
-  const [modelRows, aliasRows, priceRows, regions] = await Promise.all([
+  const [modelRows, aliasRows, priceRows, regions, upstreams] = await Promise.all([
     db.select().from(models).orderBy(models.id),
     db.select().from(aliases).orderBy(aliases.alias),
     db
@@ -152,6 +153,7 @@ export async function readBooks(env: Pick<Env, "DB">, nowMs: number): Promise<Ca
       .where(gte(prices.effectiveFromMs, sql`coalesce(${begun}, 0)`))
       .orderBy(prices.effectiveFromMs, prices.id),
     regionsKnown(env),
+    upstreamsOffered(env),
   ]);
   return CatalogueSnapshot.parse({
     builtAtMs: nowMs,
@@ -161,5 +163,6 @@ export async function readBooks(env: Pick<Env, "DB">, nowMs: number): Promise<Ca
     })),
     aliases: aliasRows,
     regions,
+    upstreams,
   });
 }

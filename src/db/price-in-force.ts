@@ -11,6 +11,7 @@
 import { PriceRow } from "@sluice/protocol/ticket";
 import { z } from "zod";
 import type { Catalogue, Model } from "../core/catalogue.ts";
+import { Upstream } from "../core/upstream.ts";
 import { isIn, Window } from "./price-window.ts";
 
 const TimedPrice = PriceRow.extend({
@@ -38,6 +39,8 @@ export const CatalogueSnapshot = z.object({
   ),
   aliases: z.array(z.object({ alias: z.string(), model: z.string(), thinkingDefault: z.boolean() })),
   regions: z.array(z.string()),
+  /** Those that take calls. A snapshot of an older build has none. */
+  upstreams: z.array(Upstream).optional(),
 });
 export type CatalogueSnapshot = z.infer<typeof CatalogueSnapshot>;
 
@@ -95,6 +98,7 @@ export function catalogueAt(
   }
   const offered = new Set(models.map((model) => model.id));
   const aliases = snapshot.aliases.filter((alias) => offered.has(alias.model));
-  const { regions, builtAtMs } = snapshot;
-  return { catalogue: { models, aliases, regions, builtAtMs }, untilMs };
+  const { regions, upstreams = [], builtAtMs } = snapshot;
+  const places = [...new Set([...regions, ...upstreams.map(({ region }) => region)])];
+  return { catalogue: { models, aliases, regions, places, upstreams, builtAtMs }, untilMs };
 }

@@ -72,6 +72,29 @@ export const nodes = sqliteTable("nodes", {
   removedAtMs: integer(),
 });
 
+/** Servers without a node of ours, enrolled as overflow. `sealed_key` goes with the removal. */
+export const upstreams = sqliteTable("upstreams", {
+  id: text().primaryKey(),
+  name: text().notNull(),
+  region: text().notNull(),
+  url: text().notNull(),
+  /** The secret it wants to see, sealed under a secret of the deployment; null: it wants none. */
+  sealedKey: text(),
+  /** JSON: ours and theirs, and what each costs the operator. */
+  models: text().notNull(),
+  /** JSON: what it can do beside plain text. */
+  features: text().notNull(),
+  concurrency: integer().notNull(),
+  /** What becomes of prompts there; null days: nobody has said. */
+  trains: integer({ mode: "boolean" }).notNull(),
+  retainsDays: integer(),
+  keptIn: text().notNull(),
+  createdAtMs: integer().notNull(),
+  /** Not null: it gets no calls. */
+  drainedAtMs: integer(),
+  removedAtMs: integer(),
+});
+
 /** One-time: a token is taken by the first public key that shows it, and gives that key the same answer again. */
 export const joinTokens = sqliteTable("join_tokens", {
   tokenSha256: text().primaryKey(),

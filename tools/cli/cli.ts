@@ -18,6 +18,7 @@ import { models } from "./commands/models.ts";
 import { nodes } from "./commands/nodes.ts";
 import { prices } from "./commands/prices.ts";
 import { reconcile } from "./commands/reconcile.ts";
+import { upstreams } from "./commands/upstreams.ts";
 import { usage } from "./commands/usage.ts";
 import { verify } from "./commands/verify.ts";
 import { Complaint, EXIT, misused } from "./complaint.ts";
@@ -34,6 +35,7 @@ export const COMMANDS: readonly Command[] = [
   ...exports,
   ...cache,
   ...nodes,
+  ...upstreams,
   ...models,
   ...prices,
   ...adminKeys,
@@ -47,6 +49,8 @@ export type Surroundings = {
   readonly env: { readonly [name: string]: string | undefined };
   /** Where `.sluice/` may lie. */
   readonly folder: string;
+  /** A secret that is in no variable: piped in, or typed. */
+  readonly readSecret: (asks: string) => Promise<string>;
   readonly print: (text: string) => void;
   readonly printError: (text: string) => void;
 };
@@ -81,7 +85,13 @@ async function perform(argv: readonly string[], around: Surroundings): Promise<P
     around.env,
     around.folder,
   );
-  const run = { api: new AdminApi(target), args, text, on: (option: string) => values[option] === true };
+  const run = {
+    api: new AdminApi(target),
+    args,
+    text,
+    on: (option: string) => values[option] === true,
+    secret: async (variable: string, asks: string) => around.env[variable] ?? (await around.readSecret(asks)),
+  };
   const said = await command.run(run).catch((error: unknown) => {
     throw error instanceof Complaint ? inTyped(command, error) : error;
   });

@@ -23,6 +23,8 @@ export type Run = {
   /** The text after an option; undefined where it was not given. */
   readonly text: (option: string) => string | undefined;
   readonly on: (option: string) => boolean;
+  /** What must not be typed as an argument: from a variable, or else asked for. */
+  readonly secret: (variable: string, asks: string) => Promise<string>;
 };
 
 /** What a command has to say: `json` for machines, as the API gave it; `text` for people. */

@@ -62,11 +62,12 @@ export class FakePlatform {
     this.answers = bodies.map((body) => ({ status: 200, body }));
   }
 
-  async sluice(words: readonly string[], env?: Record<string, string>) {
+  async sluice(words: readonly string[], env?: Record<string, string>, typed = "") {
     let [out, err] = ["", ""];
     const exit = await cli(words, {
       env: env ?? { SLUICE_URL: this.url, SLUICE_ADMIN_TOKEN: TOKEN },
       folder: this.folder,
+      readSecret: () => Promise.resolve(typed),
       print: (text) => (out += text),
       printError: (text) => (err += text),
     });

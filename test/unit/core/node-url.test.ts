@@ -1,6 +1,6 @@
-/** Which URLs an admin may give a node. */
+/** Which URLs an admin may give a node, and an upstream. */
 import { test } from "vitest";
-import { checkNodeUrl } from "../../../src/core/node-url.ts";
+import { checkBaseUrl, checkNodeUrl } from "../../../src/core/node-url.ts";
 
 const CASES = [
   ["https://gpu1.example.com", false, "https://gpu1.example.com"],
@@ -20,5 +20,22 @@ const CASES = [
 
 test.for(CASES)("%s (local run: %s) gives %s", ([text, dev, expected], { expect }) => {
   const checked = checkNodeUrl(text, dev);
+  expect(checked.ok ? checked.url : checked.why).toContain(expected);
+});
+
+const BASES = [
+  ["https://api.example.com/v1", false, "https://api.example.com/v1"],
+  ["https://API.example.com/v1//", false, "https://api.example.com/v1"],
+  ["https://api.example.com", false, "https://api.example.com"],
+  ["http://127.0.0.1:9000/v1", true, "http://127.0.0.1:9000/v1"],
+  ["http://127.0.0.1:9000/v1", false, "must begin with https://"],
+  ["http://10.0.0.1/v1", true, "must begin with https://"],
+  ["https://key@api.example.com/v1", false, "must not hold a user"],
+  ["https://api.example.com/v1?key=x", false, "must be without a query"],
+  ["https://api.example.com/v1#x", false, "must be without a query"],
+] as const;
+
+test.for(BASES)("as a base %s (local run: %s) gives %s", ([text, dev, expected], { expect }) => {
+  const checked = checkBaseUrl(text, dev);
   expect(checked.ok ? checked.url : checked.why).toContain(expected);
 });

@@ -46,6 +46,8 @@ describe("the catalogue", () => {
       models: [{ ...MODEL, price: { id: "price_a", ...RATES } }],
       aliases,
       regions: ["here"],
+      places: ["here"],
+      upstreams: [],
       builtAtMs: 1,
     });
   });

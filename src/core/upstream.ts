@@ -1,0 +1,69 @@
+/**
+ * An upstream: a server that speaks OpenAI's chat completions and has no node of ours in front of it, enrolled by an admin
+ * as overflow. What the request path has to know of one: where it is, what it serves under which names, what it charges, and
+ * what it does with prompts. Its secret is here only as it was sealed (upstream-key.ts). Pure.
+ */
+import { Region } from "@sluice/protocol/ids";
+import { PRICE_MICRO_USD_PER_M_MAX } from "@sluice/protocol/limits";
+import { z } from "zod";
+
+export const UpstreamId = z.string().regex(/^upstream_[0-9a-z]{10}$/);
+
+/** What of a call an upstream may be able to do beside plain text, as calls name it (wire/needs.ts). */
+export const UpstreamFeature = z.enum(["tools", "json", "logprobs", "logit_bias", "penalties"]);
+export type UpstreamFeature = z.infer<typeof UpstreamFeature>;
+
+const rate = z.int().min(0).max(PRICE_MICRO_USD_PER_M_MAX);
+
+/** One name at the upstream. A model of ours may have two: one that thinks, and one that does not. */
+export const UpstreamModel = z.strictObject({
+  /** Ours. */
+  model: z.string().min(1).max(128),
+  /** Theirs. */
+  as: z.string().min(1).max(128),
+  thinks: z.boolean(),
+  /** Fields that every call gets there, below what the edge sets itself: how to tell this server to think, or not to. */
+  extra: z.record(z.string().min(1).max(64), z.json()),
+  /** What the operator is charged, in micro-dollars per million tokens. */
+  inputMicroUsdPerM: rate,
+  cachedMicroUsdPerM: rate,
+  outputMicroUsdPerM: rate,
+});
+export type UpstreamModel = z.infer<typeof UpstreamModel>;
+
+/** What becomes of a prompt there, as its operator has promised ours. */
+export const DataPolicy = z.strictObject({
+  /** Whether prompts and answers may train models. */
+  trains: z.boolean(),
+  /** Days they are kept; 0: not at all; null: nobody has said. */
+  retainsDays: z.int().min(0).max(36_500).nullable(),
+  /** Where they are kept. */
+  keptIn: Region,
+});
+export type DataPolicy = z.infer<typeof DataPolicy>;
+
+export const Upstream = z.object({
+  kind: z.literal("upstream"),
+  id: UpstreamId,
+  region: Region,
+  /** The base URL: `/chat/completions` follows it. Only an admin sets it. */
+  url: z.string(),
+  /** Null: the server wants none. */
+  sealedKey: z.string().nullable(),
+  models: z.array(UpstreamModel),
+  features: z.array(UpstreamFeature),
+  /** Requests at once, in each isolate. */
+  concurrency: z.int().min(1),
+  policy: DataPolicy,
+});
+export type Upstream = z.infer<typeof Upstream>;
+
+/** What an account lets become of its prompts when no node of ours has room; nothing, unless it says otherwise. */
+export const UpstreamsAllowed = z.enum([
+  /** Nodes alone. */
+  "none",
+  /** Upstreams that neither keep prompts nor train on them. */
+  "no-retention",
+  "any",
+]);
+export type UpstreamsAllowed = z.infer<typeof UpstreamsAllowed>;
