@@ -34,9 +34,10 @@ export function upstreamOf(row: UpstreamRow): Upstream {
 
 export async function insertUpstream(
   env: Db,
-  { kind: _, models, features, policy, ...rest }: Upstream,
+  upstream: Upstream,
   { name, createdAtMs }: Pick<UpstreamRow, "name" | "createdAtMs">,
 ): Promise<void> {
+  const { kind: _, models, features, policy, ...rest } = upstream;
   const json = { models: JSON.stringify(models), features: JSON.stringify(features) };
   await database(env)
     .insert(upstreams)

@@ -114,7 +114,8 @@ function rows(upstreams: readonly z.infer<typeof Upstream>[]): string {
   );
 }
 
-async function done(run: Run, method: string, path: string, says: string, body?: object): Promise<Said> {
+async function done(run: Run, call: string, says: string, body?: object): Promise<Said> {
+  const [method = "", path = ""] = call.split(" ");
   const [id = ""] = run.args;
   const answer = await run.api.call(One, method, `/upstreams/${encodeURIComponent(id)}${path}`, body);
   return { json: answer, text: `${plain(answer.upstream.id)} ${says}` };
@@ -226,27 +227,27 @@ export const upstreams: readonly Command[] = [
     takes: ["upstream"],
     about: `Gives an upstream another key, read from ${VARIABLE} or from stdin, and seals it under the current secret.`,
     options: { "no-key": NO_KEY },
-    run: async (run) => done(run, "PUT", "/key", "has its new key.", { apiKey: await keyOf(run) }),
+    run: async (run) => done(run, "PUT /key", "has its new key.", { apiKey: await keyOf(run) }),
   },
   {
     name: "upstreams drain",
     takes: ["upstream"],
     about: "It gets no more calls, within a minute everywhere; what runs there runs on.",
     options: {},
-    run: (run) => done(run, "POST", "/drain", "gets no more calls."),
+    run: (run) => done(run, "POST /drain", "gets no more calls."),
   },
   {
     name: "upstreams resume",
     takes: ["upstream"],
     about: "Takes a drained upstream into service again.",
     options: {},
-    run: (run) => done(run, "POST", "/resume", "takes calls again."),
+    run: (run) => done(run, "POST /resume", "takes calls again."),
   },
   {
     name: "upstreams remove",
     takes: ["upstream"],
     about: "It is an upstream no more, and its key is forgotten. Usage goes on naming it.",
     options: {},
-    run: (run) => done(run, "DELETE", "", "is removed."),
+    run: (run) => done(run, "DELETE", "is removed."),
   },
 ];
