@@ -37,6 +37,8 @@ export const AttemptTrace = z.object({
   to: Tokens,
   /** Its receipt, as the node signed it; absent where none came. */
   receipt: Signed.optional(),
+  /** Of an upstream: what it charges the operator. Not for the account's eyes. */
+  upstreamCostNanoUsd: z.int().min(0).optional(),
 });
 export type AttemptTrace = z.infer<typeof AttemptTrace>;
 

@@ -9,7 +9,7 @@
  */
 import { z } from "zod";
 import { AttemptName } from "./beat.ts";
-import { AccountId, KeyId, NodeId, Region, RequestId } from "./ids.ts";
+import { AccountId, KeyId, NodeId, PlaceId, Region, RequestId } from "./ids.ts";
 import { ATTEMPTS_MAX, TOKENS_MAX } from "./limits.ts";
 import { Ending, Receipt } from "./receipt.ts";
 import { Signed } from "./sign.ts";
@@ -53,6 +53,29 @@ export const HitAsk = z.object({
   reasoningTokens: Tokens,
 });
 export type HitAsk = z.infer<typeof HitAsk>;
+
+/* ---- upstreams -------------------------------------------------------------------------------------------------- */
+
+/** What an account lets become of its prompts when no node has room; `none` unless it says otherwise. */
+export const UpstreamsAllowed = z.enum([
+  /** Nodes alone. */
+  "none",
+  /** Upstreams that neither keep prompts nor train on them. */
+  "no-retention",
+  "any",
+]);
+export type UpstreamsAllowed = z.infer<typeof UpstreamsAllowed>;
+
+/**
+ * At an upstream nobody signs a receipt: its attempt is settled by the Worker's word. `reported`: the counts are the upstream's
+ * own; `estimated`: it gave none, and they were counted from the text.
+ */
+export const Counted = z.object({
+  certainty: z.enum(["reported", "estimated"]),
+  /** What the upstream charges the operator. */
+  costNanoUsd: z.int().min(0),
+});
+export type Counted = z.infer<typeof Counted>;
 
 /* ---- admit ------------------------------------------------------------------------------------------------------ */
 
@@ -185,6 +208,8 @@ export const AdmitVerdict = z.discriminatedUnion("ok", [
      * nothing is recalled and nothing remembered.
      */
     cache: CacheSetting.optional(),
+    /** Absent: none; so is an older object's, which does not know the word `answered`. */
+    upstreams: UpstreamsAllowed.optional(),
     /** The hit that was asked for is counted, charged and in the log: nothing is held, and no word follows. */
     hit: z.literal(true).optional(),
   }),
@@ -247,6 +272,8 @@ export const WordWhy = z.enum([
   "no_node",
   /** A cached answer was found in a farther layer: no node was asked. Said only to an object that knows it. */
   "recalled",
+  /** An upstream answered to its end, which `ended` names. Said only to an object that knows it. */
+  "answered",
 ]);
 export type WordWhy = z.infer<typeof WordWhy>;
 
@@ -268,7 +295,7 @@ export type Overrun = z.infer<typeof Overrun>;
 /** The call a request goes on with: named before it can have begun, so that it can be struck out if it never did. */
 export const NextCall = z.object({
   ordinal: Ordinal.min(1),
-  node: NodeId,
+  node: PlaceId,
   region: Region,
   issuedAtMs: z.int().min(0),
 });
@@ -287,16 +314,18 @@ export const Word = z.object({
   why: WordWhy,
   /** With `timeout`. */
   limit: Overrun.optional(),
-  /** With `node_failed`: how the node said that its attempt ended. What this build does not know is as if it were not said. */
+  /** With `answered`; and with `node_failed`: how the node said that its attempt ended. What this build does not know is as if it were not said. */
   ended: Ending.optional().catch(undefined),
   /** Positions of this request the Worker had forwarded in whole events, over all attempts; 0 where nothing was. */
   seenTo: Tokens,
   /** Of the first producing attempt, from its first event; 0 where none came. */
   prompt: Tokens,
   cached: Tokens,
-  /** With `recalled`: of the cached answer, whose counts the others are too. */
+  /** With `recalled` and `counted`, whose counts the others are too. */
   reasoning: Tokens.optional(),
-  node: NodeId.nullable(),
+  /** Of every attempt at an upstream. */
+  counted: Counted.optional(),
+  node: PlaceId.nullable(),
   region: Region.nullable(),
   /** The call the request goes on with, or null: this is its end. */
   next: NextCall.nullable(),
@@ -329,7 +358,7 @@ export const SettleAsk = z.object({
   receipts: z.array(CheckedReceipt),
   /** Attempts that still run, with how far they have come. */
   renew: z.array(
-    z.object({ request: RequestId, ordinal: Ordinal, position: Tokens, node: NodeId, region: Region }),
+    z.object({ request: RequestId, ordinal: Ordinal, position: Tokens, node: PlaceId, region: Region }),
   ),
 });
 export type SettleAsk = z.infer<typeof SettleAsk>;

@@ -38,6 +38,16 @@ export const RequestId = z.string().regex(/^req_[0-9A-HJKMNP-TV-Z]{26}$/);
 export const AccountId = z.string().regex(/^acc_[a-z]{2,8}_[0-9a-z]{12}$/);
 export const KeyId = z.string().regex(/^key_[0-9a-z]{10}$/);
 export const NodeId = z.string().regex(/^node_[0-9a-z]{10}$/);
+/** A server without a node of ours, enrolled as overflow. */
+const UPSTREAM_PREFIX = "upstream_";
+export const UpstreamId = z.string().regex(/^upstream_[0-9a-z]{10}$/);
+/** Who may be asked to answer. */
+export const PlaceId = z.union([NodeId, UpstreamId]);
+
+export function isUpstreamId(place: string): boolean {
+  return place.startsWith(UPSTREAM_PREFIX);
+}
+
 /** Made anew at every start of a node process; a newer one fences the older. */
 export const BootId = z.string().regex(/^boot_[0-9A-HJKMNP-TV-Z]{26}$/);
 export const Region = z.string().regex(/^[a-z][a-z0-9-]{0,31}$/);

@@ -48,6 +48,7 @@ export function admit(books: Books, ask: AdmitAsk, nowMs: number): Tried {
     cacheSalt,
     ...verdict.limits,
     cache: books.answers.setting(path),
+    ...(account.upstreams === "none" ? {} : { upstreams: account.upstreams }),
   } as const;
   if (verdict.do === "recall" && hit !== undefined) {
     books.scopes.begin(account, ask, 0, nowMs);

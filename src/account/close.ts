@@ -8,12 +8,13 @@
  * An attempt is void when it has produced nothing for sure: its word says `refused` or `no_node`, or it was struck out.
  * The closing attempt is the highest one that is not void, and the bill is its `to`.
  */
-import type { WordWhy } from "@sluice/protocol/account";
+import type { Counted, WordWhy } from "@sluice/protocol/account";
 import type { Certainty } from "@sluice/protocol/account-log";
 import { isNatural } from "@sluice/protocol/receipt";
 import type { Clocks } from "./clocks.ts";
 import {
   endingOf,
+  isAtUpstream,
   isRefused,
   isUnheard,
   lastWord,
@@ -36,7 +37,7 @@ export type Numbers = {
 
 export type Closing = Numbers & {
   readonly do: "close";
-  readonly certainty: Exclude<Certainty, "pending" | "reported">;
+  readonly certainty: Exclude<Certainty, "pending">;
   readonly ended: string;
   readonly weights: string;
   /** Nothing more can come of this request: it may be forgotten. */
@@ -53,8 +54,8 @@ export type Decision = Closing | Waiting;
 
 const NOTHING: Numbers = { promptTokens: 0, cachedTokens: 0, completionTokens: 0, reasoningTokens: 0 };
 
-/** No node was asked: the word has the counts of the cached answer, which its price is made of. */
-function fromCache(word: KnownWord): Numbers {
+/** No node was there to sign anything: the word has the counts. */
+function fromWord(word: KnownWord): Numbers {
   return {
     promptTokens: word.prompt,
     cachedTokens: word.cached,
@@ -81,7 +82,8 @@ export function decide(
   const end = lastWord(hold);
   const highest = hold.attempts.at(-1);
   const highestStruck = highest !== undefined && struck.has(highest.ordinal);
-  if (end?.why === "recalled") return closed(fromCache(end), "exact", end.why, true);
+  if (end?.why === "recalled") return closed(fromWord(end), "exact", end.why, true);
+  if (end?.counted !== undefined) return settledByWord(hold, end, end.counted);
   // An answer in one piece that failed on our side was never delivered, whatever a node made of it.
   if (end !== null && !hold.stream && !clientLeft(end.why))
     return closed(NOTHING, "exact", endingOf(end), true);
@@ -108,6 +110,13 @@ export function decide(
   // Its receipt is there: no row need say that it is missing, but after its lapse it fills no place any more.
   const state = nowMs < hold.lapseAtMs ? "open" : "ended";
   return { do: "wait", state, untilMs: silentAtMs };
+}
+
+/** At an upstream. What never reached its client is nobody's to pay. */
+function settledByWord(hold: Hold, end: KnownWord, { certainty }: Counted): Closing {
+  const delivered = end.why === "answered" || (hold.stream && end.seenTo > 0);
+  const numbers = delivered ? bounded(hold, fromWord(end)) : NOTHING;
+  return closed(numbers, delivered ? certainty : "exact", endingOf(end), true);
 }
 
 /** No receipt of the closing attempt: first the hold lapses, then the wait for the receipt ends. */
@@ -196,6 +205,9 @@ function giveUp(hold: Hold, end: KnownWord | null): Closing {
   const left = clientLeft(end?.why);
   const told = hold.attempts.some((attempt) => attempt.word !== null);
   const ended = end === null ? (heard || told ? "node_lost" : NEVER_BEGAN) : endingOf(end);
+  const closing = hold.attempts.findLast((attempt) => !isRefused(attempt));
+  // The Worker died under an upstream: nobody is left who could know.
+  if (closing !== undefined && isAtUpstream(closing)) return closed(NOTHING, "unknown", ended, false);
   const undelivered = !hold.stream && !left;
   const numbers = undelivered || (seen.completionTokens === 0 && !left) ? NOTHING : seen;
   return closed(numbers, told || seen.completionTokens > 0 ? "estimated" : "unknown", ended, false);

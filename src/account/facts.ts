@@ -9,6 +9,7 @@
 import type {
   AdmitAsk,
   CheckedReceipt,
+  Counted,
   ExtendAsk,
   Flagged,
   NextCall,
@@ -17,6 +18,7 @@ import type {
   WordWhy,
 } from "@sluice/protocol/account";
 import type { Certainty } from "@sluice/protocol/account-log";
+import { isUpstreamId } from "@sluice/protocol/ids";
 import type { Ending } from "@sluice/protocol/receipt";
 import type { Signed } from "@sluice/protocol/sign";
 import type { PriceRow } from "@sluice/protocol/ticket";
@@ -27,12 +29,14 @@ export type KnownWord = {
   readonly why: WordWhy;
   /** With `timeout`, where the Worker said which. */
   readonly limit?: Overrun;
-  /** With `node_failed`: what the node said of it. */
+  /** With `node_failed`: what the node said of it; with `answered`: how it ended. */
   readonly ended?: Ending;
   readonly seenTo: number;
   readonly prompt: number;
   readonly cached: number;
   readonly reasoning?: number;
+  /** Of an attempt at an upstream: it is settled by this word. */
+  readonly counted?: Counted;
   /** The request ended here. */
   readonly last: boolean;
   readonly atMs: number;
@@ -173,7 +177,7 @@ export function noteWord(hold: Hold, word: Word, nowMs: number, holdLapseMs: num
   const noted = withAttempt(hold, word.ordinal, (attempt) => {
     // An extension has said "refused" for the Worker; a word of its own says the rest.
     if (attempt.word !== null) return attempt;
-    const { why, limit, ended, seenTo, prompt, cached, reasoning, next } = word;
+    const { why, limit, ended, seenTo, prompt, cached, reasoning, counted, next } = word;
     return {
       ...attempt,
       node: attempt.node ?? word.node,
@@ -186,6 +190,7 @@ export function noteWord(hold: Hold, word: Word, nowMs: number, holdLapseMs: num
         prompt,
         cached,
         ...(reasoning === undefined ? {} : { reasoning }),
+        ...(counted === undefined ? {} : { counted }),
         last: next === null,
         atMs: nowMs,
       },
@@ -272,24 +277,33 @@ export function noteRenewal(hold: Hold, renewal: RenewalAsk, nowMs: number, hold
 
 /** How a word's ending is written into rows: a limit that ran out is named, and a node's failing is in its own words. */
 export function endingOf({ why, limit, ended }: KnownWord): string {
-  if (why === "node_failed" && ended !== undefined) return ended;
+  if ((why === "node_failed" || why === "answered") && ended !== undefined) return ended;
   return limit === undefined ? why : `${why}_${limit}`;
 }
 
-/** Refused before it began, or never asked: this ordinal has produced nothing and no receipt of it counts. */
-export function isRefused(attempt: Attempt): boolean {
-  const why = attempt.word?.why;
+/**
+ * Refused before it began, never asked, or at an upstream and given up for another place (which happens before its first content
+ * alone): this ordinal has produced nothing and no receipt of it counts.
+ */
+export function isRefused({ word }: Attempt): boolean {
+  if (word?.counted !== undefined && !word.last) return true;
+  const why = word?.why;
   return why === "refused" || why === "no_node" || why === "recalled";
 }
 
 /** No beat ever named it, and no Worker saw it answer: perhaps it never began. */
 export function isUnheard(hold: Hold, attempt: Attempt): boolean {
-  if (attempt.beatAtMs !== null || isRefused(attempt)) return false;
+  if (attempt.beatAtMs !== null || isRefused(attempt) || isAtUpstream(attempt)) return false;
   const seenBefore = Math.max(
     0,
     ...hold.attempts.map(({ ordinal, word }) => (ordinal < attempt.ordinal ? (word?.seenTo ?? 0) : 0)),
   );
   return attempt.word === null || attempt.word.seenTo <= seenBefore;
+}
+
+/** Nobody but the Worker of the request ever speaks of it: no beat, no receipt. */
+export function isAtUpstream({ node }: Attempt): boolean {
+  return node !== null && isUpstreamId(node);
 }
 
 /** The word after which the request went on nowhere. */

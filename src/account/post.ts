@@ -138,7 +138,16 @@ export function trace({
   const to = receipt?.to ?? Math.max(position, word?.seenTo ?? 0);
   const ended = word === null ? (receipt?.ended ?? "unheard") : endingOf(word);
   const signed = receipt?.signed;
-  return { ordinal, node, region, ended, to, ...(signed === undefined ? {} : { receipt: signed }) };
+  const counted = word?.counted;
+  return {
+    ordinal,
+    node,
+    region,
+    ended,
+    to,
+    ...(signed === undefined ? {} : { receipt: signed }),
+    ...(counted === undefined ? {} : { upstreamCostNanoUsd: counted.costNanoUsd }),
+  };
 }
 
 function pendingAs(hold: Hold): string {

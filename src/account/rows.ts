@@ -2,6 +2,7 @@
  * The rows of an account's object as the rest of the room reads them, and back. Pure. What SQLite gives back is parsed:
  * a row of an older shape fails here, loudly, and not as a wrong sum somewhere else.
  */
+import { UpstreamsAllowed } from "@sluice/protocol/account";
 import { z } from "zod";
 import { KEY_SCOPES, type Limits } from "../core/limits.ts";
 import type { KnownKey } from "./admission.ts";
@@ -35,6 +36,7 @@ export const AccountRow = z
     name: z.string(),
     suspended: flag,
     regions: names,
+    upstreams: UpstreamsAllowed,
     limits,
     cache_salt: z.string(),
     balance_nano_usd: z.int(),
@@ -48,6 +50,7 @@ export const AccountRow = z
     name: row.name,
     suspended: row.suspended,
     regions: row.regions,
+    upstreams: row.upstreams,
     limits: row.limits,
     cacheSalt: row.cache_salt,
     balanceNanoUsd: row.balance_nano_usd,

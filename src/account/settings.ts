@@ -20,6 +20,7 @@ export function configured(
     name: given.account,
     suspended: false,
     regions: null,
+    upstreams: "none",
     limits: NO_LIMITS,
     cacheSalt: toHex(salt),
     balanceNanoUsd: 0,
@@ -33,6 +34,7 @@ export function configured(
     name: given.name ?? base.name,
     suspended: given.suspended ?? base.suspended,
     regions: given.regions === undefined ? base.regions : copied(given.regions),
+    upstreams: given.upstreams ?? base.upstreams,
     limits: limited(base.limits, given),
   };
 }

@@ -25,6 +25,7 @@ export function accountStatus(
     name: account.name,
     suspended: account.suspended,
     regions: account.regions,
+    upstreams: account.upstreams,
     ...account.limits,
     used: usedNow(books, ACCOUNT, nowMs),
     balanceNanoUsd: account.balanceNanoUsd,

@@ -57,12 +57,13 @@ export class Store {
 
   saveAccount(state: AccountState): void {
     this.#write(
-      `INSERT OR REPLACE INTO account (id, account, name, suspended, regions, limits, cache_salt, balance_nano_usd, grants,
-        counters, last_seq, applied_seq) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT OR REPLACE INTO account (id, account, name, suspended, regions, upstreams, limits, cache_salt, balance_nano_usd,
+        grants, counters, last_seq, applied_seq) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       state.account,
       state.name,
       state.suspended ? 1 : 0,
       listed(state.regions),
+      state.upstreams,
       JSON.stringify(state.limits),
       state.cacheSalt,
       state.balanceNanoUsd,

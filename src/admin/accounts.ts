@@ -2,6 +2,7 @@
  * Accounts: make, list, look at, limit, suspend, give credit. The account's object is asked and told first, always; D1's
  * list follows. If the list cannot be written the answer is an error, and asking again does no harm.
  */
+import { UpstreamsAllowed } from "@sluice/protocol/account";
 import { CreditKind } from "@sluice/protocol/account-log";
 import { randomName } from "@sluice/protocol/ids";
 import { Hono } from "hono";
@@ -35,6 +36,7 @@ const CreateAccount = z.strictObject({
   regions: Regions.exactOptional(),
   ...LIMITS,
   cache: Cache.exactOptional(),
+  upstreams: UpstreamsAllowed.exactOptional(),
 });
 
 const ChangeAccount = z
@@ -44,6 +46,7 @@ const ChangeAccount = z
     regions: Regions.exactOptional(),
     ...LIMITS,
     cache: Cache.exactOptional(),
+    upstreams: UpstreamsAllowed.exactOptional(),
   })
   .refine((change) => Object.keys(change).length > 0, { error: "nothing to change was given" });
 

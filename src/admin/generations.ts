@@ -23,5 +23,5 @@ generationRoutes.get("/:request", async (c) => {
       "no usage of this request is here; a running or just finished one comes later",
     );
   const price = await priceById(c.env, generation.priceId);
-  return c.json({ account, generation: printGeneration(generation, price) });
+  return c.json({ account, generation: printGeneration(generation, price, "operator") });
 });

@@ -5,14 +5,14 @@
  * The secret an upstream wants to see comes in here once and is never shown again: it is sealed before it is written, and no
  * answer has more of it than whether there is one.
  */
-import { randomName, Region } from "@sluice/protocol/ids";
+import { randomName, Region, UpstreamId } from "@sluice/protocol/ids";
 import { Hono } from "hono";
 import { z } from "zod";
 import type { Env } from "../core/env.ts";
 import { checkBaseUrl } from "../core/node-url.ts";
 import type { Secrets } from "../core/secrets.ts";
 import { sealedUnder, sealUpstreamKey, type KeyPlace } from "../core/upstream-key.ts";
-import { DataPolicy, UpstreamFeature, UpstreamId, UpstreamModel } from "../core/upstream.ts";
+import { DataPolicy, UpstreamFeature, UpstreamModel } from "../core/upstream.ts";
 import { publishCatalogue } from "../db/catalogue.ts";
 import { modelById } from "../db/models.ts";
 import {

@@ -2,7 +2,7 @@
  * What an operator sets about an account and its keys, and what can be read back. The account's object owns these; D1
  * has lists of them.
  */
-import type { AdmitRefusal, CacheSetting } from "@sluice/protocol/account";
+import type { AdmitRefusal, CacheSetting, UpstreamsAllowed } from "@sluice/protocol/account";
 import type { AccountEvent, AttemptTrace, CreditKind, UsageEvent } from "@sluice/protocol/account-log";
 import type { KeyScope, Limits } from "./limits.ts";
 
@@ -14,6 +14,8 @@ export type AccountSettings = {
   readonly regions?: readonly string[] | null;
   /** Of cached answers; null: the default. */
   readonly cache?: CacheSetting | null;
+  /** Where its requests may overflow to when no node has room. */
+  readonly upstreams?: UpstreamsAllowed;
 } & Partial<Limits>;
 
 /** What can be said of a key after it was made; what is left out stays. */
@@ -119,6 +121,7 @@ export type AccountStatus = Limits & {
   readonly suspended: boolean;
   /** As they are set; null where there is none. */
   readonly regions: readonly string[] | null;
+  readonly upstreams: UpstreamsAllowed;
   readonly used: UsedNow;
   /** All of it: granted and topped up. */
   readonly balanceNanoUsd: number;

@@ -3,11 +3,9 @@
  * as overflow. What the request path has to know of one: where it is, what it serves under which names, what it charges, and
  * what it does with prompts. Its secret is here only as it was sealed (upstream-key.ts). Pure.
  */
-import { Region } from "@sluice/protocol/ids";
+import { Region, UpstreamId } from "@sluice/protocol/ids";
 import { PRICE_MICRO_USD_PER_M_MAX } from "@sluice/protocol/limits";
 import { z } from "zod";
-
-export const UpstreamId = z.string().regex(/^upstream_[0-9a-z]{10}$/);
 
 /** What of a call an upstream may be able to do beside plain text, as calls name it (wire/needs.ts). */
 export const UpstreamFeature = z.enum(["tools", "json", "logprobs", "logit_bias", "penalties"]);
@@ -57,13 +55,3 @@ export const Upstream = z.object({
   policy: DataPolicy,
 });
 export type Upstream = z.infer<typeof Upstream>;
-
-/** What an account lets become of its prompts when no node of ours has room; nothing, unless it says otherwise. */
-export const UpstreamsAllowed = z.enum([
-  /** Nodes alone. */
-  "none",
-  /** Upstreams that neither keep prompts nor train on them. */
-  "no-retention",
-  "any",
-]);
-export type UpstreamsAllowed = z.infer<typeof UpstreamsAllowed>;

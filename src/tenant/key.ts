@@ -16,6 +16,8 @@ export function printKey({ account, key }: KeyLook) {
     scopes: key.scopes,
     /** Null: any. A request runs where key and account both allow it. */
     regions: key.regions ?? account.regions,
+    /** Where prompts may go when no node has room. */
+    upstreams: account.upstreams,
     /** Null: none. Both apply; days and months are UTC's. */
     limits: {
       requests_per_minute: { key: key.requestsPerMinute, account: account.requestsPerMinute },

@@ -10,8 +10,15 @@ import { printUsd } from "../core/money.ts";
 
 export type Generation = UsageEvent | RunningRequest;
 
-/** `price` is the row it was admitted under; undefined where the price book does not have it (any more). */
-export function printGeneration(generation: Generation, price: PriceRow | undefined) {
+/**
+ * `price` is the row it was admitted under; undefined where the price book does not have it (any more). What upstreams charge the
+ * operator is told to the operator alone.
+ */
+export function printGeneration(
+  generation: Generation,
+  price: PriceRow | undefined,
+  to: "account" | "operator" = "account",
+) {
   const { request, model, stream, key, admittedAtMs, priceId } = generation;
   const common = {
     object: "generation",
@@ -23,7 +30,13 @@ export function printGeneration(generation: Generation, price: PriceRow | undefi
     created: Math.floor(admittedAtMs / 1_000),
     admitted_at_ms: admittedAtMs,
   };
-  const attempts = generation.attempts.map(({ receipt = null, ...attempt }) => ({ ...attempt, receipt }));
+  const attempts = generation.attempts.map(({ receipt = null, upstreamCostNanoUsd, ...attempt }) => ({
+    ...attempt,
+    ...(upstreamCostNanoUsd === undefined || to === "account"
+      ? {}
+      : { upstream_cost_nano_usd: upstreamCostNanoUsd }),
+    receipt,
+  }));
   if (generation.kind === "running")
     return { ...common, state: "running", price: printPrice(priceId, price), attempts };
   const { promptTokens, cachedTokens, completionTokens, reasoningTokens } = generation;
@@ -32,7 +45,10 @@ export function printGeneration(generation: Generation, price: PriceRow | undefi
     state: generation.certainty === "pending" ? "pending" : "closed",
     closed_at_ms: generation.closedAtMs,
     revision: generation.revision,
-    /** exact: by a receipt; pending: the receipt is missing, nothing is charged yet; estimated, unknown: it never came. */
+    /**
+     * exact: by a receipt; reported: by an upstream, which signs none; pending: the receipt is missing, nothing is charged yet;
+     * estimated, unknown: it never came.
+     */
     certainty: generation.certainty,
     ended: generation.ended,
     weights: generation.weights,

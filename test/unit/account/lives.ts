@@ -1,6 +1,6 @@
 /** Random lives of one request: what words, receipts and renewals are told of it, in order and shuffled. */
 import fc from "fast-check";
-import { call, receipt, renewal, word, type Message } from "./support.ts";
+import { call, receipt, renewal, UPSTREAM, word, type Message } from "./support.ts";
 
 /** The messages of one request's life, each true, in the order they happened. */
 export const life = fc
@@ -8,7 +8,7 @@ export const life = fc
     stream: fc.boolean(),
     failovers: fc.integer({ min: 0, max: 4 }),
     produced: fc.array(fc.integer({ min: 0, max: 20 }), { minLength: 6, maxLength: 6 }),
-    ending: fc.constantFrom("natural", "client_gone", "node_lost", "refused", "silent"),
+    ending: fc.constantFrom("natural", "client_gone", "node_lost", "refused", "silent", "overflowed"),
     renewed: fc.boolean(),
   })
   .map(({ stream, failovers, produced, ending, renewed }) => {
@@ -20,13 +20,23 @@ export const life = fc
       const last = ordinal === failovers;
       if (renewed) messages.push(renewal(ordinal, from));
       const seen = { seenTo: stream ? to : 0, prompt: to > 0 ? 50 : 0 };
-      if (!last) {
+      if (last && ending === "overflowed") {
+        messages.push(
+          word(ordinal, "no_node", { next: call(ordinal + 1, UPSTREAM) }),
+          word(ordinal + 1, "answered", {
+            ...seen,
+            node: UPSTREAM,
+            ended: "stop",
+            counted: { certainty: "reported", costNanoUsd: 1 },
+          }),
+        );
+      } else if (!last) {
         messages.push(word(ordinal, "node_lost", { ...seen, next: call(ordinal + 1) }));
         messages.push(receipt(ordinal, "node_died", { from, to }));
       } else if (ending === "natural") messages.push(receipt(ordinal, "stop", { from, to }));
       else if (ending === "refused") messages.push(word(ordinal, "refused", { ...seen, seenTo: from }));
       else if (ending === "silent") messages.push(receipt(ordinal, "client_gone", { from, to }));
-      else {
+      else if (ending !== "overflowed") {
         messages.push(word(ordinal, ending, seen));
         messages.push(receipt(ordinal, "client_gone", { from, to }));
       }

@@ -17,6 +17,7 @@ export const REQUEST = "req_01JD0000000000000000000000";
 export const ACCOUNT = "acc_any_000000000000";
 export const NODE = "node_0000000000";
 export const OTHER_NODE = "node_1111111111";
+export const UPSTREAM = "upstream_0000000000";
 export const REGION = "eu-1";
 /** When the request was admitted. */
 export const T0 = 1_000_000;
@@ -73,7 +74,9 @@ export function call(ordinal: number, node = NODE): NextCall {
 export function word(
   ordinal: number,
   why: WordWhy,
-  more: Partial<Pick<Word, "seenTo" | "prompt" | "cached" | "next" | "node" | "ended">> = {},
+  more: Partial<
+    Pick<Word, "seenTo" | "prompt" | "cached" | "reasoning" | "next" | "node" | "ended" | "counted">
+  > = {},
 ): Message {
   return {
     kind: "word",

@@ -10,6 +10,7 @@ const Account = z.looseObject({
   id: z.string(),
   name: z.string(),
   suspended: z.boolean(),
+  upstreams: z.string().optional(),
   balanceUsd: z.string(),
   grantedUsd: z.string(),
   toppedUpUsd: z.string(),
@@ -33,12 +34,22 @@ const Page = z.looseObject({
 
 const SETTINGS: { readonly [name: string]: Option } = {
   regions: { value: "A,B", about: 'the only regions it may run in, or "any"', field: "regions" },
+  upstreams: {
+    value: "none|no-retention|any",
+    about: "which upstreams its prompts may overflow to when no node has room; none where not given",
+    field: "upstreams",
+  },
   ...LIMITS,
 };
 
 function settingsOf(run: Run): object {
   const regions = run.text("regions");
-  return { ...limitsOf(run), ...(regions === undefined ? {} : { regions: list(regions, "any") }) };
+  const upstreams = run.text("upstreams");
+  return {
+    ...limitsOf(run),
+    ...(regions === undefined ? {} : { regions: list(regions, "any") }),
+    ...(upstreams === undefined ? {} : { upstreams }),
+  };
 }
 
 function show(answer: z.infer<typeof One>): Said {
@@ -47,6 +58,9 @@ function show(answer: z.infer<typeof One>): Said {
     ["account", account.id],
     ["name", account.name],
     ["state", account.suspended ? "suspended" : "active"],
+    ...(account.upstreams === undefined || account.upstreams === "none"
+      ? []
+      : [["upstreams", account.upstreams] as const]),
     ["balance", `$${account.balanceUsd} ($${account.grantedUsd} granted, $${account.toppedUpUsd} topped up)`],
     ...limitLines(account),
     ["held", `$${account.heldUsd} by ${account.holdsOpen} running and ${account.holdsPending} pending`],
