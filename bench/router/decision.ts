@@ -22,7 +22,7 @@ export function decisionUs(): number {
   const prompt = marksOf(trailOf({ model: "m", thinkingDefault: false, body }), "tag");
   const nodes = Array.from({ length: NODES }, (_, i) => nodeOf(i, prompt.marks, dice));
   const memory = startMemory();
-  for (const node of nodes) memory.call(node, 1_000, NOW_MS - 10);
+  for (const node of nodes) memory.call(node, { model: "m", promptTokens: 1_000 }, NOW_MS - 10);
   const wish = { model: "m", promptTokens: 12_000, regions: null, prompt, opening: prompt.opening };
   const means: number[] = [];
   for (let round = 0; round < ROUNDS; round++) {

@@ -1,16 +1,24 @@
 /** From what the operator asked for to an open engine: where the weights lie, and what the engine is told. */
 import { join } from "node:path";
-import type { EngineChoice } from "./config.ts";
 import type { Engine } from "./engines/engine.ts";
+import { readWords } from "./engines/http/words.ts";
 import { openEngine } from "./engines/open.ts";
 import type { Log } from "./log.ts";
+import type { EngineChoice } from "./model-config.ts";
+import { digestWeights } from "./weights/digest.ts";
 import { findWeights } from "./weights/find.ts";
 
 const BUNDLED_FILE = join(import.meta.dirname, "../models/sluice-tiny.gguf");
 
-export async function openChosen(choice: EngineChoice, log: Log): Promise<Engine> {
+/** `occupiedBytes`: memory that looks free and is not, because models that are open have their weights mapped there. */
+export async function openChosen(
+  choice: EngineChoice,
+  log: Log,
+  occupiedBytes: () => number,
+): Promise<Engine> {
   const slots = choice.slots === undefined ? {} : { slots: choice.slots };
   const context = choice.contextTokens === undefined ? {} : { contextTokens: choice.contextTokens };
+  const tell = (line: string): void => log("engine", { model: choice.modelId, line });
   if (choice.kind === "script") {
     const { name, weights, restartMs, positionsFile, mayKillProcess, script } = choice.script;
     return openEngine({
@@ -41,10 +49,10 @@ export async function openChosen(choice: EngineChoice, log: Log): Promise<Engine
       ...slots,
       ...context,
       ...(key === undefined ? {} : { key }),
-      log: (line) => log("engine", { line }),
+      log: tell,
     });
   }
-  const { threads, gpu } = choice;
+  const { threads, gpu, memoryUnchecked } = choice;
   return openEngine({
     kind: "llama",
     model: choice.modelId,
@@ -53,6 +61,14 @@ export async function openChosen(choice: EngineChoice, log: Log): Promise<Engine
     ...context,
     ...(threads === undefined ? {} : { threads }),
     ...(gpu === undefined ? {} : { gpu: gpu === "cpu" ? false : gpu }),
-    log: (line) => log("engine", { line }),
+    ...(memoryUnchecked ? {} : { occupiedBytes }),
+    log: tell,
   });
+}
+
+/** The digest of the weights that lie there now; undefined for an engine that has none. */
+export async function digestChosen({ kind, model }: EngineChoice): Promise<string | undefined> {
+  if (kind === "script") return undefined;
+  if (kind === "http") return model === undefined ? undefined : (await readWords(model)).digest;
+  return digestWeights(await findWeights(model ?? BUNDLED_FILE));
 }

@@ -1,20 +1,23 @@
 /**
  * The composition root of a gpu-node: argv and environment in, one running node out, and the end of the process.
- * SIGTERM and SIGINT drain and stop; a second one stops at once. A kill -9 costs nothing but time: the next start finds
- * in the journal what this one was doing.
+ * SIGTERM and SIGINT drain and stop; a second one stops at once. SIGHUP reads the models anew (a terminal that closes means
+ * to stop). A kill -9 costs nothing but time: the next start finds in the journal what this one was doing.
  */
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ulid } from "@sluice/protocol/ids";
-import { parseConfig, type Config } from "./config.ts";
+import { parseConfig, type Config, type ParsedConfig } from "./config.ts";
 import { EdgeSide } from "./edge-side.ts";
-import { openChosen } from "./engine-choice.ts";
+import { digestChosen, openChosen } from "./engine-choice.ts";
 import { ensureEnrolled } from "./identity/enrol.ts";
 import { importPrivateKey, saveStored } from "./identity/identity.ts";
 import { openDatabase } from "./journal/schema.ts";
+import { Lineup } from "./lineup.ts";
 import { errorFields, log } from "./log.ts";
 import { GpuNode, type NodeParts } from "./node.ts";
 import { USAGE } from "./usage.ts";
+import type { EngineChoice } from "./model-config.ts";
+import type { Engine } from "./engines/engine.ts";
 import { Workshop } from "./workshop.ts";
 
 const JOURNAL_FILE = "journal.db";
@@ -47,12 +50,16 @@ async function enterService(config: Config): Promise<NodeParts["edge"]> {
   };
 }
 
+function readConfig(): ParsedConfig {
+  return parseConfig(process.argv.slice(2), process.env, (path) => readFileSync(path, "utf8"));
+}
+
 async function main(): Promise<void> {
   if (process.argv.includes("--help") || process.argv.includes("-h")) {
     process.stdout.write(USAGE);
     return;
   }
-  const parsed = parseConfig(process.argv.slice(2), process.env);
+  const parsed = readConfig();
   if (!parsed.ok) {
     process.stderr.write(`gpu-node: ${parsed.message}\n`);
     process.exitCode = EXIT_USAGE;
@@ -60,17 +67,25 @@ async function main(): Promise<void> {
   }
   const { config } = parsed;
   let node: GpuNode | undefined;
+  let lineup: Lineup | undefined;
   let stopping = false;
   const stop = (signalName: string): void => {
     log("stopping", { signal: signalName });
     if (stopping || node === undefined) process.exit(0);
     stopping = true;
+    lineup?.close();
     node.stop(config.drainMs).then(() => process.exit(0), fail);
+  };
+  const reload = (): void => {
+    const now = readConfig();
+    log("reload", now.ok ? {} : { refused: now.message });
+    if (now.ok && !stopping) void lineup?.reload(now.config.models);
   };
   process.on("SIGTERM", () => stop("SIGTERM"));
   process.on("SIGINT", () => stop("SIGINT"));
+  process.on("SIGHUP", () => (process.stdout.isTTY ? stop("SIGHUP") : reload()));
 
-  const { queueMax, queueWaitMs, attemptMsMax, host, port } = config;
+  const { queueMax, queueWaitMs, attemptMsMax, drainMs, host, port } = config;
   const workshop = new Workshop({ queueMax, queueWaitMs, attemptMsMax }, log, now);
   const edge = await enterService(config);
   node = new GpuNode({
@@ -83,11 +98,12 @@ async function main(): Promise<void> {
     wallMs: Date.now,
     dice: Math.random,
   });
-  log("listening", { url: await node.listen(), node: edge?.side.identity.node, engine: config.engine.kind });
-  const engine = await openChosen(config.engine, log);
-  node.open(engine);
-  const { model, weights, slots, contextTokens, backend } = engine.info;
-  log("engine_ready", { model, weights, slots, contextTokens, backend });
+  const told = (): void => node?.told();
+  const engines = config.models.map(({ modelId, kind }) => `${modelId} (${kind})`);
+  log("listening", { url: await node.listen(), node: edge?.side.identity.node, engines });
+  const open = (choice: EngineChoice): Promise<Engine> => openChosen(choice, log, () => workshop.mappedBytes);
+  lineup = new Lineup({ workshop, open, digest: digestChosen, told, drainMs, log });
+  await lineup.start(config.models);
 }
 
 await main().catch(fail);

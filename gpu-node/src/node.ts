@@ -9,7 +9,6 @@ import type { CallKeyList } from "@sluice/protocol/enrol";
 import { Beats } from "./beat/beats.ts";
 import { Heart } from "./beat/heart.ts";
 import type { EdgeSide } from "./edge-side.ts";
-import type { Engine } from "./engines/engine.ts";
 import { Life } from "./life.ts";
 import { errorFields } from "./log.ts";
 import { makeApp } from "./server.ts";
@@ -103,9 +102,8 @@ export class GpuNode {
     return `http://${host.includes(":") && !host.startsWith("[") ? `[${host}]` : host}:${listening}`;
   }
 
-  /** The engine is there: calls may come. */
-  open(engine: Engine): void {
-    this.#parts.workshop.open(engine);
+  /** What it serves has changed: the edge shall know at once. */
+  told(): void {
     this.#beats?.poke();
   }
 
@@ -121,7 +119,7 @@ export class GpuNode {
     await this.#beats?.stop();
     this.#server.closeAllConnections();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    await workshop.engine?.close();
+    await Promise.all(workshop.stations.map((station) => station.close()));
     workshop.stop();
     edge?.side.journal.close();
   }

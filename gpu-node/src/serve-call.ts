@@ -20,6 +20,7 @@ import type { Begun } from "./journal/journal.ts";
 import type { Life } from "./life.ts";
 import { printRefusal } from "./print/refusals.ts";
 import { sendPrinted } from "./send.ts";
+import { LOADING, type Station } from "./station.ts";
 import type { Workshop } from "./workshop.ts";
 
 const BODY_BYTES_MAX = CALL_HEAD_BYTES_MAX + 1 + CLIENT_BODY_BYTES_MAX;
@@ -91,14 +92,16 @@ async function accept(
   if (clientBody.length > CLIENT_BODY_BYTES_MAX)
     return { kind: "body_too_large", bytesMax: CLIENT_BODY_BYTES_MAX };
   if (life.refusal !== undefined) return life.refusal;
-  if (head.model !== workshop.engine?.info.model) return { kind: "unknown_model", model: head.model };
+  const sought = workshop.seek(head.model);
+  if (!sought.ok) return sought.refusal;
+  const { station } = sought;
   const continued = head.resume?.weights;
-  if (continued !== undefined && continued !== workshop.engine.info.weights) return { kind: "other_weights" };
+  if (continued !== undefined && continued !== station.weights) return { kind: "other_weights" };
   const spoken = DIALECTS[head.dialect];
   const parsed = workshop.read(spoken, clientBody);
   if (!parsed.ok) return parsed.refusal;
   const name = `${head.request}/${head.ordinal}`;
-  const prepared = await workshop.prepare(parsed.wish, {
+  const prepared = await station.prepare(parsed.wish, {
     ...head,
     resume: head.resume,
     notes: true,
@@ -106,18 +109,20 @@ async function accept(
     name,
   });
   if (!prepared.ok) return prepared.refusal;
-  // Tokenising took a moment: the reader may have left, and a drain may have begun.
+  // Tokenising took a moment: the reader may have left, and a drain may have begun, or other weights have come.
   if (life.refusal !== undefined) return life.refusal;
-  const place = workshop.enter();
+  const still = workshop.seek(head.model);
+  if (!still.ok || still.station !== station) return still.ok ? LOADING : still.refusal;
+  const place = station.enter();
   if ("refusal" in place) return place.refusal;
   try {
     if (!outlet.open) return undefined;
-    const begun = beginningOf(tools.edge, head, prepared.plan, workshop.engine.info.weights);
+    const begun = beginningOf(tools.edge, head, prepared.plan, station.weights);
     const id = await tools.edge.journal.begin(begun);
     if (id === undefined) return { kind: "replayed" };
     tools.edge.admitting.settle(name);
     place.leave();
-    await run(tools, { id, begun, plan: prepared.plan, head, clientBody }, outlet);
+    await run(tools, { station, id, begun, plan: prepared.plan, head, clientBody }, outlet);
     return undefined;
   } finally {
     place.leave();
@@ -143,6 +148,7 @@ function beginningOf(edge: EdgeSide, head: CallHead, plan: Plan, weights: string
 }
 
 type Beginning = {
+  readonly station: Station;
   readonly id: number;
   readonly begun: Begun;
   readonly plan: Plan;
@@ -151,25 +157,27 @@ type Beginning = {
 };
 
 async function run(tools: CallTools, beginning: Beginning, outlet: Outlet): Promise<void> {
-  const { id, begun, plan } = beginning;
+  const { station, id, begun, plan, head } = beginning;
   const { workshop, edge } = tools;
   const key = nameKey({ request: begun.request, ordinal: begun.ordinal, choice: 0 });
   const ledger: Ledger = {
     progress: (progress, counts) => edge.journal.progress(id, progress, counts),
     ends: (ended) => edge.journal.ends(id, ended),
   };
-  const attempt = workshop.attempt(plan, outlet, ledger, key);
-  workshop.running.add(key, attempt, begun.ticket, workshop.now());
+  const attempt = station.attempt(plan, outlet, ledger, key);
+  workshop.running.add(key, attempt, { place: station, ticket: begun.ticket }, workshop.now());
   outlet.begin("text/event-stream; charset=utf-8", { "x-accel-buffering": "no" });
-  outlet.write(`${printNote({ accepted: true, prompt: plan.promptTokens, queued: workshop.queued })}\n`);
+  outlet.write(
+    `${printNote({ accepted: true, prompt: plan.promptTokens, queued: station.scheduler.queued })}\n`,
+  );
   outlet.breakSilence(() => printWorking(attempt.made));
   const running = attempt.run();
   const trail = trailIn(beginning);
   const outcome = await running;
   // Of an engine that died nothing is left; of an attempt that ended before its prompt was evaluated, nothing came.
-  if (outcome.ended === "engine_died") workshop.sketchBook.clear();
+  if (outcome.ended === "engine_died") station.sketchBook.clear();
   else if (trail !== undefined && outcome.to > begun.from)
-    workshop.sketchBook.note(trail, beginning.head.tag, plan.promptTokens);
+    station.sketchBook.note(trail, head.tag, plan.promptTokens);
   await edge.close(id, begun, outcome, edge.edgeNowMs ?? begun.begunAtMs);
   workshop.running.delete(key);
   workshop.measures.noteEnd(outcome.ended);
@@ -177,6 +185,7 @@ async function run(tools: CallTools, beginning: Beginning, outlet: Outlet): Prom
   workshop.log("attempt_ended", {
     request: begun.request,
     ordinal: begun.ordinal,
+    model: head.model,
     ended,
     from: begun.from,
     to,

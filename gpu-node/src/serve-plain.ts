@@ -12,6 +12,7 @@ import { readBody } from "./intake/read-body.ts";
 import type { Life } from "./life.ts";
 import { printOpenAiError } from "./print/refusals.ts";
 import { sendPrinted } from "./send.ts";
+import type { Station } from "./station.ts";
 import type { Workshop } from "./workshop.ts";
 
 const OUTPUT_TOKENS_DEFAULT = 4_096;
@@ -45,9 +46,11 @@ async function accept(
   const parsed = workshop.read(spoken, body);
   if (!parsed.ok) return parsed.refusal;
   const { wish } = parsed;
-  if (wish.model !== workshop.engine?.info.model) return { kind: "unknown_model", model: wish.model };
+  const sought = workshop.seek(wish.model);
+  if (!sought.ok) return sought.refusal;
+  const { station } = sought;
   const id = newId();
-  const prepared = await workshop.prepare(wish, {
+  const prepared = await station.prepare(wish, {
     responseId: `${spoken.idPrefix}${id}`,
     createdS: Math.floor(Date.now() / 1_000),
     modelAs: wish.model,
@@ -62,18 +65,23 @@ async function accept(
     print: spoken.print,
   });
   if (!prepared.ok) return prepared.refusal;
-  const place = workshop.enter();
+  const place = station.enter();
   if ("refusal" in place) return place.refusal;
   place.leave();
-  await run(workshop, id, prepared.plan, { outlet, response });
+  await run({ workshop, station }, id, prepared.plan, { outlet, response });
   return undefined;
 }
 
 type Reader = { readonly outlet: Outlet; readonly response: ServerResponse };
 
-async function run(workshop: Workshop, id: string, plan: Plan, { outlet, response }: Reader): Promise<void> {
-  const attempt = workshop.attempt(plan, outlet, NO_LEDGER, id);
-  workshop.running.add(id, attempt, undefined, workshop.now());
+async function run(
+  { workshop, station }: { readonly workshop: Workshop; readonly station: Station },
+  id: string,
+  plan: Plan,
+  { outlet, response }: Reader,
+): Promise<void> {
+  const attempt = station.attempt(plan, outlet, NO_LEDGER, id);
+  workshop.running.add(id, attempt, { place: station, ticket: undefined }, workshop.now());
   if (plan.stream) outlet.begin("text/event-stream; charset=utf-8");
   else response.setHeader("content-type", "application/json");
   const outcome = await attempt.run();

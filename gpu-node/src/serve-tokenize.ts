@@ -33,9 +33,10 @@ async function tokenize(workshop: Workshop, body: Uint8Array): Promise<Refusal |
   const parsed = workshop.read(spoken, body);
   if (!parsed.ok) return parsed.refusal;
   const { wish } = parsed;
-  const info = workshop.engine?.info;
-  if (wish.model !== info?.model) return { kind: "unknown_model", model: wish.model };
-  const prepared = await workshop.prepare(wish, {
+  const sought = workshop.seek(wish.model);
+  if (!sought.ok) return sought.refusal;
+  const { station } = sought;
+  const prepared = await station.prepare(wish, {
     responseId: "",
     createdS: 0,
     modelAs: wish.model,
@@ -56,7 +57,7 @@ async function tokenize(workshop: Workshop, body: Uint8Array): Promise<Refusal |
     object: "token_count",
     model: wish.model,
     count: tokens.length,
-    max_model_len: info.contextTokens,
+    max_model_len: station.engine.info.contextTokens,
     tokens,
   };
   return { status: 200, body: JSON.stringify(told), retryAfterMs: undefined };

@@ -70,35 +70,47 @@ export function makeApp(tools: ServerTools): Hono<Env> {
     });
 
   app.get("/v1/models", (context) => {
-    const data = workshop.models.map(({ id, contextTokens }) => ({
+    const data = workshop.models.map(({ id, contextTokens, features }) => ({
       id,
       object: "model",
       created: 0,
       owned_by: "sluice",
       context_length: contextTokens,
+      features,
     }));
     return context.json({ object: "list", data });
   });
 
   app.get("/health", (context) => {
     const { state } = life;
-    const info = workshop.engine?.info;
+    const models = workshop.stations.map(({ model, weights, engine }) => ({
+      id: model,
+      state: engine.ready ? "ready" : "loading",
+      weights,
+      backend: engine.info.backend,
+    }));
+    const [first] = models;
     const uptimeS = Math.floor((workshop.now() - startedAtMs) / 1_000);
     const who = edge === undefined ? {} : { node: edge.identity.node, region: edge.identity.region };
-    const body = { state, model: info?.model ?? null, backend: info?.backend ?? null, uptimeS, ...who };
+    const body = {
+      state,
+      model: first?.id ?? null,
+      backend: first?.backend ?? null,
+      models,
+      failures: Object.fromEntries(workshop.failures),
+      uptimeS,
+      ...who,
+    };
     return context.json(body, state === "ready" ? 200 : 503);
   });
 
   app.get("/metrics", (context) => {
-    const { queued, slots, slotsBusy } = workshop.load;
     const text = workshop.measures.print({
-      queued,
-      slots,
-      slotsBusy,
+      models: workshop.stations.map(({ model, load }) => ({ model, ...load })),
       journalBytes: edge?.receipts.bytes() ?? 0,
       receiptsUnacknowledged: edge?.receipts.unsettled() ?? 0,
       loop: workshop.loop.quantiles,
-      engineLoadFailing: workshop.engineLoadFailing,
+      engineLoadFailing: workshop.stations.some(({ loadFailing }) => loadFailing),
     });
     return context.text(text, 200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" });
   });

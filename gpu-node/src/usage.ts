@@ -10,7 +10,10 @@ gpu-node --insecure-standalone [...]   a plain OpenAI server for this machine al
   --data DIR             identity and journal; keep it on a disk that survives (.sluice/node)
   --host, --port         where to listen (127.0.0.1, 8080)
 
-  --model REF            a GGUF file, hf:owner/repo:Q4_K_M or hf:owner/repo/file.gguf (the bundled sluice-tiny)
+  --model REF            a GGUF file, hf:owner/repo:Q4_K_M or hf:owner/repo/file.gguf (the bundled sluice-tiny); several
+                         times for several models, each perhaps as ID=REF
+  --models FILE          a list of models instead, each with options of its own:
+                         [{"id":"small","model":"a.gguf","slots":8},{"id":"big","model":"b.gguf","context":32768}]
   --as ID                the model's id, as calls name it (made from the file's name)
   --engine NAME          llama; http: another server computes; script: answers that tests dictate (llama)
   --server NAME          of --engine http: vllm, sglang or llama-server
@@ -22,11 +25,13 @@ gpu-node --insecure-standalone [...]   a plain OpenAI server for this machine al
   --context N            tokens of context per request
   --threads N            of the CPU (as many as prove fastest)
   --gpu NAME             auto, cuda, vulkan, metal or cpu (auto)
+  --memory-unchecked     load what does not seem to fit into memory
 
   --queue-max N          requests that may wait for a slot (32)
   --queue-wait-ms N      how long (30000)
   --attempt-ms N         the longest a request may run (1800000)
   --drain-ms N           after SIGTERM, how long what runs may go on (30000)
 
-Every option has a variable: --queue-max is SLUICE_QUEUE_MAX. GET /health, /metrics (Prometheus) and /v1/models need no key.
+SIGHUP reads files and settings of the models anew; what runs ends on what it began on. SIGTERM drains and stops.
+Every option has a variable: --queue-max is SLUICE_QUEUE_MAX (several models in SLUICE_MODEL: commas between). GET /health, /metrics (Prometheus) and /v1/models need no key.
 `;

@@ -1,50 +1,48 @@
 /**
- * What attempts are made with: the engine once it is open, its scheduler, what is measured and what runs. One per
- * process; the same for calls of an edge and for clients of a node alone.
+ * What a node works with: a station per model it serves, and what they share. One per process; the same for calls of an
+ * edge and for clients of a node alone.
  */
 import type { Load, ServedModel } from "@sluice/protocol/beat";
 import type { Refusal } from "@sluice/protocol/refusal";
-import { Attempt } from "./attempt/attempt.ts";
-import type { Tools } from "./attempt/tools.ts";
+import type { Sketch } from "@sluice/protocol/sketch";
 import { Outlet, OUTLET_TIMES, type OutletTimes } from "./attempt/outlet.ts";
-import type { Ledger, Plan } from "./attempt/plan.ts";
-import { prepare, type Frame, type Prepared } from "./attempt/prepare.ts";
 import { Running } from "./attempt/running.ts";
+import { joinSketches } from "./beat/sketch-book.ts";
 import type { Spoken } from "./dialects.ts";
-import { EngineFault, type Engine } from "./engines/engine.ts";
+import type { Engine } from "./engines/engine.ts";
 import type { Parsed } from "./intake/chat-body.ts";
-import { invalid, invalidField } from "./intake/refuse.ts";
-import type { Wish } from "./intake/wish.ts";
-import { SketchBook } from "./beat/sketch-book.ts";
-import { EngineLoad } from "./load/engine-load.ts";
+import { invalid } from "./intake/refuse.ts";
 import { LoopDelay } from "./load/loop-delay.ts";
 import { Measures } from "./load/measures.ts";
 import { errorFields, type Log } from "./log.ts";
-import { retryAfterMs } from "./scheduler/retry-after.ts";
-import { Scheduler, type Place } from "./scheduler/scheduler.ts";
+import { LOADING, Station, type Shared } from "./station.ts";
 
-export type WorkshopLimits = {
-  readonly queueMax: number;
-  readonly queueWaitMs: number;
-  readonly attemptMsMax: number;
+export type WorkshopLimits = Shared["limits"] & {
   /** Of readers; tests shorten them. */
   readonly outlet?: OutletTimes;
 };
 
 const UNREADABLE = invalid("The body could not be read.", null);
-const RETRY_AFTER_MS = 1_000;
+
+export type Sought =
+  | { readonly ok: true; readonly station: Station }
+  | { readonly ok: false; readonly refusal: Refusal };
 
 export class Workshop {
   readonly running = new Running();
   readonly measures = new Measures();
   readonly loop = new LoopDelay();
-  readonly sketchBook = new SketchBook(() => this.#scheduler?.slots ?? 0);
+  /** By model, why what the operator wants of it is not so. */
+  readonly failures = new Map<string, string>();
   readonly log: Log;
   readonly now: () => number;
   readonly #limits: WorkshopLimits;
-  #engine: Engine | undefined;
-  #scheduler: Scheduler | undefined;
-  #engineLoad: EngineLoad | undefined;
+  /** By model, in the order in which they came. */
+  readonly #stations = new Map<string, Station>();
+  /** Models that are not there yet, or not for the moment. */
+  #awaited: ReadonlySet<string> = new Set();
+  /** Changes of sketches by stations coming and going. */
+  #moves = 0;
 
   constructor(limits: WorkshopLimits, log: Log, now: () => number) {
     this.#limits = limits;
@@ -52,22 +50,43 @@ export class Workshop {
     this.now = now;
   }
 
-  open(engine: Engine): void {
-    this.#engine = engine;
-    if (engine.serverLoad !== undefined) this.#engineLoad = new EngineLoad(engine.serverLoad, this.log);
-    this.#scheduler = new Scheduler(engine.info.slots, this.#limits.queueMax);
+  /** New calls for its model go to it from now on. Says which station did this before: what runs there goes on. */
+  open(engine: Engine): Station | undefined {
+    const { running, measures, log, now } = this;
+    const { model } = engine.info;
+    const before = this.#stations.get(model);
+    this.#stations.set(model, new Station(engine, { running, measures, log, now, limits: this.#limits }));
+    this.#moved(before);
+    return before;
   }
 
-  get engine(): Engine | undefined {
-    return this.#engine;
+  /** Takes no more calls for this model. */
+  withdraw(model: string): Station | undefined {
+    const station = this.#stations.get(model);
+    this.#stations.delete(model);
+    this.#moved(station);
+    return station;
+  }
+
+  /** Calls for these are told to come back, as long as nobody serves them. */
+  await(models: Iterable<string>): void {
+    this.#awaited = new Set(models);
+  }
+
+  get stations(): readonly Station[] {
+    return [...this.#stations.values()];
+  }
+
+  /** Who takes calls for a model, or why nobody does. */
+  seek(model: string): Sought {
+    const station = this.#stations.get(model);
+    if (station?.engine.ready === true) return { ok: true, station };
+    const known = station !== undefined || this.#awaited.has(model);
+    return { ok: false, refusal: known ? LOADING : { kind: "unknown_model", model } };
   }
 
   get ready(): boolean {
-    return this.#engine?.ready === true;
-  }
-
-  get queued(): number {
-    return this.#scheduler?.queued ?? 0;
+    return this.stations.some(({ engine }) => engine.ready);
   }
 
   outlet(response: ConstructorParameters<typeof Outlet>[0]): Outlet {
@@ -84,78 +103,58 @@ export class Workshop {
     }
   }
 
-  /** A plan for what is asked, or why there is none. */
-  async prepare(wish: Wish, frame: Frame): Promise<Prepared> {
-    const engine = this.#engine;
-    if (engine === undefined)
-      return { ok: false, refusal: { kind: "loading", retryAfterMs: RETRY_AFTER_MS } };
-    try {
-      return await prepare(engine, wish, frame);
-    } catch (error) {
-      // A conversation that the model's template refuses would be refused everywhere.
-      if (error instanceof EngineFault && error.kind === "unsupported")
-        return invalidField(wish.input.kind === "chat" ? "messages" : "prompt", error.message);
-      // It died while it tokenised; it comes back by itself.
-      this.log("prepare_failed", errorFields(error));
-      return { ok: false, refusal: { kind: "loading", retryAfterMs: RETRY_AFTER_MS } };
-    }
-  }
-
-  enter(): Place | { readonly refusal: Refusal } {
-    const place = this.#scheduler?.enter();
-    if (place !== undefined) return place;
-    const slots = this.#scheduler?.slots ?? 1;
-    const waitMs = retryAfterMs(this.queued, slots, this.measures.service.ms);
-    return { refusal: { kind: "queue_full", retryAfterMs: waitMs } };
-  }
-
-  attempt(plan: Plan, outlet: Outlet, ledger: Ledger, name: string): Attempt {
-    return new Attempt(plan, this.#tools(name), outlet, ledger);
-  }
-
-  #tools(name: string): Tools {
-    const engine = this.#engine;
-    const scheduler = this.#scheduler;
-    if (engine === undefined || scheduler === undefined) throw new Error("no engine is open");
-    const complain = (event: string, error: unknown): void =>
-      this.log(event, { name, ...errorFields(error) });
-    const { queueWaitMs, attemptMsMax } = this.#limits;
-    return { engine, scheduler, measures: this.measures, queueWaitMs, attemptMsMax, now: this.now, complain };
+  stop(): void {
+    this.loop.stop();
   }
 
   /* ---- what others want to know --------------------------------------------------------------------------------- */
 
+  /** Those that take calls; while none does, those that will again. */
   get models(): readonly ServedModel[] {
-    if (this.#engine === undefined) return [];
-    const { model, weights, contextTokens, features } = this.#engine.info;
-    return [{ id: model, weights, contextTokens, features: [...features] }];
+    const { stations } = this;
+    const ready = stations.filter(({ engine }) => engine.ready);
+    const alone = stations.length === 1;
+    return (ready.length > 0 ? ready : stations).map(({ served, load }) =>
+      alone ? served : { ...served, load },
+    );
   }
 
-  /** An engine that is a server of its own does not say how loaded it is. */
-  get engineLoadFailing(): boolean {
-    return this.#engineLoad?.failing === true;
-  }
-
-  stop(): void {
-    this.loop.stop();
-    this.#engineLoad?.stop();
-  }
-
+  /** Of all models together; a speed is the mean of those that were measured. */
   get load(): Load {
-    const slots = this.#scheduler?.slots ?? 0;
-    const contextTokens = this.#engine?.info.contextTokens ?? 0;
-    const server = this.#engineLoad?.last;
-    const usedHere = this.running.contextTokens;
-    const usedThere = Math.ceil((server?.kvUsage ?? 0) * slots * contextTokens);
-    return {
-      slots,
-      slotsBusy: Math.min(slots, Math.max(this.#scheduler?.busy ?? 0, server?.running ?? 0)),
-      queued: this.queued + (server?.waiting ?? 0),
-      queueMax: this.#scheduler?.queueMax ?? 0,
-      prefillTokensPending: this.running.prefillTokensPending,
-      prefillTokensPerS: this.measures.prefill.tokensPerS,
-      decodeTokensPerS: this.measures.decode.tokensPerS,
-      kvTokensFree: Math.max(0, slots * contextTokens - Math.max(usedHere, usedThere)),
+    const loads = this.stations.map(({ load }) => load);
+    const sum = (of: (load: Load) => number): number => loads.reduce((total, load) => total + of(load), 0);
+    const mean = (of: (load: Load) => number): number => {
+      const measured = loads.map(of).filter((speed) => speed > 0);
+      return measured.reduce((total, speed) => total + speed, 0) / Math.max(1, measured.length);
     };
+    return {
+      slots: sum(({ slots }) => slots),
+      slotsBusy: sum(({ slotsBusy }) => slotsBusy),
+      queued: sum(({ queued }) => queued),
+      queueMax: sum(({ queueMax }) => queueMax),
+      prefillTokensPending: sum(({ prefillTokensPending }) => prefillTokensPending),
+      prefillTokensPerS: mean(({ prefillTokensPerS }) => prefillTokensPerS),
+      decodeTokensPerS: mean(({ decodeTokensPerS }) => decodeTokensPerS),
+      kvTokensFree: sum(({ kvTokensFree }) => kvTokensFree),
+    };
+  }
+
+  /** Memory that looks free and holds weights that are being served. */
+  get mappedBytes(): number {
+    return this.stations.reduce((sum, { engine }) => sum + (engine.mappedBytes?.() ?? 0), 0);
+  }
+
+  get sketch(): Sketch {
+    return joinSketches(this.stations.map(({ sketchBook }) => sketchBook));
+  }
+
+  /** Rises with every change of the sketch. */
+  get sketchVersion(): number {
+    return this.stations.reduce((sum, { sketchBook }) => sum + sketchBook.version, this.#moves);
+  }
+
+  /** The version must not fall when a book leaves, nor be what it was before. */
+  #moved(left: Station | undefined): void {
+    if (left !== undefined) this.#moves += left.sketchBook.version + 1;
   }
 }

@@ -24,17 +24,6 @@ export const BEAT_PATH = "/node/v1/beat";
 export const NODE_HEADER = "x-sluice-node";
 export const SIGNATURE_HEADER = "x-sluice-signature";
 
-export const ServedModel = z.object({
-  id: z.string().min(1).max(128),
-  weights: z.string().min(1).max(128),
-  contextTokens: z.int().min(1),
-  /** What the engine can do beyond plain chat, as short words: "tools", "logprobs", "resume"... */
-  features: z.array(z.string().max(32)).max(64),
-  /** Where the weights sleep: about how long until they answer. */
-  wakeMs: z.int().min(0).optional().catch(undefined),
-});
-export type ServedModel = z.infer<typeof ServedModel>;
-
 const whole = z.int().min(0).catch(0);
 const speed = z.number().min(0).catch(0);
 
@@ -51,6 +40,19 @@ export const Load = z.object({
   kvTokensFree: whole,
 });
 export type Load = z.infer<typeof Load>;
+
+export const ServedModel = z.object({
+  id: z.string().min(1).max(128),
+  weights: z.string().min(1).max(128),
+  contextTokens: z.int().min(1),
+  /** What the engine can do beyond plain chat, as short words: "tools", "logprobs", "resume"... */
+  features: z.array(z.string().max(32)).max(64),
+  /** Where the weights sleep: about how long until they answer. */
+  wakeMs: z.int().min(0).optional().catch(undefined),
+  /** Of a node with several models: this one's part of the load. Absent: the beat's load is all this model's. */
+  load: Load.optional().catch(undefined),
+});
+export type ServedModel = z.infer<typeof ServedModel>;
 
 /** An attempt that is still running. */
 export const Renewal = z.object({ ticket: z.string().min(1).max(2_048), position: z.int().min(0) });
@@ -78,7 +80,9 @@ export const Beat = z.object({
   /** By the node's own clock: the reply's `edgeTimeMs` and the round trip give the offset. */
   sentAtMs: z.int().min(0),
   state: z.enum(["loading", "ready", "draining"]).catch("loading"),
+  /** Those that take calls now; while none does, those that will again. */
   models: z.array(ServedModel).max(64).catch([]),
+  /** Of all models together. */
   load: Load,
   receipts: each(Signed, BEAT_RECEIPTS_MAX),
   renew: each(Renewal, BEAT_RENEWALS_MAX),

@@ -42,7 +42,8 @@ export async function attempt(travel: Travel, spec: AttemptSpec): Promise<Tried<
   const { node, ordinal, issuedAtMs } = spec.naming;
   travel.trace.attempts.push({ node: node.id, ms: { called: Date.now() - travel.enteredAtMs } });
   const silent = new AbortController();
-  const calling = isolate.call(node, spec.uncachedTokens(node), Date.now());
+  const asked = { model: wanted.model.id, promptTokens: spec.uncachedTokens(node) };
+  const calling = isolate.call(node, asked, Date.now());
   const leave = (outcome: Outcome): void => calling.ended(outcome, Date.now());
   let limit: Overrun | undefined;
   pulse.watch({

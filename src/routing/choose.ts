@@ -56,7 +56,7 @@ export type Wish = {
 export type Knowledge = {
   /** By the edge's clock. */
   readonly nowMs: number;
-  own(node: LiveNode): OwnCalls;
+  own(node: LiveNode, model: string): OwnCalls;
   rttMs(region: string): number;
   /** Until when a node comes last because calls to it have failed here; undefined where it is well. */
   behindUntilMs(node: string): number | undefined;
@@ -79,7 +79,7 @@ export function choose(
   knowledge: Knowledge,
   dice: () => number,
 ): readonly Choice[] {
-  const fit = nodes.filter((node) => fits(wish, node));
+  const fit = nodes.filter((node) => fits(wish, node)).map((node) => withLoadOf(wish.model, node));
   if (fit.length === 0) return [];
   const { nowMs } = knowledge;
   const mean = meanOf(fit);
@@ -90,7 +90,7 @@ export function choose(
     const reading = {
       node,
       rttMs: knowledge.rttMs(node.region),
-      own: knowledge.own(node),
+      own: knowledge.own(node, wish.model),
       heldChars,
       wakeMs,
     };
@@ -173,6 +173,12 @@ function ejectedAmong(fit: readonly LiveNode[], knowledge: Knowledge): ReadonlyS
 function hasRoom({ load, beatAtMs }: LiveNode, nowMs: number): boolean {
   if (nowMs - beatAtMs > RANKED.fullBelievedMs) return true;
   return load.slotsBusy < load.slots || load.queued < load.queueMax;
+}
+
+/** A node with several models, as one of them sees it: that one's slots, queue and speeds. */
+function withLoadOf(model: string, node: LiveNode): LiveNode {
+  const load = node.models.find(({ id }) => id === model)?.load;
+  return load === undefined ? node : { ...node, load };
 }
 
 /** Whether a node can do what is asked at all. */

@@ -15,7 +15,7 @@ const REGIONS_MAX = 256;
 /** A way that is slower than the best known moves what is known of it by this part. */
 const SLOWER_WEIGHT = 0.05;
 
-type InFlight = { readonly atMs: number; promptTokens: number };
+type InFlight = { readonly model: string; readonly atMs: number; promptTokens: number };
 
 /** A call to a node, from its sending to its end. */
 export type Calling = {
@@ -31,7 +31,7 @@ export type Memory = {
   /** Counts one call; `promptTokens` are those the node has to evaluate for it. */
   readonly call: (
     node: { readonly id: string; readonly region: string },
-    promptTokens: number,
+    asked: { readonly model: string; readonly promptTokens: number },
     nowMs: number,
   ) => Calling;
   /** What `choose` may know at this moment. */
@@ -57,8 +57,8 @@ export function startMemory(): Memory {
   };
 
   return {
-    call({ id, region }, promptTokens, nowMs) {
-      const mine: InFlight = { atMs: nowMs, promptTokens };
+    call({ id, region }, { model, promptTokens }, nowMs) {
+      const mine: InFlight = { model, atMs: nowMs, promptTokens };
       const running = calls.get(id) ?? new Set();
       calls.set(id, running.add(mine));
       judge(id, (health) => called(health, nowMs));
@@ -79,16 +79,19 @@ export function startMemory(): Memory {
     },
     knowledge: (nowMs) => ({
       nowMs,
-      own({ id, beatAtMs }) {
+      own({ id, beatAtMs }, model) {
+        let running = 0;
         let sinceBeat = 0;
         let promptTokensSinceBeat = 0;
-        const running = calls.get(id);
-        for (const { atMs, promptTokens } of running ?? []) {
-          if (atMs < beatAtMs) continue;
+        for (const call of calls.get(id) ?? []) {
+          // Other models of the node have slots of their own.
+          if (call.model !== model) continue;
+          running++;
+          if (call.atMs < beatAtMs) continue;
           sinceBeat++;
-          promptTokensSinceBeat += promptTokens;
+          promptTokensSinceBeat += call.promptTokens;
         }
-        return { sinceBeat, promptTokensSinceBeat, running: running?.size ?? 0 };
+        return { sinceBeat, promptTokensSinceBeat, running };
       },
       rttMs: (region) => distancesMs.get(region) ?? RTT_MS_UNMEASURED,
       behindUntilMs: (node) => behindUntilMs(healths.get(node) ?? WELL, nowMs),

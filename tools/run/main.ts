@@ -11,7 +11,8 @@ const USAGE = `npm start -- [options]
 
   --nodes N          how many gpu-nodes (1, or one per region)
   --regions a,b      the regions they stand in, in turn (local)
-  --model REF        a GGUF file, or hf:owner/repo:Q4_K_M, or hf:owner/repo/file.gguf (the bundled sluice-tiny)
+  --model REF        a GGUF file, or hf:owner/repo:Q4_K_M, or hf:owner/repo/file.gguf (the bundled sluice-tiny);
+                     several times for several models, each perhaps as ID=REF
   --engine NAME      llama, or script: canned answers without weights (llama)
   --fresh            forget accounts, keys, usage and nodes of earlier starts
   --data DIR         where to keep them (.sluice)
@@ -33,7 +34,7 @@ function readCommandLine(): Parameters<typeof startPlatform>[0] | undefined {
     options: {
       nodes: { type: "string" },
       regions: { type: "string" },
-      model: { type: "string" },
+      model: { type: "string", multiple: true },
       engine: { type: "string" },
       data: { type: "string" },
       fresh: { type: "boolean" },
@@ -50,7 +51,7 @@ function readCommandLine(): Parameters<typeof startPlatform>[0] | undefined {
     ...(values["hot-reload"] ? { hotReload: true, dataDir: HOT_RELOAD_DATA } : {}),
     ...(regions === undefined ? {} : { regions }),
     ...(nodeCount === undefined ? {} : { nodeCount }),
-    ...(values.model === undefined ? {} : { model: values.model }),
+    ...(values.model === undefined ? {} : { models: values.model }),
     ...(values.engine === undefined ? {} : { engine: values.engine }),
     ...(values.data === undefined ? {} : { dataDir: values.data }),
   };

@@ -10,20 +10,28 @@ const BUNDLED_FILE = "gpu-node/models/sluice-tiny.gguf";
 
 export function engineArguments(
   root: string,
-  model: string | undefined,
+  models: readonly string[],
   engine: string | undefined,
 ): readonly string[] {
-  if (engine === "script") return ["--engine", "script", ...(model === undefined ? [] : ["--model", model])];
+  if (engine === "script") return ["--engine", "script", ...models.flatMap((model) => ["--model", model])];
   if (engine !== undefined && engine !== "llama")
     throw new PlatformError(`--engine is llama or script, not "${engine}"`);
-  if (model?.startsWith("hf:")) return ["--engine", "llama", "--model", model];
-  const file = model === undefined ? join(root, BUNDLED_FILE) : resolve(model);
-  if (!existsSync(file)) {
-    throw new PlatformError(
-      model === undefined
-        ? `the bundled model is not there (${BUNDLED_FILE})`
-        : `there is no file ${file}; --model wants a GGUF file, or hf:owner/repo:Q4_K_M, or hf:owner/repo/file.gguf`,
-    );
+  if (models.length === 0) {
+    const bundled = join(root, BUNDLED_FILE);
+    if (!existsSync(bundled)) throw new PlatformError(`the bundled model is not there (${BUNDLED_FILE})`);
+    return ["--engine", "llama", "--model", bundled];
   }
-  return ["--engine", "llama", "--model", file];
+  return ["--engine", "llama", ...models.flatMap((model) => ["--model", found(model)])];
+}
+
+/** As a node takes it: `id=` may stand before it, and a path is looked for from here. */
+function found(model: string): string {
+  const [, id = "", reference = model] = /^([\w][\w.:-]*=)(.+)$/.exec(model) ?? [];
+  if (reference.startsWith("hf:")) return model;
+  const file = resolve(reference);
+  if (!existsSync(file))
+    throw new PlatformError(
+      `there is no file ${file}; --model wants a GGUF file, or hf:owner/repo:Q4_K_M, or hf:owner/repo/file.gguf`,
+    );
+  return `${id}${file}`;
 }

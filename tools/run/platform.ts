@@ -8,6 +8,7 @@
  */
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { z } from "zod";
 import { AdminClient, type KnownNode } from "./admin-client.ts";
 import { engineArguments } from "./model.ts";
 import type { EdgeProcess } from "./edge-process.ts";
@@ -37,7 +38,8 @@ export type PlatformSettings = {
   readonly port?: number;
   readonly nodeCount?: number;
   readonly regions?: readonly string[];
-  readonly model?: string;
+  /** What every node serves; the bundled model where nothing is said. */
+  readonly models?: readonly string[];
   readonly engine?: string;
   readonly fresh?: boolean;
   /** The edge under `wrangler dev`, which reloads it when its code changes. */
@@ -134,7 +136,7 @@ export class Platform {
       nodes: [...places, ...left.map((place) => ({ ...place, idle: true as const }))],
     });
     say(places.length === 1 ? "starting the node" : `starting ${places.length} nodes`);
-    const args = engineArguments(ROOT, this.#settings.model, this.#settings.engine);
+    const args = engineArguments(ROOT, this.#settings.models ?? [], this.#settings.engine);
     this.nodes = await Promise.all(places.map((place) => this.#prepareNode(place, args)));
     process.once("exit", this.#onExit);
     for (const node of this.nodes) node.start();
@@ -167,7 +169,10 @@ export class Platform {
         if (this.#fatal !== undefined) throw new PlatformError(this.#fatal);
         const known = (await this.admin.nodes()).filter((node) => wanted.has(node.url));
         this.nodeIds = new Map(known.map((node) => [node.url, node.id]));
-        const waiting = wanted.size - known.filter((node) => isReady(node)).length;
+        const models = this.#settings.models?.length ?? 1;
+        for (const node of known)
+          if (isReady(node, 1) && !isReady(node, models)) await throwWhereRefused(node.url);
+        const waiting = wanted.size - known.filter((node) => isReady(node, models)).length;
         if (waiting > 0)
           say(`waiting for ${waiting === 1 ? "a node" : `${waiting} nodes`} to load its model`);
         return waiting === 0;
@@ -281,9 +286,21 @@ function isSame(a: NodePlace, b: NodePlace): boolean {
   return a.name === b.name && a.region === b.region && a.port === b.port;
 }
 
-/** Its beat says so, and is no memory of an earlier start. */
-function isReady({ live }: KnownNode): boolean {
-  return live !== null && live.state === "ready" && live.beatAgeMs < BEAT_FRESH_MS;
+/** Its beat says so, of so many models, and is no memory of an earlier start. */
+function isReady({ live }: KnownNode, models: number): boolean {
+  if (live === null || live.beatAgeMs >= BEAT_FRESH_MS) return false;
+  return live.state === "ready" && live.models.length >= models;
+}
+
+const Health = z.object({ failures: z.record(z.string(), z.string()) });
+
+/** A node serves what it can of several models; whoever starts a platform wants to know why one of them is missing. */
+async function throwWhereRefused(nodeUrl: string): Promise<void> {
+  const answer = await fetch(`${nodeUrl}/health`)
+    .then((response) => response.json())
+    .catch(() => undefined);
+  const [refused] = Object.entries(Health.safeParse(answer).data?.failures ?? {});
+  if (refused !== undefined) throw new PlatformError(`${refused[0]} cannot be served: ${refused[1]}`);
 }
 
 /** A platform that was killed without a chance to clean up leaves processes: they go before the next one comes. */

@@ -189,7 +189,7 @@ async function gpuNode(
     logFile: folder.file("logs", `${name}.log`),
     edgeUrl,
     joinToken: await admin.makeJoinToken({ name, region: REGION, url: `http://127.0.0.1:${port}` }),
-    args: engineArguments(root, undefined, "script"),
+    args: engineArguments(root, [], "script"),
     env: {},
     onDeath: () => undefined,
   });

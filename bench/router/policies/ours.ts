@@ -39,7 +39,7 @@ export const ours: MakePolicy = (nodes, dice) => {
     },
     sent(request, { node }, nowMs) {
       const tokens = ranking.find((choice) => choice.node.id === node.id)?.uncachedTokens ?? request.input;
-      const calling = memory.call(node, tokens, nowMs);
+      const calling = memory.call(node, { model: MODEL, promptTokens: tokens }, nowMs);
       return {
         firstToken(atMs, wayMs) {
           calling.taken(nowMs + wayMs);

@@ -112,7 +112,7 @@ export class Maker {
       this.#tools.complain("engine_failed", error);
       return "engine_died";
     } finally {
-      this.#tools.measures.service.note(this.#tools.now() - leasedAtMs);
+      this.#tools.speeds.service.note(this.#tools.now() - leasedAtMs);
       lease.release();
     }
   }
@@ -136,10 +136,9 @@ export class Maker {
         case "tokens": {
           const nowMs = this.#tools.now();
           if (!this.#producing) this.#firstTokens(nowMs, startedAtMs);
-          this.#tools.measures.noteTokens(
-            event.tokens.length,
-            stepAtMs === undefined ? undefined : nowMs - stepAtMs,
-          );
+          const gapMs = stepAtMs === undefined ? undefined : nowMs - stepAtMs;
+          this.#tools.measures.noteTokens(event.tokens.length, gapMs);
+          if (gapMs !== undefined) this.#tools.speeds.decode.note(event.tokens.length, gapMs);
           stepAtMs = nowMs;
           const hit = choice.take(rules, event.tokens, this.#work.gather);
           if (hit !== undefined) {
@@ -158,13 +157,13 @@ export class Maker {
   }
 
   #firstTokens(nowMs: number, startedAtMs: number): void {
-    const { measures } = this.#tools;
+    const { measures, speeds } = this.#tools;
     const { promptTokens } = this.#work.plan;
     this.#producing = true;
     this.#evaluated = promptTokens;
     this.#prefillMs = Math.round(nowMs - startedAtMs);
     measures.notePrompt(promptTokens, this.#cached);
-    measures.prefill.note(promptTokens - this.#cached, nowMs - startedAtMs);
+    speeds.prefill.note(promptTokens - this.#cached, nowMs - startedAtMs);
     measures.noteFirstToken(nowMs - this.#arrivedAtMs);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The attempts that run now, by name: for renewals in beats, for commands that name one, for load and for the drain.
- * Memory alone; the journal is what survives.
+ * The attempts that run now, by name: for renewals in beats, for commands that name one, for load and for drains, of the
+ * whole node or of one of its models. Memory alone; the journal is what survives.
  */
 import type { AttemptName, Renewal } from "@sluice/protocol/beat";
 import { RENEW_FIRST_MS, RENEW_INTERVAL_MS } from "@sluice/protocol/limits";
@@ -10,12 +10,21 @@ import type { StopEnding } from "./stopped.ts";
 /** A first renewal leaves well before it is due: the beat that carries it may have to be repeated. */
 const RENEW_FIRST_SENT_MS = RENEW_FIRST_MS - 5_000;
 
+/** What the beat, a drain and the load want of whatever runs. */
+export type Runs = Pick<Attempt, "stop" | "position" | "prefillTokensPending" | "contextTokens">;
+
+/** Where an attempt runs: compared, and nothing else. */
+export type Place = object;
+
 type Entry = {
-  readonly attempt: Attempt;
+  readonly attempt: Runs;
+  readonly place: Place;
   /** Undefined in standalone: nobody holds money for it. */
   readonly ticket: string | undefined;
   renewAtMs: number;
 };
+
+type Waiter = { readonly place: Place | undefined; readonly told: () => void };
 
 export function nameKey(name: AttemptName): string {
   return `${name.request}/${name.ordinal}/${name.choice}`;
@@ -23,16 +32,22 @@ export function nameKey(name: AttemptName): string {
 
 export class Running {
   readonly #entries = new Map<string, Entry>();
-  #onEmpty: (() => void)[] = [];
+  #waiters: Waiter[] = [];
 
-  add(key: string, attempt: Attempt, ticket: string | undefined, nowMs: number): void {
-    this.#entries.set(key, { attempt, ticket, renewAtMs: nowMs + RENEW_FIRST_SENT_MS });
+  add(
+    key: string,
+    attempt: Runs,
+    { place, ticket }: { readonly place: Place; readonly ticket: string | undefined },
+    nowMs: number,
+  ): void {
+    this.#entries.set(key, { attempt, place, ticket, renewAtMs: nowMs + RENEW_FIRST_SENT_MS });
   }
 
   delete(key: string): void {
     this.#entries.delete(key);
-    if (this.#entries.size > 0) return;
-    for (const told of this.#onEmpty.splice(0)) told();
+    const waiters = this.#waiters;
+    this.#waiters = waiters.filter(({ place }) => this.#at(place).length > 0);
+    for (const waiter of waiters) if (!this.#waiters.includes(waiter)) waiter.told();
   }
 
   get size(): number {
@@ -43,13 +58,15 @@ export class Running {
     this.#entries.get(key)?.attempt.stop(ending);
   }
 
-  stopAll(ending: StopEnding): void {
-    for (const { attempt } of this.#entries.values()) attempt.stop(ending);
+  /** Without a place: everywhere. */
+  stopAll(ending: StopEnding, place?: Place): void {
+    for (const { attempt } of this.#at(place)) attempt.stop(ending);
   }
 
-  empty(): Promise<void> {
-    if (this.#entries.size === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#onEmpty.push(resolve));
+  /** Resolves when nothing runs any more, there or anywhere. */
+  empty(place?: Place): Promise<void> {
+    if (this.#at(place).length === 0) return Promise.resolve();
+    return new Promise((told) => this.#waiters.push({ place, told }));
   }
 
   /** Those whose renewal is due, the longest due first. */
@@ -70,15 +87,16 @@ export class Running {
     }
   }
 
-  get prefillTokensPending(): number {
-    let tokens = 0;
-    for (const { attempt } of this.#entries.values()) tokens += attempt.prefillTokensPending;
-    return tokens;
+  prefillTokensPending(place: Place): number {
+    return this.#at(place).reduce((sum, { attempt }) => sum + attempt.prefillTokensPending, 0);
   }
 
-  get contextTokens(): number {
-    let tokens = 0;
-    for (const { attempt } of this.#entries.values()) tokens += attempt.contextTokens;
-    return tokens;
+  contextTokens(place: Place): number {
+    return this.#at(place).reduce((sum, { attempt }) => sum + attempt.contextTokens, 0);
+  }
+
+  #at(place: Place | undefined): readonly Entry[] {
+    const entries = [...this.#entries.values()];
+    return place === undefined ? entries : entries.filter((entry) => entry.place === place);
   }
 }

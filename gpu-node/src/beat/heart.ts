@@ -65,9 +65,7 @@ export class Heart {
       // Unknown until the first reply, and then the safe side: later than it was.
       journalSinceMs: edge.receipts.fact("journal_since_ms") ?? wallMs(),
       callKeyIds: [...edge.callKeyIds],
-      ...(this.#sketchTiming.due(workshop.sketchBook.version, workshop.now())
-        ? { sketch: workshop.sketchBook.sketch }
-        : {}),
+      ...(this.#sketchTiming.due(workshop.sketchVersion, workshop.now()) ? { sketch: workshop.sketch } : {}),
     };
   }
 

@@ -1,5 +1,5 @@
 /**
- * Which prompts' beginnings the engine could reuse now, as marks an edge can compute from a client's text (the recipe is
+ * Which prompts' beginnings an engine could reuse now, as marks an edge can compute from a client's text (the recipe is
  * protocol/src/sketch.ts). A guess by what slots do: each holds the last prompt that ran in it, so the book keeps as many
  * prompts as there are slots, the least recently used going first. A wrong mark costs a request some milliseconds.
  * No text is kept, only hashes keyed by the isolation tag.
@@ -51,12 +51,26 @@ export class SketchBook {
     this.#version += 1;
   }
 
-  get sketch(): Sketch {
-    // The newest first and each from its beginning: what does not fit is the end of the oldest.
-    const marks = [...this.#prompts.values()].toReversed().flatMap((list) => [...list]);
-    const charsPerToken = this.#tokens === 0 ? undefined : this.#chars / this.#tokens;
-    return sketchOf(marks.slice(0, SKETCH_MARKS_MAX), clamped(charsPerToken));
+  /** The newest first and each from its beginning: what does not fit is the end of the oldest. */
+  get marks(): readonly number[] {
+    return [...this.#prompts.values()].toReversed().flatMap((list) => [...list]);
   }
+
+  /** What its measurement of characters per token is made of. */
+  get measured(): { readonly chars: number; readonly tokens: number } {
+    return { chars: this.#chars, tokens: this.#tokens };
+  }
+}
+
+/** One sketch of all books: marks of different models are never equal, and each model has an equal share of the room. */
+export function joinSketches(books: readonly SketchBook[]): Sketch {
+  const share = Math.floor(SKETCH_MARKS_MAX / Math.max(1, books.length));
+  const chars = books.reduce((sum, { measured }) => sum + measured.chars, 0);
+  const tokens = books.reduce((sum, { measured }) => sum + measured.tokens, 0);
+  return sketchOf(
+    books.flatMap(({ marks }) => marks.slice(0, share)),
+    clamped(tokens === 0 ? undefined : chars / tokens),
+  );
 }
 
 function clamped(charsPerToken: number | undefined): number | undefined {

@@ -162,6 +162,8 @@ export interface Engine {
   generate(task: Task, signal: AbortSignal): AsyncIterable<EngineEvent>;
   /** What a server of its own says of its load; throws where it does not. */
   readonly serverLoad?: () => Promise<ServerLoad>;
+  /** Memory of this machine that holds its weights and looks free, because they are in a file, too. */
+  readonly mappedBytes?: () => number;
   close(): Promise<void>;
 }
 
@@ -171,7 +173,9 @@ export type EngineFaultKind =
   /** The engine cannot do what the task asks. */
   | "unsupported"
   /** The weights cannot be loaded: the file, and what is wrong with it. */
-  | "bad_model";
+  | "bad_model"
+  /** The weights and what they need would not fit into what memory there is. */
+  | "no_memory";
 
 export class EngineFault extends Error {
   override readonly name = "EngineFault";

@@ -1,21 +1,22 @@
 /**
- * Everything this node counts about its work, for beats (which route) and for Prometheus (which people read). Owned by
- * one process, forgotten with it; nothing here is money.
+ * Everything this node counts about its work, for Prometheus, which people read. Owned by one process, forgotten with it;
+ * nothing here is money.
  */
 import type { Ending } from "@sluice/protocol/receipt";
 import { Histogram, printMetric } from "./histogram.ts";
 import type { LoopQuantiles } from "./loop-delay.ts";
-import { SmoothMs, Speed } from "./speed.ts";
 
 const TTFT_BOUNDS_S = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 const GAP_BOUNDS_S = [0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28];
-const SERVICE_WEIGHT = 0.2;
 
 /** What others know and Prometheus asks for. */
 export type Gauges = {
-  readonly queued: number;
-  readonly slotsBusy: number;
-  readonly slots: number;
+  readonly models: readonly {
+    readonly model: string;
+    readonly queued: number;
+    readonly slotsBusy: number;
+    readonly slots: number;
+  }[];
   readonly journalBytes: number;
   readonly receiptsUnacknowledged: number;
   readonly loop: LoopQuantiles;
@@ -24,10 +25,6 @@ export type Gauges = {
 };
 
 export class Measures {
-  readonly prefill = new Speed();
-  readonly decode = new Speed();
-  /** How long an attempt keeps its slot. */
-  readonly service = new SmoothMs(SERVICE_WEIGHT);
   readonly #firstToken = new Histogram(TTFT_BOUNDS_S);
   readonly #gap = new Histogram(GAP_BOUNDS_S);
   readonly #ended = new Map<Ending, number>();
@@ -57,11 +54,12 @@ export class Measures {
   noteTokens(tokens: number, gapMs: number | undefined): void {
     this.#outputTokens += tokens;
     if (gapMs === undefined) return;
-    this.decode.note(tokens, gapMs);
     for (let i = 0; i < tokens; i++) this.#gap.note(gapMs / tokens / 1_000);
   }
 
   print(gauges: Gauges): string {
+    const perModel = (of: (model: Gauges["models"][number]) => number) =>
+      gauges.models.map((one) => ({ labels: `model="${escaped(one.model)}"`, value: of(one) }));
     const labelled = (label: string, counts: ReadonlyMap<string, number>) =>
       [...counts].map(([name, value]) => ({ labels: `${label}="${name}"`, value }));
     return [
@@ -86,9 +84,24 @@ export class Measures {
       printMetric("counter", "sluice_node_output_tokens_total", "Tokens sampled.", [
         { value: this.#outputTokens },
       ]),
-      printMetric("gauge", "sluice_node_queued", "Attempts waiting for a slot.", [{ value: gauges.queued }]),
-      printMetric("gauge", "sluice_node_slots", "Slots of the engine.", [{ value: gauges.slots }]),
-      printMetric("gauge", "sluice_node_slots_busy", "Slots in use.", [{ value: gauges.slotsBusy }]),
+      printMetric(
+        "gauge",
+        "sluice_node_queued",
+        "Attempts waiting for a slot.",
+        perModel(({ queued }) => queued),
+      ),
+      printMetric(
+        "gauge",
+        "sluice_node_slots",
+        "Slots of the engine.",
+        perModel(({ slots }) => slots),
+      ),
+      printMetric(
+        "gauge",
+        "sluice_node_slots_busy",
+        "Slots in use.",
+        perModel(({ slotsBusy }) => slotsBusy),
+      ),
       printMetric("gauge", "sluice_node_journal_bytes", "Size of the journal.", [
         { value: gauges.journalBytes },
       ]),
@@ -108,4 +121,8 @@ export class Measures {
       this.#gap.print("sluice_node_token_gap_seconds", "Between tokens of one answer."),
     ].join("");
   }
+}
+
+function escaped(label: string): string {
+  return label.replaceAll("\\", "\\\\").replaceAll('"', '\\"');
 }

@@ -40,3 +40,13 @@ export class SmoothMs {
     return this.#ms;
   }
 }
+
+const SERVICE_WEIGHT = 0.2;
+
+/** How fast one model is here: what an edge reckons with. */
+export class Speeds {
+  readonly prefill = new Speed();
+  readonly decode = new Speed();
+  /** How long an attempt keeps its slot. */
+  readonly service = new SmoothMs(SERVICE_WEIGHT);
+}

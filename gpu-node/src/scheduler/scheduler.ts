@@ -25,6 +25,7 @@ export class Scheduler {
   #busy = 0;
   /** Places given to calls that have not come to the queue yet. */
   #entering = 0;
+  #onQuiet: (() => void)[] = [];
 
   constructor(slots: number, queueMax: number) {
     this.slots = slots;
@@ -51,8 +52,15 @@ export class Scheduler {
       leave: () => {
         if (held) this.#entering -= 1;
         held = false;
+        if (this.#entering === 0) for (const told of this.#onQuiet.splice(0)) told();
       },
     };
+  }
+
+  /** Resolves when all who have a place have come to the queue, or have given it back. */
+  quiet(): Promise<void> {
+    if (this.#entering === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#onQuiet.push(resolve));
   }
 
   /** Rejects with the signal's reason, or with NoRoom after `waitMs`. */

@@ -59,7 +59,7 @@ test("a running attempt is named before it is due, again until the name is ackno
   const running = new Running();
   const name = { request: "req_01JD8Z0K3V9QXR5T7W2Y4A6C8E", ordinal: 0, choice: 0 };
   const attempt = { position: 3 } as Attempt;
-  running.add(nameKey(name), attempt, "its ticket", 0);
+  running.add(nameKey(name), attempt, { place: {}, ticket: "its ticket" }, 0);
   const named = (atMs: number): number => running.renewals(atMs, 10).length;
   expect(named(1_000)).toBe(0);
   expect(running.renewals(RENEW_FIRST_MS - 2_000, 10)).toEqual([{ ticket: "its ticket", position: 3 }]);

@@ -245,7 +245,50 @@ describe("configuration", () => {
     const parsed = parseConfig(["--port", "2", "--model", "models/Tiny-Q8.gguf"], env);
     expect(parsed).toMatchObject({
       ok: true,
-      config: { host: "127.0.0.1", port: 2, engine: { kind: "llama", modelId: "tiny-q8" } },
+      config: { host: "127.0.0.1", port: 2, models: [{ kind: "llama", modelId: "tiny-q8" }] },
     });
+  });
+
+  test.each([
+    ["two models of one id", ["--model", "x/a.gguf", "--model", "y/a.gguf"], 'two models have the id "a"'],
+    [
+      "one name for two models",
+      ["--model", "a.gguf", "--model", "b.gguf", "--as", "c"],
+      "--as names one model",
+    ],
+    ["a list and a model beside it", ["--models", "list.json", "--model", "a.gguf"], "do not go with it"],
+    ["a list that is no list", ["--models", "{}"], "a list of 1 to 64"],
+    ["a list that is no JSON", ["--models", "["], "not JSON"],
+    [
+      "a list with a word nobody knows",
+      ["--models", '[{"model":"a.gguf","slot":3}]'],
+      'entry 0: there is no option "slot"',
+    ],
+    ["a list with a wrong number", ["--models", '[{"model":"a.gguf"},{"slots":0}]'], "entry 1: slots"],
+  ])("%s is refused in words", (_what, argv, words) => {
+    const parsed = parseConfig(["--insecure-standalone", ...argv], {}, (text) => text);
+    expect(parsed.ok ? "" : parsed.message).toContain(words);
+  });
+
+  test("models come from flags, from a variable, or from a list in which each has settings of its own", () => {
+    const modelsOf = (argv: readonly string[], env: Record<string, string> = {}): unknown => {
+      const parsed = parseConfig(["--insecure-standalone", ...argv], env, (text) => text);
+      return parsed.ok && parsed.config.models.map(({ modelId, model, slots }) => [modelId, model, slots]);
+    };
+    const flags = ["--slots", "4", "--model", "small=x/a.gguf", "--model", "hf:o/Big-GGUF:Q4_K_M"];
+    expect(modelsOf(flags)).toEqual([
+      ["small", "x/a.gguf", 4],
+      ["big", "hf:o/Big-GGUF:Q4_K_M", 4],
+    ]);
+    expect(modelsOf([], { SLUICE_MODEL: "a.gguf,tiny=b.gguf" })).toEqual([
+      ["a", "a.gguf", undefined],
+      ["tiny", "b.gguf", undefined],
+    ]);
+    const list = JSON.stringify([{ id: "a", model: "a.gguf", slots: 2 }, { model: "b.gguf" }]);
+    expect(modelsOf(["--slots", "6", "--models", list])).toEqual([
+      ["a", "a.gguf", 2],
+      ["b", "b.gguf", 6],
+    ]);
+    expect(modelsOf([])).toEqual([["sluice-tiny", undefined, undefined]]);
   });
 });

@@ -20,7 +20,7 @@ describe("the deployment files", () => {
       const env = embedded ? { SLUICE_EDGE: EDGE.SLUICE_EDGE } : EDGE;
       expect(parseConfig(argv, env)).toMatchObject({
         ok: true,
-        config: { engine: { kind: embedded ? "llama" : "http" }, edge: { joinToken: undefined } },
+        config: { models: [{ kind: embedded ? "llama" : "http" }], edge: { joinToken: undefined } },
       });
     });
   }
@@ -33,7 +33,7 @@ describe("the deployment files", () => {
     expect(Object.keys(env).length).toBeGreaterThan(6);
     expect(parseConfig([], env)).toMatchObject({
       ok: true,
-      config: { engine: { kind: "http", upstream: { server: "vllm" } } },
+      config: { models: [{ kind: "http", upstream: { server: "vllm" } }] },
     });
   });
 });

@@ -93,7 +93,9 @@ describe("a reader that leaves", () => {
     const leave = new AbortController();
     const body = scripted({ endless: true, everyMs: 5 });
     const response = await edge.call(url, { body, head: { stream: false }, signal: leave.signal });
-    await until(() => workshop.load.slotsBusy === 1 && workshop.running.contextTokens > 80);
+    const [station] = workshop.stations;
+    if (station === undefined) throw new Error("nothing is served");
+    await until(() => station.load.slotsBusy === 1 && workshop.running.contextTokens(station) > 80);
     leave.abort();
     await workshop.running.empty();
     const receipt = await edge.receipt(response.request);
@@ -151,7 +153,9 @@ async function stalledAttempt(slowMs: number) {
     notes: true,
     print: openAiChat,
   };
-  const prepared = await workshop.prepare(chat.wish, { ...frame, ...rest });
+  const [station] = workshop.stations;
+  if (station === undefined) throw new Error("nothing is served");
+  const prepared = await station.prepare(chat.wish, { ...frame, ...rest });
   if (!prepared.ok) throw new Error("a chat that is refused");
   const { response, taken } = stalledResponse(5_000);
   const journalled: number[] = [];
@@ -159,7 +163,7 @@ async function stalledAttempt(slowMs: number) {
     progress: async ({ to }) => void journalled.push(to),
     ends: () => Promise.resolve(),
   };
-  const attempt = workshop.attempt(prepared.plan, workshop.outlet(response), ledger, "name");
+  const attempt = station.attempt(prepared.plan, workshop.outlet(response), ledger, "name");
   const ended = attempt.run();
   return { attempt, ended, workshop, journalled, taken };
 }

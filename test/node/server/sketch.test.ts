@@ -1,7 +1,7 @@
 /** What a node says of the prompts it has cached, and when it says it. */
 import { charsHeld, marksOf, readSketch, trailOf, type PromptSource } from "@sluice/protocol/sketch";
 import { describe, test } from "vitest";
-import { SketchBook } from "../../../gpu-node/src/beat/sketch-book.ts";
+import { joinSketches, SketchBook } from "../../../gpu-node/src/beat/sketch-book.ts";
 import { SketchTiming } from "../../../gpu-node/src/beat/sketch-timing.ts";
 import { useNode } from "./support/node.ts";
 
@@ -14,7 +14,7 @@ const system = { role: "system", content: "You are a careful clerk. ".repeat(40)
 const user = (content: string): { role: string; content: string } => ({ role: "user", content });
 const held = (book: SketchBook, prompt: PromptSource, tag: string): number => {
   const marks = marksOf(trailOf(prompt), tag);
-  return charsHeld(marks, readSketch(book.sketch)) / marks.charsTotal;
+  return charsHeld(marks, readSketch(joinSketches([book]))) / marks.charsTotal;
 };
 
 describe("the book of cached prompts", () => {
@@ -25,7 +25,7 @@ describe("the book of cached prompts", () => {
     expect(held(book, prompt, "a")).toBe(1);
     expect(held(book, source([system, user("two")]), "a")).toBeGreaterThan(0.9);
     expect(held(book, prompt, "b")).toBe(0);
-    expect(book.sketch.charsPerToken).toBeCloseTo(trailOf(prompt).charsTotal / 300, 5);
+    expect(joinSketches([book]).charsPerToken).toBeCloseTo(trailOf(prompt).charsTotal / 300, 5);
   });
 
   test("keeps as many prompts as there are slots; the next turn of a conversation takes the place of the last", ({
@@ -42,7 +42,7 @@ describe("the book of cached prompts", () => {
     expect(held(book, other, "a")).toBe(0);
     expect(held(book, source(turns), "a")).toBe(1);
     book.clear();
-    expect(readSketch(book.sketch)).toHaveLength(0);
+    expect(readSketch(joinSketches([book]))).toHaveLength(0);
   });
 });
 

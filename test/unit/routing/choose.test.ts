@@ -42,6 +42,13 @@ describe("the first is the one", () => {
     expect(ids([node("full", {}, { slotsBusy: 4, queued: 3 }), node("free")])).toEqual(["free", "full"]);
   });
 
+  test("whose slots for this model are free, whatever its other models do", () => {
+    const load = { ...node("n").load, slotsBusy: 0 };
+    const busyElsewhere = node("a", serving({ load }), { slotsBusy: 4, queued: 9 });
+    const busyHere = node("b", serving({ load: { ...load, slotsBusy: 4, queued: 9 } }), { slotsBusy: 0 });
+    expect(ids([busyHere, busyElsewhere])).toEqual(["a", "b"]);
+  });
+
   test("with the faster prefill, when the prompt is long", () => {
     const nodes = [
       node("slow", {}, { prefillTokensPerS: 200 }),

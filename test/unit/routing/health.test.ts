@@ -72,23 +72,38 @@ describe("what an isolate has seen for itself", () => {
 
   test("is its calls: those that no beat has counted, until their prompts are evaluated, until they end", () => {
     const { call, knowledge } = startMemory();
-    call(a, 500, NOW - 10);
-    const calling = call(a, 300, NOW + 10);
-    expect(knowledge(NOW + 20).own(a)).toEqual({ sinceBeat: 1, promptTokensSinceBeat: 300, running: 2 });
+    const model = "m";
+    call(a, { model, promptTokens: 500 }, NOW - 10);
+    const calling = call(a, { model, promptTokens: 300 }, NOW + 10);
+    expect(knowledge(NOW + 20).own(a, model)).toEqual({
+      sinceBeat: 1,
+      promptTokensSinceBeat: 300,
+      running: 2,
+    });
     calling.began(NOW + 30);
-    expect(knowledge(NOW + 40).own(a)).toEqual({ sinceBeat: 1, promptTokensSinceBeat: 0, running: 2 });
+    expect(knowledge(NOW + 40).own(a, model)).toEqual({ sinceBeat: 1, promptTokensSinceBeat: 0, running: 2 });
     calling.ended("answered", NOW + 50);
     calling.ended("answered", NOW + 50);
-    expect(knowledge(NOW + 60).own(a)).toEqual({ sinceBeat: 0, promptTokensSinceBeat: 0, running: 1 });
+    expect(knowledge(NOW + 60).own(a, model)).toEqual({ sinceBeat: 0, promptTokensSinceBeat: 0, running: 1 });
+  });
+
+  test("of one model says nothing of another that the same node serves", () => {
+    const { call, knowledge } = startMemory();
+    call(a, { model: "m", promptTokens: 500 }, NOW + 10);
+    expect(knowledge(NOW + 20).own(a, "other")).toEqual({
+      sinceBeat: 0,
+      promptTokensSinceBeat: 0,
+      running: 0,
+    });
   });
 
   test("is a stream that died in the middle, and not a client that left one", () => {
     const { call, knowledge } = startMemory();
-    const left = call(a, 1, NOW);
+    const left = call(a, { model: "m", promptTokens: 1 }, NOW);
     left.began(NOW + 5);
     left.ended("unblamed", NOW + 10);
     expect(knowledge(NOW + 10).behindUntilMs("a")).toBeUndefined();
-    const died = call(a, 1, NOW);
+    const died = call(a, { model: "m", promptTokens: 1 }, NOW);
     died.began(NOW + 5);
     died.ended("failed", NOW + 10);
     expect(knowledge(NOW + 10).behindUntilMs("a")).toBe(NOW + 1_010);
@@ -96,10 +111,10 @@ describe("what an isolate has seen for itself", () => {
 
   test("is how near a region has been, however slow one of its nodes is now", () => {
     const { call, knowledge } = startMemory();
-    call(a, 1, NOW).taken(NOW + 20);
-    call(a, 1, NOW).taken(NOW + 220);
+    call(a, { model: "m", promptTokens: 1 }, NOW).taken(NOW + 20);
+    call(a, { model: "m", promptTokens: 1 }, NOW).taken(NOW + 220);
     expect(knowledge(NOW).rttMs("eu")).toBeCloseTo(30);
-    call(a, 1, NOW).taken(NOW + 12);
+    call(a, { model: "m", promptTokens: 1 }, NOW).taken(NOW + 12);
     expect(knowledge(NOW).rttMs("eu")).toBe(12);
     expect(knowledge(NOW).rttMs("elsewhere")).toBe(50);
   });

@@ -7,6 +7,7 @@ import { readGgufFile } from "../../weights/gguf-header.ts";
 import { encodeSegments } from "./encode.ts";
 import { type Loaded, load } from "./load.ts";
 import { type EncodeMessage, type FromChild, type RunMessage, type TaskEvent, ToChild } from "./messages.ts";
+import { NoMemory } from "./memory.ts";
 import { natives } from "./native.ts";
 import { pickTemplate } from "./pick-template.ts";
 import { LlamaRun, type Slot } from "./run.ts";
@@ -41,8 +42,10 @@ process.on("message", (raw) => {
   switch (message.kind) {
     case "load":
       start(message).catch((error: unknown) => {
+        const noMemory = error instanceof NoMemory;
         // The error says only that loading failed; why, llama.cpp has told its log.
-        send({ kind: "bad", reason: [reasonOf(error), ...complaints].join("; ") });
+        const reason = noMemory ? error.message : [reasonOf(error), ...complaints].join("; ");
+        send({ kind: "bad", reason, noMemory });
         // Ends when the message is out: what is left open is only the channel.
         process.disconnect();
       });

@@ -16,26 +16,15 @@ import {
   type Token,
 } from "../engine.ts";
 import { EventQueue } from "./event-queue.ts";
-import type { EncodeMessage, FromChild, Gpu, ReadyMessage, RunMessage, TaskEvent } from "./messages.ts";
+import { mappedBytes } from "./free-memory.ts";
+import { infoOf } from "./info.ts";
+import type { EncodeMessage, FromChild, Gpu, ReadyMessage, TaskEvent } from "./messages.ts";
+import { runMessage } from "./run-message.ts";
 import type { SampledLogprobs } from "./sampler.ts";
 import { Supervisor } from "./supervisor.ts";
-import { toolMarks } from "./tool-template.ts";
 import { type Vocabulary, readVocabulary } from "./vocabulary.ts";
 
 export const SLOTS_DEFAULT = 8;
-const FEATURES = [
-  "resume",
-  "seed",
-  "json",
-  "logprobs",
-  "logit_bias",
-  "penalties",
-  "n",
-  "prefix",
-  "completions",
-  "tokenize",
-] as const;
-const SEED_SPAN = 2 ** 32;
 
 export type LlamaEngineOptions = {
   /** The model's id, as calls name it. */
@@ -51,6 +40,8 @@ export type LlamaEngineOptions = {
   readonly threads?: number;
   /** Where digests of large files are remembered. */
   readonly cacheDir?: string;
+  /** Memory that looks free and is not, when a process starts; undefined: nobody looks whether it fits. */
+  readonly occupiedBytes?: () => number;
   readonly log?: (line: string) => void;
 };
 
@@ -87,14 +78,15 @@ class ChildEngine implements LlamaEngine {
     const { weightsPath, contextTokens } = options;
     const log = options.log ?? (() => undefined);
     this.#supervisor = new Supervisor(
-      {
+      () => ({
         kind: "load",
         weightsPath,
         gpu: options.gpu ?? "auto",
         slots: options.slots ?? SLOTS_DEFAULT,
         ...(options.threads === undefined ? {} : { threads: options.threads }),
         ...(contextTokens === undefined ? {} : { contextTokens }),
-      },
+        ...(options.occupiedBytes === undefined ? {} : { occupiedBytes: options.occupiedBytes() }),
+      }),
       {
         ready: (message) => this.#becomeReady(message),
         message: (message) => this.#receive(message),
@@ -104,7 +96,7 @@ class ChildEngine implements LlamaEngine {
           const now = await digestWeights(weightsPath, options.cacheDir);
           return now === digest
             ? undefined
-            : "the weights on disk have changed: start the node anew to serve them";
+            : "the weights on disk have changed: reload (SIGHUP), or start the node anew, to serve them";
         },
       },
     );
@@ -126,6 +118,8 @@ class ChildEngine implements LlamaEngine {
   get pid(): number | undefined {
     return this.#supervisor.pid;
   }
+
+  readonly mappedBytes = (): number => mappedBytes(this.pid);
 
   encodeChat(prompt: ChatPrompt, tokensMax?: number): Promise<readonly number[]> {
     return this.#encode(prompt, tokensMax);
@@ -180,30 +174,15 @@ class ChildEngine implements LlamaEngine {
   }
 
   #becomeReady(message: ReadyMessage): void {
-    const { backend, contextTokens, endTokens, controlTokens, pieces } = message;
+    const { endTokens, controlTokens } = message;
     // Equal weights came back: what is known of them stays.
     const vocabulary = (this.#vocabulary ??= readVocabulary(readGgufFile(this.#options.weightsPath), [
       ...endTokens,
       ...controlTokens,
     ]));
-    const tools = message.tools === undefined ? undefined : toolMarks(message.tools, vocabulary.spellings);
-    this.#pieces = pieces?.map((piece) => Buffer.from(piece, "base64"));
-    this.#info = {
-      model: this.#options.model,
-      weights: this.#digest,
-      contextTokens,
-      slots: this.#options.slots ?? SLOTS_DEFAULT,
-      backend,
-      vocabularyTokens: vocabulary.size,
-      features: [
-        ...FEATURES,
-        ...(vocabulary.think === undefined ? [] : ["thinking", "thinking_budget"]),
-        ...(tools === undefined ? [] : ["tools"]),
-      ],
-      endTokens,
-      ...(vocabulary.think === undefined ? {} : { think: vocabulary.think }),
-      ...(tools === undefined ? {} : { tools }),
-    };
+    this.#pieces = message.pieces?.map((piece) => Buffer.from(piece, "base64"));
+    const { model, slots = SLOTS_DEFAULT } = this.#options;
+    this.#info = infoOf(message, vocabulary, { model, weights: this.#digest, slots });
   }
 
   #receive(message: FromChild): void {
@@ -276,29 +255,6 @@ class ChildEngine implements LlamaEngine {
     this.#lastId += 1;
     return this.#lastId;
   }
-}
-
-function runMessage(id: number, task: Task): RunMessage {
-  const { prompt, delivered, outputTokensMax, tag, sampling, grammar, logprobs, thinkingTokensMax } = task;
-  return {
-    kind: "run",
-    task: id,
-    prompt: [...prompt],
-    delivered: [...delivered],
-    outputTokensMax,
-    tag,
-    temperature: sampling.temperature,
-    topP: sampling.topP,
-    topK: sampling.topK ?? 0,
-    minP: sampling.minP ?? 0,
-    presencePenalty: sampling.presencePenalty ?? 0,
-    frequencyPenalty: sampling.frequencyPenalty ?? 0,
-    logitBias: (sampling.logitBias ?? []).map(([token, bias]) => [token, bias]),
-    seed: sampling.seed ?? Math.floor(Math.random() * SEED_SPAN),
-    ...(grammar === undefined ? {} : { grammar: { ...grammar } }),
-    ...(logprobs === undefined ? {} : { logprobs }),
-    ...(thinkingTokensMax === undefined ? {} : { thinkingTokensMax }),
-  };
 }
 
 function notReady(): EngineFault {

@@ -5,10 +5,18 @@
  * Contexts are not unified: memory is slots x contextTokens.
  */
 import { availableParallelism } from "node:os";
-import { type Llama, type LlamaContext, type LlamaModel, getLlama, LlamaLogLevel } from "node-llama-cpp";
+import {
+  getLlama,
+  InsufficientMemoryError,
+  type Llama,
+  type LlamaContext,
+  LlamaLogLevel,
+  type LlamaModel,
+} from "node-llama-cpp";
 import { type Batch, openBatch } from "./batch.ts";
 import { ChunkSize, type Measured, measure, settle, threadsToTry } from "./calibrate.ts";
 import { avoidAmx } from "./cpu-backend.ts";
+import { checkMemory, NoMemory } from "./memory.ts";
 import type { LoadMessage } from "./messages.ts";
 import { SpareCores } from "./spare-cores.ts";
 import { ThreadGovernor } from "./thread-governor.ts";
@@ -41,21 +49,37 @@ export async function load(message: LoadMessage, log: (line: string) => void): P
     logger: (level, text) => log(`${level}: ${text.trim()}`),
     progressLogs: false,
   });
-  const model = await llama.loadModel({ modelPath: message.weightsPath });
+  const batchTokens = CHUNK_TOKENS_MAX + message.slots;
+  if (message.occupiedBytes !== undefined) {
+    const { slots, contextTokens, weightsPath } = message;
+    const ask = {
+      weightsPath,
+      contextTokensDefault: CONTEXT_TOKENS_DEFAULT,
+      contexts: [{ slots, contextTokens, batchTokens, embeddings: false }],
+    };
+    await checkMemory(llama, ask, message.occupiedBytes);
+  }
+  const unchecked = message.occupiedBytes === undefined;
+  const model = await llama
+    .loadModel({ modelPath: message.weightsPath, ignoreMemorySafetyChecks: unchecked })
+    .catch(namedMemory);
   const wanted = message.contextTokens ?? Math.min(model.trainContextSize, CONTEXT_TOKENS_DEFAULT);
-  const context = await model.createContext({
-    sequences: message.slots,
-    contextSize: wanted,
-    // A whole chunk beside a token of every slot: a turn is one batch.
-    batchSize: CHUNK_TOKENS_MAX + message.slots,
-    threads: message.threads ?? 1,
-    // Otherwise the beginning of a sequence is forgotten and no prefix can be used again.
-    swaFullCache: true,
-    // As llama.cpp decides for the device; the binding's own default is off. Without it DeepSeek's attention copies its
-    // keys in every turn: half the tokens a second with 8 answers at once.
-    flashAttention: "auto",
-    failedCreationRemedy: false,
-  });
+  const context = await model
+    .createContext({
+      sequences: message.slots,
+      contextSize: wanted,
+      // A whole chunk beside a token of every slot: a turn is one batch.
+      batchSize: batchTokens,
+      threads: message.threads ?? 1,
+      // Otherwise the beginning of a sequence is forgotten and no prefix can be used again.
+      swaFullCache: true,
+      // As llama.cpp decides for the device; the binding's own default is off. Without it DeepSeek's attention copies its
+      // keys in every turn: half the tokens a second with 8 answers at once.
+      flashAttention: "auto",
+      failedCreationRemedy: false,
+      ignoreMemorySafetyChecks: unchecked,
+    })
+    .catch(namedMemory);
   const batch = openBatch(context);
   const counts =
     message.threads === undefined
@@ -91,6 +115,11 @@ export async function load(message: LoadMessage, log: (line: string) => void): P
     contextTokens: Math.min(wanted, context.contextSize),
     chunk,
   };
+}
+
+/** The binding's own checks come behind ours: they know of layers that only partly fit a GPU. */
+function namedMemory(error: unknown): never {
+  throw error instanceof InsufficientMemoryError ? new NoMemory(error.message, { cause: error }) : error;
 }
 
 function ordinaryToken(model: LlamaModel): number {

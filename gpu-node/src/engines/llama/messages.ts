@@ -53,6 +53,8 @@ export const ToChild = z.discriminatedUnion("kind", [
     contextTokens: z.int().min(1).optional(),
     /** Undefined: as many as prove fastest. */
     threads: z.int().min(1).optional(),
+    /** Memory that looks free and is not; undefined: nobody is to look whether the model fits. */
+    occupiedBytes: Count.optional(),
   }),
   z.object({
     kind: z.literal("run"),
@@ -115,8 +117,8 @@ export const FromChild = z.discriminatedUnion("kind", [
     /** Base64 by id, where the file alone does not tell a token's bytes. */
     pieces: z.array(z.string()).optional(),
   }),
-  /** Loading failed, with the loader's words. The child exits. */
-  z.object({ kind: z.literal("bad"), reason: z.string() }),
+  /** Loading failed, with the loader's words: for want of memory, or because of the file. The child exits. */
+  z.object({ kind: z.literal("bad"), reason: z.string(), noMemory: z.boolean() }),
   z.object({ kind: z.literal("events"), events: z.array(TaskEvent) }),
   z.object({ kind: z.literal("encoded"), ask: Count, tokens: Ids }),
   z.object({ kind: z.literal("unencodable"), ask: Count, reason: z.string() }),

@@ -35,12 +35,12 @@ type Started = { resolve(): void; reject(fault: EngineFault): void };
 type Life = {
   readonly first: Started | undefined;
   lastWords: string;
-  refusal: string | undefined;
+  refusal: Extract<FromChild, { kind: "bad" }> | undefined;
   readyAt: number | undefined;
 };
 
 export class Supervisor {
-  readonly #load: LoadMessage;
+  readonly #load: () => LoadMessage;
   readonly #hooks: SupervisorHooks;
   #child: ChildProcess | undefined;
   #ready = false;
@@ -49,7 +49,7 @@ export class Supervisor {
   #restart: NodeJS.Timeout | undefined;
   #gone: Promise<void> = Promise.resolve();
 
-  constructor(load: LoadMessage, hooks: SupervisorHooks) {
+  constructor(load: () => LoadMessage, hooks: SupervisorHooks) {
     this.#load = load;
     this.#hooks = hooks;
   }
@@ -109,7 +109,7 @@ export class Supervisor {
         if (child.pid === undefined) over(error.message);
       });
     });
-    this.send(this.#load);
+    this.send(this.#load());
   }
 
   #receive(raw: unknown, child: ChildProcess, life: Life): void {
@@ -120,7 +120,7 @@ export class Supervisor {
       return;
     }
     const message = parsed.data;
-    if (message.kind === "bad") life.refusal = message.reason;
+    if (message.kind === "bad") life.refusal = message;
     else if (message.kind !== "ready") this.#hooks.message(message);
     else if (!this.#closed) {
       this.#hooks.ready(message);
@@ -136,14 +136,17 @@ export class Supervisor {
       return;
     }
     const words = lastWords.trim().split("\n").slice(-LAST_WORDS_LINES).join(" | ");
-    const why = refusal ?? `its process ended with ${how}${words === "" ? "" : ` (${words})`}`;
+    const why = refusal?.reason ?? `its process ended with ${how}${words === "" ? "" : ` (${words})`}`;
     if (first !== undefined && readyAt === undefined) {
-      first.reject(
-        new EngineFault(
-          "bad_model",
-          `${this.#load.weightsPath} cannot be loaded: ${why}. Fetch the file again, or name another with --model.`,
-        ),
-      );
+      const { weightsPath } = this.#load();
+      const fault =
+        refusal?.noMemory === true
+          ? new EngineFault("no_memory", `${weightsPath} does not fit: ${why}.`)
+          : new EngineFault(
+              "bad_model",
+              `${weightsPath} cannot be loaded: ${why}. Fetch the file again, or name another with --model.`,
+            );
+      first.reject(fault);
       return;
     }
     if (readyAt !== undefined && performance.now() - readyAt >= HEALTHY_AFTER_MS) this.#crashesInARow = 0;

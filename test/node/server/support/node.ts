@@ -24,6 +24,8 @@ export type NodeWish = {
   readonly engine?: ScriptEngineOptions;
   /** A real engine instead; the node closes it. */
   readonly open?: Engine;
+  /** More models. */
+  readonly beside?: readonly Engine[];
   readonly limits?: Partial<WorkshopLimits>;
   readonly standalone?: boolean;
   /** A node on this folder and edge: as after a restart. */
@@ -79,7 +81,9 @@ export async function useNode(wish: NodeWish = {}): Promise<TestNode> {
     fail: (error) => logged.push(String(error)),
   });
   const url = await node.listen();
-  node.open(wish.open ?? createScriptEngine(wish.engine));
+  for (const engine of [wish.open ?? createScriptEngine(wish.engine), ...(wish.beside ?? [])])
+    workshop.open(engine);
+  node.told();
   let stopped: Promise<void> | undefined;
   const stop = (drainMs = 0): Promise<void> => (stopped ??= node.stop(drainMs));
   onTestFinished(() => stop());

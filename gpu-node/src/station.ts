@@ -1,0 +1,134 @@
+/**
+ * One model as a node serves it: the engine with its weights, its slots and the queue in front of them, how fast it is
+ * and what it has cached. A node has one per model; a reload puts a new one in the place of the old, and what still runs
+ * on the old stays there. All that stations share (journal, measures, limits) belongs to the workshop.
+ */
+import type { Load, ServedModel } from "@sluice/protocol/beat";
+import type { Refusal } from "@sluice/protocol/refusal";
+import { Attempt } from "./attempt/attempt.ts";
+import type { Outlet } from "./attempt/outlet.ts";
+import type { Ledger, Plan } from "./attempt/plan.ts";
+import { prepare, type Frame, type Prepared } from "./attempt/prepare.ts";
+import type { Running } from "./attempt/running.ts";
+import type { Tools } from "./attempt/tools.ts";
+import { SketchBook } from "./beat/sketch-book.ts";
+import { EngineFault, type Engine } from "./engines/engine.ts";
+import { invalidField } from "./intake/refuse.ts";
+import type { Wish } from "./intake/wish.ts";
+import { EngineLoad } from "./load/engine-load.ts";
+import type { Measures } from "./load/measures.ts";
+import { Speeds } from "./load/speed.ts";
+import { errorFields, type Log } from "./log.ts";
+import { retryAfterMs } from "./scheduler/retry-after.ts";
+import { Scheduler, type Place } from "./scheduler/scheduler.ts";
+
+export const LOADING: Refusal = { kind: "loading", retryAfterMs: 1_000 };
+
+/** What a station has in common with the others of its node. */
+export type Shared = {
+  readonly running: Running;
+  readonly measures: Measures;
+  readonly log: Log;
+  readonly now: () => number;
+  readonly limits: {
+    readonly queueMax: number;
+    readonly queueWaitMs: number;
+    readonly attemptMsMax: number;
+  };
+};
+
+export class Station {
+  readonly engine: Engine;
+  readonly scheduler: Scheduler;
+  readonly speeds = new Speeds();
+  readonly sketchBook: SketchBook;
+  readonly #shared: Shared;
+  readonly #engineLoad: EngineLoad | undefined;
+
+  constructor(engine: Engine, shared: Shared) {
+    this.engine = engine;
+    this.#shared = shared;
+    this.scheduler = new Scheduler(engine.info.slots, shared.limits.queueMax);
+    this.sketchBook = new SketchBook(() => this.scheduler.slots);
+    if (engine.serverLoad !== undefined) this.#engineLoad = new EngineLoad(engine.serverLoad, shared.log);
+  }
+
+  get model(): string {
+    return this.engine.info.model;
+  }
+
+  get weights(): string {
+    return this.engine.info.weights;
+  }
+
+  get served(): ServedModel {
+    const { model, weights, contextTokens, features } = this.engine.info;
+    return { id: model, weights, contextTokens, features: [...features] };
+  }
+
+  /** A plan for what is asked, or why there is none. */
+  async prepare(wish: Wish, frame: Frame): Promise<Prepared> {
+    try {
+      return await prepare(this.engine, wish, frame);
+    } catch (error) {
+      // A conversation that the model's template refuses would be refused everywhere.
+      if (error instanceof EngineFault && error.kind === "unsupported")
+        return invalidField(wish.input.kind === "chat" ? "messages" : "prompt", error.message);
+      // It died while it tokenised; it comes back by itself.
+      this.#shared.log("prepare_failed", { model: this.model, ...errorFields(error) });
+      return { ok: false, refusal: LOADING };
+    }
+  }
+
+  enter(): Place | { readonly refusal: Refusal } {
+    const place = this.scheduler.enter();
+    if (place !== undefined) return place;
+    const { queued, slots } = this.scheduler;
+    return {
+      refusal: { kind: "queue_full", retryAfterMs: retryAfterMs(queued, slots, this.speeds.service.ms) },
+    };
+  }
+
+  attempt(plan: Plan, outlet: Outlet, ledger: Ledger, name: string): Attempt {
+    return new Attempt(plan, this.#tools(name), outlet, ledger);
+  }
+
+  get load(): Load {
+    const { slots, busy, queued, queueMax } = this.scheduler;
+    const { running } = this.#shared;
+    const server = this.#engineLoad?.last;
+    const { contextTokens } = this.engine.info;
+    const usedHere = running.contextTokens(this);
+    const usedThere = Math.ceil((server?.kvUsage ?? 0) * slots * contextTokens);
+    return {
+      slots,
+      slotsBusy: Math.min(slots, Math.max(busy, server?.running ?? 0)),
+      queued: queued + (server?.waiting ?? 0),
+      queueMax,
+      prefillTokensPending: running.prefillTokensPending(this),
+      prefillTokensPerS: this.speeds.prefill.tokensPerS,
+      decodeTokensPerS: this.speeds.decode.tokensPerS,
+      kvTokensFree: Math.max(0, slots * contextTokens - Math.max(usedHere, usedThere)),
+    };
+  }
+
+  /** An engine that is a server of its own does not say how loaded it is. */
+  get loadFailing(): boolean {
+    return this.#engineLoad?.failing === true;
+  }
+
+  /** Nothing runs here any more. */
+  async close(): Promise<void> {
+    this.#engineLoad?.stop();
+    await this.engine.close();
+  }
+
+  #tools(name: string): Tools {
+    const { measures, now, log, limits } = this.#shared;
+    const { engine, scheduler, speeds } = this;
+    const { queueWaitMs, attemptMsMax } = limits;
+    const complain = (event: string, error: unknown): void =>
+      log(event, { name, model: this.model, ...errorFields(error) });
+    return { engine, scheduler, measures, speeds, queueWaitMs, attemptMsMax, now, complain };
+  }
+}
