@@ -7,6 +7,7 @@
  */
 import { diceOf } from "./dice.ts";
 import { edgeOf, makeEdges, makeFleet, rttMs, type Edge } from "./fleet.ts";
+import { BEAT_DEAD_MS } from "../../src/nodes/limits.ts";
 import { Agenda } from "./heap.ts";
 import { jobMarks, type Job, type LoadSample, type SimNode } from "./node.ts";
 import type { BlockMarks } from "./blocks.ts";
@@ -14,7 +15,6 @@ import type { MakePolicy, Policy, Seen } from "./policies/policy.ts";
 import type { SimRequest } from "./request.ts";
 
 const BEAT_MS = 1_000;
-const BEAT_DEAD_MS = 3_500;
 const SENDINGS_MAX = 8;
 
 export type Scene = {

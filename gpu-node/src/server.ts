@@ -8,6 +8,7 @@ import { CALL_CONTENT_TYPE, MAC_HEADER, verifyCall } from "@sluice/protocol/call
 import { RequestId } from "@sluice/protocol/ids";
 import { JOURNAL_PATH } from "@sluice/protocol/journal";
 import { ATTEMPTS_MAX } from "@sluice/protocol/limits";
+import { PROBE_PATH } from "@sluice/protocol/probe";
 import type { Refusal } from "@sluice/protocol/refusal";
 import { Hono, type Context } from "hono";
 import { z } from "zod";
@@ -18,6 +19,7 @@ import type { Life } from "./life.ts";
 import { printRefusal } from "./print/refusals.ts";
 import { sendPrinted } from "./send.ts";
 import { serveCall } from "./serve-call.ts";
+import { Prober } from "./serve-probe.ts";
 import { servePlain } from "./serve-plain.ts";
 import { serveTokenize } from "./serve-tokenize.ts";
 import type { Workshop } from "./workshop.ts";
@@ -120,6 +122,20 @@ export function makeApp(tools: ServerTools): Hono<Env> {
     return readJournal(edge, context);
   });
 
+  const prober = edge === undefined ? undefined : new Prober({ workshop, life, edge });
+  app.get(`${PROBE_PATH}/:model`, async (context) => {
+    if (prober === undefined) return context.notFound();
+    const probed = await prober.probe({
+      model: context.req.param("model"),
+      askedAtMs: Number(context.req.query("at") ?? Number.NaN),
+      path: context.env.incoming.url ?? "",
+      mac: context.req.header(MAC_HEADER),
+    });
+    if (probed.kind === "refusal") return refused(probed.refusal);
+    const body = probed.kind === "answer" ? probed.answer : probed.failure;
+    return context.json(body, probed.kind === "answer" ? 200 : 500, { "cache-control": "no-store" });
+  });
+
   app.notFound((context) => context.json({ error: { message: "There is nothing here." } }, 404));
   app.onError((error, context) => {
     workshop.log("request_failed", errorFields(error));
@@ -129,17 +145,18 @@ export function makeApp(tools: ServerTools): Hono<Env> {
   return app;
 }
 
+function refused(refusal: Refusal): Response {
+  const { status, body } = printRefusal(refusal);
+  return new Response(body, { status, headers: { "content-type": "application/json" } });
+}
+
 async function readJournal(edge: EdgeSide, context: Context<Env>): Promise<Response> {
-  const refuse = (refusal: Refusal): Response => {
-    const { status, body } = printRefusal(refusal);
-    return new Response(body, { status, headers: { "content-type": "application/json" } });
-  };
   // The MAC is over the path as it was sent, query included.
   const path = context.env.incoming.url ?? "";
   if (!(await verifyCall(edge.callKeys, context.req.header(MAC_HEADER), path, NO_BODY)))
-    return refuse({ kind: "bad_mac" });
+    return refused({ kind: "bad_mac" });
   const asked = JournalAsk.safeParse({ ...context.req.param(), ...context.req.query() });
-  if (!asked.success) return refuse({ kind: "bad_call" });
+  if (!asked.success) return refused({ kind: "bad_call" });
   const { request, ordinal, from, to } = asked.data;
   const answer = edge.journal.read({ request, ordinal, choice: 0 }, from, to);
   return answer === undefined

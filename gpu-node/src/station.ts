@@ -4,6 +4,7 @@
  * on the old stays there. All that stations share (journal, measures, limits) belongs to the workshop.
  */
 import type { Load, ServedModel } from "@sluice/protocol/beat";
+import { PROBE_FEATURE } from "@sluice/protocol/probe";
 import type { Refusal } from "@sluice/protocol/refusal";
 import { Attempt } from "./attempt/attempt.ts";
 import type { Outlet } from "./attempt/outlet.ts";
@@ -20,7 +21,14 @@ import type { Measures } from "./load/measures.ts";
 import { Speeds } from "./load/speed.ts";
 import { errorFields, type Log } from "./log.ts";
 import { retryAfterMs } from "./scheduler/retry-after.ts";
-import { Scheduler, type Place } from "./scheduler/scheduler.ts";
+import { NoRoom, Scheduler, type Lease, type Place } from "./scheduler/scheduler.ts";
+
+/** Its own lane and isolation tag: nobody's prefix is reused, and nobody's turn is taken. */
+const PROBE_LANE = "probe";
+/** A probe that has no slot by then has its answer: others use the engine. */
+const PROBE_WAIT_MS = 2_000;
+const PROBE_MESSAGE = { role: "user", content: "Hi" } as const;
+const GREEDY = { temperature: 0, topP: 1 };
 
 export const LOADING: Refusal = { kind: "loading", retryAfterMs: 1_000 };
 
@@ -63,7 +71,7 @@ export class Station {
 
   get served(): ServedModel {
     const { model, weights, contextTokens, features } = this.engine.info;
-    return { id: model, weights, contextTokens, features: [...features] };
+    return { id: model, weights, contextTokens, features: [...features, PROBE_FEATURE] };
   }
 
   /** A plan for what is asked, or why there is none. */
@@ -87,6 +95,29 @@ export class Station {
     return {
       refusal: { kind: "queue_full", retryAfterMs: retryAfterMs(queued, slots, this.speeds.service.ms) },
     };
+  }
+
+  /** Has the engine make one token of anything, in a slot like any other's; undefined where none comes free. */
+  async oneToken(signal: AbortSignal): Promise<number | undefined> {
+    const { engine, scheduler } = this;
+    let lease: Lease;
+    try {
+      lease = await scheduler.acquire(PROBE_LANE, PROBE_WAIT_MS, signal);
+    } catch (error) {
+      if (error instanceof NoRoom) return undefined;
+      throw error;
+    }
+    try {
+      const prompt = await engine.encodeChat({ messages: [PROBE_MESSAGE], thinking: false });
+      const task = { prompt, delivered: [], outputTokensMax: 1, sampling: GREEDY, tag: PROBE_LANE };
+      let tokens = 0;
+      for await (const event of engine.generate(task, signal))
+        if (event.kind === "tokens") tokens += event.tokens.length;
+      if (tokens === 0) throw new Error("the engine ended without a token");
+      return tokens;
+    } finally {
+      lease.release();
+    }
   }
 
   attempt(plan: Plan, outlet: Outlet, ledger: Ledger, name: string): Attempt {

@@ -117,7 +117,7 @@ const RateLimited = z.object({
   retryAfterMs: z.int().min(0),
 });
 
-/** With a refusal for want of money: opens a cached answer that costs nothing. A pinned account's is not taken from everywhere. */
+/** With a refusal for want of money: opens a cached answer that costs nothing. A pinned account's is in memory, or nowhere. */
 const Cached = z.object({ salt: z.string(), pinned: z.boolean() });
 
 /** What is held by running requests counts as spent: a budget is a wall. */
@@ -156,7 +156,7 @@ export const AdmitRefusal = z.discriminatedUnion("kind", [
     kind: z.literal("idempotency_conflict"),
     state: z.enum(["running", "completed", "changed"]),
     request: RequestId,
-    /** Opens the answer that was kept, where one was; `pinned`: it is nowhere but in its data centre. */
+    /** Opens the answer that was kept, where one was; `pinned`: it is nowhere but in memory. */
     cacheSalt: z.string(),
     pinned: z.boolean(),
   }),

@@ -144,6 +144,7 @@ function printNode(
           models: live.models,
           load: live.load,
           callKeyIds: live.callKeyIds,
+          proof: live.proof ?? null,
         };
   return { id, name, region, url, createdAtMs, removedAtMs, live: now };
 }

@@ -6,6 +6,9 @@
  * costs money and the Cache API does not, and whatever is down or slower than LOOK_UP_MS_MAX has missed. Writes come
  * after the answer. Workers KV is written on second sight only: a write costs ten reads, and most questions are asked once.
  * The copy in the Cache API says whether KV has the answer already, so that isolates do not write it again and again.
+ *
+ * Both keep what they are given wherever the call happened to enter, and Workers KV everywhere. A pinned account's answers, sealed
+ * as they are, come to neither: callers see to that.
  */
 import type { Bytes } from "@sluice/protocol/bytes";
 import type { Env } from "../core/env.ts";

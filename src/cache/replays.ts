@@ -4,7 +4,7 @@
  *
  * Unlike cached answers they go into Workers KV at once: a client that tries again may come in anywhere. Which request a key
  * stands for, and whether it still runs, is the account's object's to say; this keeps the answer only. A pinned account's
- * stays in the data centre.
+ * stays in the memory of the isolate that had it: a client of such an account that comes in elsewhere is told of the conflict.
  */
 import { lookFar, writeColo, writeKv, type FarStores } from "./far.ts";
 import { answerMemory } from "./memory.ts";
@@ -46,7 +46,8 @@ export async function keepReplay(
   const sealed = await seal(key, name, { ...answer, ...times }, nonce);
   if (sealed.bytes.length > ANSWER_BYTES_MAX) return;
   answerMemory.put(name, { sealed, inKv: !pinned });
-  await Promise.all([writeColo(name, sealed, !pinned), pinned ? undefined : writeKv(env, name, sealed)]);
+  if (pinned) return;
+  await Promise.all([writeColo(name, sealed, true), writeKv(env, name, sealed)]);
 }
 
 /** The body; undefined where there is none that opens. */
@@ -58,7 +59,6 @@ export async function findReplay(
 ): Promise<string | undefined> {
   const kept = answerMemory.get(name, Date.now());
   if (kept !== undefined) return open(key, name, kept.sealed);
-  const far = await lookFar(env, name);
-  if (far === undefined || (pinned && far.layer === "kv")) return undefined;
-  return open(key, name, far.sealed);
+  const far = pinned ? undefined : await lookFar(env, name);
+  return far === undefined ? undefined : open(key, name, far.sealed);
 }

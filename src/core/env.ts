@@ -79,6 +79,8 @@ export interface RegionRpc extends Rpc.DurableObjectBranded {
   ): Promise<{ ok: true; commands: Command[] } | { ok: false; why: "unknown_node" | "stale" }>;
   /** Nodes heard of lately, freshest data this object has. */
   snapshot(): Promise<readonly LiveNode[]>;
+  /** A call to this node has failed: it is asked for a token, before others find out. */
+  suspect(node: string): Promise<void>;
   /** Adds or replaces what the registry says of a node. */
   put(node: NodeRecord): Promise<void>;
   remove(node: string): Promise<void>;

@@ -2,7 +2,7 @@
  * In which order the ranked nodes are asked, given what this request has been through. Pure.
  *
  * Three groups, each in the ranking's order. First those who were heard of just now. Then those whose beat is late: a
- * region that is lost is avoided three seconds after its last word, while one late beat costs a lone node nothing. Last
+ * region that is lost is avoided before it is given up (three seconds after its last word), while one late beat costs a lone node nothing. Last
  * those that failed this request and had brought it further before: their process may be back, or only a connection
  * was cut, and the alternative is an answer that ends in the middle. A node that failed and brought nothing is out.
  *
@@ -11,8 +11,8 @@
  */
 import type { LiveNode } from "../core/node.ts";
 
-/** Since the last beat, when a node counts as late. */
-export const BEAT_LATE_MS = 2_900;
+/** Since the last beat, when a node counts as late: two beats missed, and half a second for the way of the third. */
+export const BEAT_LATE_MS = 2_500;
 
 export function inOrder(
   ranking: readonly LiveNode[],

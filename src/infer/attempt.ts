@@ -4,6 +4,7 @@
 import type { Overrun } from "@sluice/protocol/account";
 import type { Resume } from "@sluice/protocol/call";
 import { NEWEST } from "@sluice/protocol/version";
+import { regionObject, type Env } from "../core/env.ts";
 import type { LiveNode } from "../core/node.ts";
 import { callNode } from "../dispatch/node-call.ts";
 import type { Naming, Tried } from "../dispatch/walk.ts";
@@ -44,7 +45,12 @@ export async function attempt(travel: Travel, spec: AttemptSpec): Promise<Tried<
   const silent = new AbortController();
   const asked = { model: wanted.model.id, promptTokens: spec.uncachedTokens(node) };
   const calling = isolate.call(node, asked, Date.now());
-  const leave = (outcome: Outcome): void => calling.ended(outcome, Date.now());
+  const leave = (outcome: Outcome): void => {
+    const nowMs = Date.now();
+    const isNews = outcome === "failed" && isolate.knowledge(nowMs).behindUntilMs(node.id) === undefined;
+    calling.ended(outcome, nowMs);
+    if (isNews) travel.ctx.waitUntil(suspect(travel.env, node));
+  };
   let limit: Overrun | undefined;
   pulse.watch({
     bodyBytes: call.body.length,
@@ -125,6 +131,13 @@ export async function attempt(travel: Travel, spec: AttemptSpec): Promise<Tried<
   markAttempt(travel, "over", tried.kind === "refused" ? tried.refusal.kind : reasonOf(tried));
   leave(blame(tried));
   return tried;
+}
+
+/** Its region finds out for everybody whether the node still makes tokens. Where it cannot be told, isolates find out. */
+async function suspect(env: Env, { id, region }: LiveNode): Promise<void> {
+  await regionObject(env, region)
+    .suspect(id)
+    .catch(() => undefined);
 }
 
 function reasonOf(tried: Exclude<Tried<Answering>, { kind: "content" | "refused" }>): string {

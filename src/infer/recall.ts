@@ -130,7 +130,7 @@ export async function freeHitAsk(
 ): Promise<HitAsk | undefined> {
   const named = await searched.named.catch(() => undefined);
   const found = await searched.far.catch(() => undefined);
-  if (named === undefined || found === undefined || (pinned && found.layer === "kv")) return undefined;
+  if (named === undefined || found === undefined || pinned) return undefined;
   if (hitCostNanoUsd(wanted.model.price, found.sealed.head) > 0) return undefined;
   const finished = await opened(await keyFor(secrets, who.account, salt), named.name, found.sealed);
   if (finished === undefined) return undefined;
@@ -175,7 +175,8 @@ export async function recall(
   const sealed = atHand ?? far?.sealed;
   if (named === undefined || sealed === undefined) return undefined;
   const pinned = admitted.regions !== null;
-  if (pinned && far?.layer === "kv") return undefined;
+  // Where the farther layers are nobody here can tell, so a pinned account's answers are in none (cache/far.ts).
+  if (pinned && far !== undefined) return undefined;
   const { name } = named;
   const finished = await opened(await keyFor(secrets, job.who.account, admitted.cacheSalt), name, sealed);
   if (finished === undefined) {

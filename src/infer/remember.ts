@@ -176,5 +176,6 @@ async function store(of: Watched, name: AnswerName, landed: Landed): Promise<voi
   const fits = sealed.bytes.length <= ANSWER_BYTES_MAX;
   if (fits) answerMemory.put(name, { sealed, inKv: false });
   of.lead?.land({ kind: "answer", answer: landed });
-  if (fits) await writeColo(name, sealed, false);
+  // A pinned account's answer is kept in no layer of which nobody knows where it is.
+  if (fits && admitted.regions === null) await writeColo(name, sealed, false);
 }

@@ -4,7 +4,8 @@
  *
  * In SQLite, and so across evictions: the records of the nodes, each one's boot and promise (`complete through`), and
  * an admin's wish. In memory alone: the beats. An eviction forgets them and the next second brings new ones; until then
- * the isolates serve the snapshot they have. No outbound I/O and no alarm.
+ * the isolates serve the snapshot they have. No alarm; the only outbound I/O are probes, one token of a node that nothing has
+ * proven lately (proofs.ts), and no beat waits for them.
  *
  * Invariants: only a node that was `put` and not removed is shown; a fenced beat changes nothing; `completeThrough`
  * never says more than a node has promised, and leaves out no node that may have had a call. To keep that across
@@ -15,8 +16,11 @@ import type { Beat, Command } from "@sluice/protocol/beat";
 import { DurableObject } from "cloudflare:workers";
 import type { Env, RegionRpc } from "../core/env.ts";
 import type { LiveNode, NodeRecord } from "../core/node.ts";
+import { secretsOf } from "../core/secrets.ts";
 import { believable, isNewer, isReachable, throughFor } from "./fence.ts";
 import { BEAT_DEAD_MS, REACHABLE_MS, REMOVED_KEPT_MS, SAVE_INTERVAL_MS } from "./limits.ts";
+import { probe } from "./probe.ts";
+import { Proofs } from "./proofs.ts";
 import { RegionTable, type SavedNode } from "./region-table.ts";
 import { commandsFor, stateShown, wishAfter, type Wish } from "./wish.ts";
 
@@ -29,9 +33,11 @@ type Entry = SavedNode & {
 export class RegionObject extends DurableObject<Env> implements RegionRpc {
   readonly #table: RegionTable;
   readonly #nodes = new Map<string, Entry>();
+  readonly #proofs: Proofs;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
+    this.#proofs = new Proofs((node, model, nowMs) => probe(secretsOf(env), node, model, nowMs));
     this.#table = new RegionTable(ctx.storage.sql);
     for (const saved of this.#table.all())
       this.#nodes.set(saved.record.id, { ...saved, beat: undefined, savedAtMs: -Infinity });
@@ -60,6 +66,7 @@ export class RegionObject extends DurableObject<Env> implements RegionRpc {
     this.#keep(next, mustSave(known, next, receivedAtMs), receivedAtMs);
     // What a removed node promises still counts; there is nothing it could be told.
     if (known.removedAtMs !== null) return { ok: false, why: "unknown_node" };
+    this.ctx.waitUntil(this.#proofs.heard(liveOf(next.record, beat, next.wish), beat, receivedAtMs));
     return { ok: true, commands: commandsFor(next.wish, beat.state) };
   }
 
@@ -68,11 +75,23 @@ export class RegionObject extends DurableObject<Env> implements RegionRpc {
     return [...this.#nodes.values()].flatMap(({ record, beat, last, wish, removedAtMs }) => {
       if (beat === undefined || last === undefined || removedAtMs !== null) return [];
       if (nowMs - last.beatAtMs > BEAT_DEAD_MS) return [];
-      const { boot, models, load, speaks, callKeyIds, sketch } = beat;
-      const state = stateShown(wish, beat.state);
-      const node = { ...record, boot, state, models, load, speaks, callKeyIds, beatAtMs: last.beatAtMs };
-      return [sketch === undefined ? node : { ...node, sketch }];
+      const proof = this.#proofs.shown(record.id);
+      const { sketch } = beat;
+      return [
+        {
+          ...liveOf(record, beat, wish),
+          beatAtMs: last.beatAtMs,
+          ...(proof === undefined ? {} : { proof }),
+          ...(sketch === undefined ? {} : { sketch }),
+        },
+      ];
     });
+  }
+
+  async suspect(node: string): Promise<void> {
+    const known = this.#nodes.get(node);
+    if (known?.beat === undefined || known.removedAtMs !== null) return;
+    this.ctx.waitUntil(this.#proofs.suspect(liveOf(known.record, known.beat, known.wish), Date.now()));
   }
 
   async put(record: NodeRecord): Promise<void> {
@@ -87,6 +106,7 @@ export class RegionObject extends DurableObject<Env> implements RegionRpc {
     const known = this.#nodes.get(node);
     const nowMs = Date.now();
     if (known?.removedAtMs === null) this.#keep({ ...known, removedAtMs: nowMs }, true, nowMs);
+    this.#proofs.forget(node);
     this.#forgetRemoved(nowMs);
   }
 
@@ -120,6 +140,12 @@ export class RegionObject extends DurableObject<Env> implements RegionRpc {
       this.#nodes.delete(id);
     }
   }
+}
+
+/** A node as its record, its beat and an admin's wish make it. */
+function liveOf(record: NodeRecord, beat: Beat, wish: Wish) {
+  const { boot, models, load, speaks, callKeyIds } = beat;
+  return { ...record, boot, state: stateShown(wish, beat.state), models, load, speaks, callKeyIds };
 }
 
 /** A beat that says nothing of what is cached means: as this boot said last. */

@@ -1,5 +1,5 @@
 /**
- * Reads the signed body of a node's message: bounded, as text, exactly as it was signed.
+ * Reads the body of a node's message or answer: bounded, as text, exactly as it was signed where it is.
  */
 import { fromUtf8 } from "@sluice/protocol/bytes";
 import { FaultError } from "../core/fault.ts";
@@ -9,9 +9,9 @@ export type BodyText =
   | { readonly ok: true; readonly text: string }
   | { readonly ok: false; readonly why: "too_large" | "malformed" };
 
-export async function readText(request: Request, bytesMax: number): Promise<BodyText> {
+export async function readText(message: Request | Response, bytesMax: number): Promise<BodyText> {
   try {
-    return { ok: true, text: fromUtf8(await readBody(request, bytesMax)) };
+    return { ok: true, text: fromUtf8(await readBody(message, bytesMax)) };
   } catch (error) {
     if (error instanceof FaultError && error.fault.kind === "too_large")
       return { ok: false, why: "too_large" };

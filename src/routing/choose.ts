@@ -161,8 +161,9 @@ function markCandidates(entries: readonly Entry[], trust: number): void {
  * Of too many, those that will be tried again soonest stay.
  */
 function ejectedAmong(fit: readonly LiveNode[], knowledge: Knowledge): ReadonlySet<string> {
-  const failing = fit.flatMap(({ id }) => {
-    const untilMs = knowledge.behindUntilMs(id);
+  const failing = fit.flatMap(({ id, proof }) => {
+    // Its region has asked it for a token in vain: until it makes one.
+    const untilMs = proof?.failing === undefined ? knowledge.behindUntilMs(id) : Infinity;
     return untilMs === undefined ? [] : [{ id, untilMs }];
   });
   const max = Math.min(fit.length - 1, Math.ceil(fit.length * RANKED.ejectedShareMax));

@@ -10,7 +10,7 @@ import { FaultError } from "../core/fault.ts";
 const DISCARD_BYTES_MAX = 32 * 1024 * 1024;
 
 /** Throws a FaultError `too_large`, having kept no more than one chunk over the limit. */
-export async function readBody(request: Request, bytesMax: number): Promise<Uint8Array> {
+export async function readBody(request: Request | Response, bytesMax: number): Promise<Uint8Array> {
   const announced = announcedLength(request);
   if (announced !== undefined && announced > bytesMax) throw new FaultError({ kind: "too_large", bytesMax });
   if (request.body === null) return new Uint8Array();
@@ -42,7 +42,7 @@ export async function discardBody(request: Request): Promise<void> {
   }
 }
 
-export function announcedLength(request: Request): number | undefined {
+export function announcedLength(request: Request | Response): number | undefined {
   const length = Number(request.headers.get("content-length") ?? "NaN");
   return Number.isFinite(length) ? length : undefined;
 }

@@ -29,6 +29,7 @@ export class Measures {
   readonly #gap = new Histogram(GAP_BOUNDS_S);
   readonly #ended = new Map<Ending, number>();
   readonly #refused = new Map<string, number>();
+  readonly #probed = new Map<string, number>();
   #promptTokens = 0;
   #cachedTokens = 0;
   #outputTokens = 0;
@@ -39,6 +40,10 @@ export class Measures {
 
   noteRefusal(kind: string): void {
     this.#refused.set(kind, (this.#refused.get(kind) ?? 0) + 1);
+  }
+
+  noteProbe(result: string): void {
+    this.#probed.set(result, (this.#probed.get(result) ?? 0) + 1);
   }
 
   notePrompt(tokens: number, cached: number): void {
@@ -74,6 +79,12 @@ export class Measures {
         "sluice_node_refusals_total",
         "Calls refused before they began.",
         labelled("kind", this.#refused),
+      ),
+      printMetric(
+        "counter",
+        "sluice_node_probes_total",
+        "Tokens made to show that the engine works.",
+        labelled("result", this.#probed),
       ),
       printMetric("counter", "sluice_node_prompt_tokens_total", "Prompt tokens, cached ones included.", [
         { value: this.#promptTokens },

@@ -5,6 +5,7 @@ import * as beat from "@sluice/protocol/beat";
 import * as call from "@sluice/protocol/call";
 import * as enrol from "@sluice/protocol/enrol";
 import * as journal from "@sluice/protocol/journal";
+import * as probe from "@sluice/protocol/probe";
 import * as receipt from "@sluice/protocol/receipt";
 import * as refusal from "@sluice/protocol/refusal";
 import * as sign from "@sluice/protocol/sign";
@@ -27,6 +28,8 @@ export const schemas: Readonly<Record<string, z.ZodType>> = {
   EnrolAsk: enrol.EnrolAsk,
   EnrolAnswer: enrol.EnrolAnswer,
   JournalAnswer: journal.JournalAnswer,
+  ProbeAnswer: probe.ProbeAnswer,
+  ProbeFailure: probe.ProbeFailure,
   Receipt: receipt.Receipt,
   RefusalBody: refusal.RefusalBody,
   Signed: sign.Signed,

@@ -228,6 +228,10 @@ describe("nodes whose calls failed here", () => {
     const busy = { prefillTokensPending: 50_000, slotsBusy: 4, queued: 16 };
     expect(ids([node("a"), node("b", {}, busy)], {}, { behindUntilMs })).toEqual(["b", "a"]);
     expect(ids([node("a")], {}, { behindUntilMs })).toEqual(["a"]);
+    // Nobody here has called it; its region has asked it for a token in vain.
+    const proof = { provenAtMs: null, failing: { sinceMs: NOW, probes: 1, why: "too_slow" } };
+    expect(ids([node("a", { proof }), node("b", {}, busy)], {})).toEqual(["b", "a"]);
+    expect(ids([node("a", { proof })], {})).toEqual(["a"]);
   });
 
   test("are never more than half of the fleet: the rest has to bear the load", () => {

@@ -41,10 +41,13 @@ describe("a replay", () => {
     expect(await findReplay(env, await keyOf("acc_a", "cd".repeat(16)), name, false)).toBeUndefined();
   });
 
-  test("of a pinned account never reaches KV", async ({ expect }) => {
+  test("of a pinned account is in memory alone", async ({ expect }) => {
     const [name, key] = [await names("pinned"), await keyOf()];
     await keepReplay(env, key, name, { ...REPLAY, pinned: true });
     expect(await findReplay(env, key, name, true)).toBe(TEXT);
     expect(await keptInKv()).not.toContain(`answer/1/${name.text}`);
+    answerMemory.drop(name);
+    // Not in the data centre either.
+    expect(await findReplay(env, key, name, false)).toBeUndefined();
   });
 });

@@ -17,6 +17,12 @@ const Node = z.looseObject({
       state: z.string(),
       beatAgeMs: z.number(),
       models: z.array(z.looseObject({ id: z.string() })),
+      proof: z
+        .looseObject({
+          provenAtMs: z.number().nullable(),
+          failing: z.looseObject({ sinceMs: z.number(), probes: z.number(), why: z.string() }).optional(),
+        })
+        .nullish(),
       load: z.looseObject({ slots: z.number(), slotsBusy: z.number(), queued: z.number() }),
     })
     .nullable(),
@@ -33,6 +39,17 @@ function stateOf(node: z.infer<typeof Node>, unreachable: ReadonlySet<string>): 
   if (node.removedAtMs !== null) return "removed";
   if (node.live !== null) return node.live.state;
   return unreachable.has(node.region) ? "unknown" : "silent";
+}
+
+/** When it last made a token, or for how long it has been asked for one in vain. */
+export function provenOf(
+  proof: NonNullable<z.infer<typeof Node>["live"]>["proof"],
+  nowMs: number,
+): string {
+  const ago = (atMs: number): string => `${Math.max(0, Math.round((nowMs - atMs) / 1_000))} s`;
+  if (proof?.failing !== undefined) return `fails ${ago(proof.failing.sinceMs)}: ${proof.failing.why}`;
+  if (proof === undefined || proof === null || proof.provenAtMs === null) return "not yet";
+  return `${ago(proof.provenAtMs)} ago`;
 }
 
 function path({ args: [node = ""] }: Run): string {
@@ -58,12 +75,13 @@ export const nodes: readonly Command[] = [
         node.name,
         node.region,
         stateOf(node, unreachable),
+        provenOf(node.live?.proof, Date.now()),
         node.live === null ? "-" : `${node.live.load.slotsBusy}/${node.live.load.slots}`,
         node.live?.load.queued,
         node.live?.models.map((model) => model.id).join(",") ?? "-",
         node.url,
       ]);
-      const head = ["NODE", "NAME", "REGION", "STATE", "BUSY", "QUEUED", "MODELS", "URL"];
+      const head = ["NODE", "NAME", "REGION", "STATE", "PROVEN", "BUSY", "QUEUED", "MODELS", "URL"];
       return { json: { nodes: rows, regionsUnreachable, next }, text: withMore(table(head, lines), next) };
     },
   },

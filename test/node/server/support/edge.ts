@@ -165,8 +165,14 @@ export class TestEdge {
 
   async journal(node: string, request: string, from: number, to: number): Promise<JournalAnswer> {
     const path = journalPath({ request, ordinal: 0, choice: 0 }, from, to);
-    const headers = { [MAC_HEADER]: await this.#mac(path, new Uint8Array()) };
-    return JournalAnswer.parse(await (await fetch(`${node}${path}`, { headers })).json());
+    return JournalAnswer.parse(await (await this.get(node, path)).json());
+  }
+
+  /** A signed question without a body. */
+  async get(node: string, path: string): Promise<Response> {
+    return fetch(`${node}${path}`, {
+      headers: { [MAC_HEADER]: await this.#mac(path, new Uint8Array()) },
+    });
   }
 
   async #mac(path: string, bytes: Uint8Array): Promise<string> {
