@@ -12,8 +12,13 @@ test("an edge's probe makes one token, which is in no journal and no beat", asyn
   const beats = edge.beats.length;
   await edge.until(() => edge.beats.length > beats + 1, "two more beats");
   expect(edge.receipts.size).toBe(0);
-  expect(edge.beats.at(-1)).toMatchObject({ load: { slotsBusy: 0 }, models: [{ features: expect.arrayContaining(["probe"]) }] });
-  expect(await (await fetch(`${url}/metrics`)).text()).toContain('sluice_node_probes_total{result="answered"} 1');
+  expect(edge.beats.at(-1)).toMatchObject({
+    load: { slotsBusy: 0 },
+    models: [{ features: expect.arrayContaining(["probe"]) }],
+  });
+  expect(await (await fetch(`${url}/metrics`)).text()).toContain(
+    'sluice_node_probes_total{result="answered"} 1',
+  );
   expect(node.life.state).toBe("ready");
 });
 

@@ -108,7 +108,9 @@ describe("operations", () => {
     expect(body.account.holdsOpen).toBe(1);
   });
 
-  test("a pinned account's answers reach no layer but memory, and are taken from none", async ({ expect }) => {
+  test("a pinned account's answers reach no layer but memory, and are taken from none", async ({
+    expect,
+  }) => {
     const by = await client();
     await everywhere(by);
     await ask("PATCH", `/accounts/${by.account}`, { regions: ["here"] });

@@ -42,10 +42,7 @@ function stateOf(node: z.infer<typeof Node>, unreachable: ReadonlySet<string>): 
 }
 
 /** When it last made a token, or for how long it has been asked for one in vain. */
-export function provenOf(
-  proof: NonNullable<z.infer<typeof Node>["live"]>["proof"],
-  nowMs: number,
-): string {
+export function provenOf(proof: NonNullable<z.infer<typeof Node>["live"]>["proof"], nowMs: number): string {
   const ago = (atMs: number): string => `${Math.max(0, Math.round((nowMs - atMs) / 1_000))} s`;
   if (proof?.failing !== undefined) return `fails ${ago(proof.failing.sinceMs)}: ${proof.failing.why}`;
   if (proof === undefined || proof === null || proof.provenAtMs === null) return "not yet";
