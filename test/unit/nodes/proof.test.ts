@@ -12,7 +12,6 @@ import {
   shownAs,
   suspected,
   unproven,
-  type Proof,
 } from "../../../src/nodes/proof.ts";
 
 const BOOT = "boot_1";
@@ -23,31 +22,23 @@ const started = unproven(BOOT, NOW);
 const proven = afterTokens(started, NOW);
 const failed = afterProbe(asked(started, NOW), { kind: "failed", why: "not_reached" }, NOW);
 
-test.each<[string, Proof, Parameters<typeof probeDue>[1], number, string | undefined]>([
-  ["a boot that was just heard of may be proven by its first calls", started, ready, NOW, undefined],
-  ["a boot that nobody has used yet is asked", started, ready, NOW + 5_000, "m"],
-  ["a node that answered a client lately is not asked", proven, ready, NOW + IDLE_MS - 1, undefined],
-  ["a node that was idle for long is asked", proven, ready, NOW + IDLE_MS, "m"],
-  [
-    "a node that loads or drains is not asked",
-    started,
+test.each<[string, Parameters<typeof probeDue>, string | undefined]>([
+  ["a boot that was just heard of may be proven by its first calls", [started, ready, NOW], undefined],
+  ["a boot that nobody has used yet is asked", [started, ready, NOW + 5_000], "m"],
+  ["a node that answered a client lately is not asked", [proven, ready, NOW + IDLE_MS - 1], undefined],
+  ["a node that was idle for long is asked", [proven, ready, NOW + IDLE_MS], "m"],
+  ["a node that loads or drains is not asked", [started,
     { ...ready, state: "loading" },
-    NOW + 5_000,
-    undefined,
-  ],
-  [
-    "a node that knows no probes is not asked",
-    started,
+    NOW + 5_000], undefined],
+  ["a node that knows no probes is not asked", [started,
     { ...ready, models: [model([])] },
-    NOW + 5_000,
-    undefined,
-  ],
-  ["a node that is being asked is not asked twice", asked(started, NOW), ready, NOW + IDLE_MS, undefined],
-  ["a node whose call failed is asked at once", suspected(proven, NOW + 10), ready, NOW + 10, "m"],
-  ["a node that failed is asked again soon", failed, ready, NOW + 2_000, "m"],
-  ["but not at once, whoever suspects it", suspected(failed, NOW + 1), ready, NOW + 1, undefined],
-])("%s", (_, proof, node, nowMs, wanted) => {
-  expect(probeDue(proof, node, nowMs)).toBe(wanted);
+    NOW + 5_000], undefined],
+  ["a node that is being asked is not asked twice", [asked(started, NOW), ready, NOW + IDLE_MS], undefined],
+  ["a node whose call failed is asked at once", [suspected(proven, NOW + 10), ready, NOW + 10], "m"],
+  ["a node that failed is asked again soon", [failed, ready, NOW + 2_000], "m"],
+  ["but not at once, whoever suspects it", [suspected(failed, NOW + 1), ready, NOW + 1], undefined],
+])("%s", (_, asked, wanted) => {
+  expect(probeDue(...asked)).toBe(wanted);
 });
 
 test("models of one node take turns, and one that failed is asked again", () => {
