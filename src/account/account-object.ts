@@ -51,6 +51,7 @@ import { askPromises } from "./promises.ts";
 import { Sender } from "./sender.ts";
 import { configured } from "./settings.ts";
 import { accountStatus, logAfter, lookAnswer } from "./status.ts";
+import { Sql } from "./sql.ts";
 import { Store } from "./store.ts";
 import { isStrikable, struckOut, type Promises } from "./strike.ts";
 
@@ -62,7 +63,7 @@ const GATHER_MS = 1;
 
 export class AccountObject extends DurableObject<Env> implements AccountRpc {
   readonly #clocks: Clocks;
-  readonly #store: Store;
+  readonly #sql: Sql;
   readonly #sender: Sender;
   readonly #line = new Line<AdmitAsk>();
   readonly #group: GroupCommit;
@@ -75,9 +76,9 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#clocks = parseClocks(env);
-    this.#store = new Store(ctx.storage.sql, this.#clocks.logKeepMs);
+    this.#sql = new Sql(ctx.storage.sql);
     this.#sender = new Sender(env.EVENTS, this.#clocks);
-    this.#books = new Books(this.#store, this.#clocks);
+    this.#books = this.#open();
     this.#group = new GroupCommit({
       together: (changes) => this.#together(changes),
       committed: () => ctx.storage.sync(),
@@ -87,6 +88,10 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
       this.#alarmAtMs = await ctx.storage.getAlarm();
     });
     if (this.#books.account !== undefined) this.#sender.soon(this.#current);
+  }
+
+  #open(): Books {
+    return new Books(new Store(this.#sql, this.#clocks.logKeepMs), this.#clocks);
   }
 
   /* ---- what Workers ask ------------------------------------------------------------------------------------- */
@@ -132,7 +137,7 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
   async applied(through: number): Promise<void> {
     await this.#group.run(() => {
       this.#books.purse.appliedSeq = through;
-      this.#store.dropEvents(Date.now());
+      this.#books.store.log.trim(Date.now());
     });
   }
 
@@ -173,10 +178,10 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
   }
 
   async erase(): Promise<boolean> {
-    if (!isErasable(this.#books, this.#store)) return false;
+    if (!isErasable(this.#books)) return false;
     await eraseStorage(this.ctx.storage);
     this.#alarmAtMs = null;
-    this.#books = new Books(this.#store, this.#clocks);
+    this.#books = this.#open();
     return true;
   }
 
@@ -185,7 +190,7 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
   }
 
   async doAsKey(ask: KeyDeedAsk): Promise<KeyDeedAnswer> {
-    return this.#group.run(() => doAsKey(this.#books, this.#store, ask, Date.now()));
+    return this.#group.run(() => doAsKey(this.#books, ask, Date.now()));
   }
 
   async keyStatus(keyId: string): Promise<KeyStatus | null> {
@@ -205,17 +210,17 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
   }
 
   async logAfter(seq: number): Promise<LogAfter | null> {
-    return this.#group.run(() => logAfter(this.#books, this.#store, seq));
+    return this.#group.run(() => logAfter(this.#books, seq));
   }
 
   async status(): Promise<AccountStatus | null> {
-    const holds = await this.#group.run(() => this.#store.countHolds());
+    const holds = await this.#group.run(() => this.#books.store.holds.count());
     return accountStatus(this.#books, holds, Date.now());
   }
 
   /** Rows written since the object woke: what tests of cost read. */
   get rowsWritten(): number {
-    return this.#store.rowsWritten;
+    return this.#sql.rowsWritten;
   }
 
   /* ---- turns ------------------------------------------------------------------------------------------------ */
@@ -240,7 +245,7 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
       this.#callLineBy(this.#line.nextAtMs);
     } catch (error) {
       // Storage has undone the turn; memory has not.
-      this.#books = new Books(this.#store, this.#clocks);
+      this.#books = this.#open();
       throw error;
     }
   }
@@ -267,7 +272,7 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
 
   override async alarm(): Promise<void> {
     this.#alarmAtMs = null;
-    const due = this.#store.dueHolds(Date.now(), REVIEWS_MAX);
+    const due = this.#books.store.holds.due(Date.now(), REVIEWS_MAX);
     try {
       await this.#review(due);
       await this.#sender.now(this.#current);
@@ -292,19 +297,19 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
     await this.#group.run(() => {
       const nowMs = Date.now();
       for (const { request } of due) {
-        const hold = this.#store.hold(request);
+        const hold = this.#books.store.holds.get(request);
         if (hold === undefined) continue;
         const strikable = asked.has(request) && isStrikable(hold, nowMs);
         review(this.#books, hold, nowMs, strikable ? struckOut(hold, promises) : new Set());
       }
-      this.#store.dropEvents(nowMs);
+      this.#books.store.log.trim(nowMs);
       this.#books.repeats.prune(nowMs);
     });
   }
 
   #armAgain(more: boolean): void {
     const nowMs = Date.now();
-    const dueAtMs = more ? nowMs : this.#store.nextDueMs();
+    const dueAtMs = more ? nowMs : this.#books.store.holds.nextDueMs();
     if (dueAtMs !== null) this.#wakeBy(Math.max(dueAtMs, nowMs + AGAIN_MS));
     const grantEndMs = nextEndMs(this.#books.account?.grants ?? [], nowMs);
     if (grantEndMs !== null) this.#wakeBy(grantEndMs);

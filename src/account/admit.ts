@@ -39,7 +39,7 @@ export function admit(books: Books, ask: AdmitAsk, nowMs: number): Tried {
     // What is free of charge is there on an empty balance too, wherever it lies.
     return refused({ ...refusal, cached: { salt: cacheSalt, pinned: allowed !== null } }, waitsFor);
   }
-  if (books.store.hold(ask.request) !== undefined) return refused({ kind: "duplicate_request" });
+  if (books.store.holds.has(ask.request)) return refused({ kind: "duplicate_request" });
   books.repeats.keep(ask, nowMs);
   const common = {
     ok: true,
@@ -72,18 +72,18 @@ export function admit(books: Books, ask: AdmitAsk, nowMs: number): Tried {
     tokens,
     admission,
   };
-  books.replace(undefined, newHold(ask, grant));
+  books.begin(newHold(ask, grant));
   return { verdict: { ...common, outputCeiling, heldNanoUsd, issueByMs }, waitsFor: null };
 }
 
 function recordHit(books: Books, event: UsageEvent, nowMs: number): void {
   const fromGrants = books.purse.charge(event.costNanoUsd);
   books.spend(event.key, event.costNanoUsd, nowMs);
-  books.store.appendEvent(withGranted(event, grantedNanoUsd(fromGrants)), nowMs, null);
+  books.store.log.append(withGranted(event, grantedNanoUsd(fromGrants)), nowMs, null);
 }
 
 export function extend(books: Books, ask: ExtendAsk, nowMs: number): ExtendVerdict {
-  const hold = books.store.hold(ask.request);
+  const hold = books.store.holds.get(ask.request);
   if (hold === undefined || !isExtendable(hold, ask) || books.account === undefined)
     return { ok: false, refusal: { kind: "not_extendable" } };
   const neededNanoUsd = worstCostNanoUsd(hold.price, ask.promptCeiling, hold.outputCeiling);

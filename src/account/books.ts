@@ -67,20 +67,20 @@ export class Books {
   /** False where this credit was given before. */
   credit(credit: CreditGiven, nowMs: number): boolean {
     const { expiresAtMs = null } = credit;
-    if (expiresAtMs !== null) this.#dueAtMs = Math.min(this.#dueAtMs ?? LATEST_MS, expiresAtMs);
+    if (expiresAtMs !== null) this.#lookAgainBy(expiresAtMs);
     return this.purse.credit(credit, nowMs);
   }
 
   /** A request that runs, or the newest that the log still says of it. */
   requestNow(request: string): RunningRequest | UsageEvent | null {
-    const hold = this.store.hold(request);
-    const told = this.store.newestOf(request, this.account?.lastSeq ?? 0);
+    const hold = this.store.holds.get(request);
+    const told = this.store.log.newestOf(request, this.account?.lastSeq ?? 0);
     return told ?? (hold === undefined ? null : running(hold));
   }
 
   /** The last state of a request that was closed a moment ago and has no row any more. */
   recall(request: string): Hold | undefined {
-    return this.store.recall(request, this.account?.lastSeq ?? 0);
+    return this.store.log.recall(request, this.account?.lastSeq ?? 0);
   }
 
   spend(key: string, nanoUsd: number, nowMs: number, chargedAtMs = nowMs): void {
@@ -88,15 +88,23 @@ export class Books {
     this.scopes.spend(this.account, key, nanoUsd, { chargedAtMs, nowMs });
   }
 
-  /** The one way a hold's row changes, so that the sums in memory cannot drift from the rows. */
-  replace(before: Hold | undefined, after: Hold | undefined): void {
-    if (before !== undefined) this.scopes.count(before, -1);
-    if (after !== undefined) this.scopes.count(after, 1);
-    if (after !== undefined) {
-      this.store.saveHold(after);
-      if (after.state !== "closed") this.#dueAtMs = Math.min(this.#dueAtMs ?? LATEST_MS, after.dueAtMs);
-    } else if (before !== undefined) {
-      this.store.dropHold(before.request);
-    }
+  /** A request begins: its hold is in its row, and counts. */
+  begin(hold: Hold): void {
+    this.scopes.count(hold, 1);
+    this.store.holds.add(hold);
+    this.#lookAgainBy(hold.dueAtMs);
+  }
+
+  /** The one way a known hold changes, or goes, so that the sums in memory cannot drift from the rows. */
+  replace(before: Hold, after: Hold | undefined): void {
+    this.scopes.count(before, -1);
+    if (after === undefined) return this.store.holds.free(before.request);
+    this.scopes.count(after, 1);
+    this.store.holds.save(after);
+    if (after.state !== "closed") this.#lookAgainBy(after.dueAtMs);
+  }
+
+  #lookAgainBy(atMs: number): void {
+    this.#dueAtMs = Math.min(this.#dueAtMs ?? LATEST_MS, atMs);
   }
 }

@@ -4,7 +4,6 @@
  */
 import { toHex } from "@sluice/protocol/bytes";
 import type { Books } from "./books.ts";
-import type { Store } from "./store.ts";
 import { prepareTables } from "./tables.ts";
 
 const SALT_BYTES = 16;
@@ -21,8 +20,8 @@ export function retire(books: Books, nowMs: number): boolean {
 }
 
 /** Nothing of it is open, and D1 has the whole log. */
-export function isErasable({ account, purse }: Books, store: Store): boolean {
-  return account === undefined || (store.nextDueMs() === null && account.lastSeq <= purse.appliedSeq);
+export function isErasable({ account, purse, store }: Books): boolean {
+  return account === undefined || (store.holds.nextDueMs() === null && account.lastSeq <= purse.appliedSeq);
 }
 
 /** Empty tables are left: the object may be asked once more. */

@@ -15,7 +15,7 @@ import { afterClosing, closedEvent, isCorrection, pendingEvent, post } from "./p
 import { withGranted } from "./purse.ts";
 
 export function hearWord(books: Books, word: Word, nowMs: number): WordAck {
-  const known = books.store.hold(word.request) ?? books.recall(word.request);
+  const known = books.store.holds.get(word.request) ?? books.recall(word.request);
   if (known === undefined) return { state: "closed" };
   const noted = noteWord(known, word, nowMs, books.clocks.holdLapseMs);
   const goesOn = noted !== known && word.next !== null;
@@ -30,7 +30,7 @@ export function hearWord(books: Books, word: Word, nowMs: number): WordAck {
 /** What an operator should hear of it; null where nothing. */
 export function hearReceipt(books: Books, checked: CheckedReceipt, nowMs: number): Flagged | null {
   const { request, ordinal } = checked.receipt;
-  const held = books.store.hold(request);
+  const held = books.store.holds.get(request);
   // A receipt of the first attempt of a forgotten request can change nothing: it is the one that closed it.
   const known = held ?? (ordinal > 0 ? books.recall(request) : undefined);
   if (known === undefined) return null;
@@ -42,7 +42,7 @@ export function hearReceipt(books: Books, checked: CheckedReceipt, nowMs: number
 }
 
 export function hearRenewal(books: Books, renewal: RenewalAsk, nowMs: number): void {
-  const known = books.store.hold(renewal.request);
+  const known = books.store.holds.get(renewal.request);
   if (known === undefined) return;
   advance(
     books,
@@ -90,7 +90,7 @@ function advance(books: Books, heard: Heard, nowMs: number, struck?: ReadonlySet
   }
   let next: Hold = { ...after, state: decision.state, dueAtMs: decision.untilMs };
   if (next.state === "pending" && before.state !== "pending") {
-    books.store.appendEvent(pendingEvent(next, { seq: books.purse.nextSeq(), nowMs }), nowMs, null);
+    books.store.log.append(pendingEvent(next, { seq: books.purse.nextSeq(), nowMs }), nowMs, null);
     next = { ...next, revision: next.revision + 1 };
   }
   const changed = after !== before || next.state !== before.state || next.dueAtMs !== before.dueAtMs;
@@ -104,7 +104,7 @@ function correct(books: Books, heard: Heard, nowMs: number): Hold {
   if (after === before) return before;
   const decision = decide(after, LATEST_MS, books.clocks);
   if (decision.do === "close" && isCorrection(before, decision)) return close(books, heard, decision, nowMs);
-  const row = books.store.hold(after.request);
+  const row = books.store.holds.get(after.request);
   if (row !== undefined) books.replace(row, decision.do === "close" && decision.final ? undefined : after);
   return after;
 }
@@ -122,7 +122,7 @@ function close(books: Books, { before, after }: Heard, closing: Closing, nowMs: 
   const chargedAtMs = posting.chargedNanoUsd > 0 ? nowMs : (after.chargedAtMs ?? nowMs);
   const next: Hold = { ...closed, ...granted, tokens, chargedAtMs };
   const event = closedEvent(after, closing, posting, { seq: books.purse.nextSeq(), nowMs });
-  books.store.appendEvent(withGranted(event, paid.grantedNanoUsd), nowMs, closing.final ? next : null);
+  books.store.log.append(withGranted(event, paid.grantedNanoUsd), nowMs, closing.final ? next : null);
   if (after.repeat !== undefined && cameToNothing(closing))
     books.repeats.release(after.repeat, after.request);
   books.replace(before, closing.final ? undefined : next);

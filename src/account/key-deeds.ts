@@ -8,14 +8,13 @@ import type { Books } from "./books.ts";
 import { PATH_MAX } from "./keyring.ts";
 import { keyStatus, revokeKey, rotateKey } from "./keys.ts";
 import { madeUnder } from "./made.ts";
-import type { Store } from "./store.ts";
 
 /** Keys below one key, revoked ones included: they are listed whole. */
 export const KEYS_BELOW_MAX = 1_000;
 
 type Refusal = Extract<KeyDeedAnswer, { ok: false }>["refusal"];
 
-export function doAsKey(books: Books, store: Store, ask: KeyDeedAsk, nowMs: number): KeyDeedAnswer {
+export function doAsKey(books: Books, ask: KeyDeedAsk, nowMs: number): KeyDeedAnswer {
   const path = books.keyring.path(ask.key.id);
   const refusal = keyRefusal(ask.key.secretSha256, path, nowMs);
   const [who] = path;
@@ -23,9 +22,9 @@ export function doAsKey(books: Books, store: Store, ask: KeyDeedAsk, nowMs: numb
   if (!path.every(({ scopes }) => scopes.includes("keys")))
     return refused({ kind: "scope_missing", scope: "keys" });
   const { deed } = ask;
-  if (deed.do === "make") return make(books, store, { path, who, deed }, nowMs);
+  if (deed.do === "make") return make(books, { path, who, deed }, nowMs);
   if (deed.do === "list") {
-    const keys = store.keysBelow(who.id, KEYS_BELOW_MAX).flatMap((id) => books.keyring.get(id) ?? []);
+    const keys = books.store.keys.below(who.id, KEYS_BELOW_MAX).flatMap((id) => books.keyring.get(id) ?? []);
     return { ok: true, keys: keys.map((key) => keyStatus(books, key, nowMs)) };
   }
   const [key, ...makers] = books.keyring.path(deed.id);
@@ -37,7 +36,6 @@ export function doAsKey(books: Books, store: Store, ask: KeyDeedAsk, nowMs: numb
 
 function make(
   books: Books,
-  store: Store,
   by: {
     readonly path: readonly KnownKey[];
     readonly who: KnownKey;
@@ -47,7 +45,7 @@ function make(
 ): KeyDeedAnswer {
   if (by.path.length >= PATH_MAX) return refused({ kind: "too_deep", max: PATH_MAX });
   // It is one more below each of them.
-  if (by.path.some(({ id }) => store.keysBelow(id, KEYS_BELOW_MAX).length >= KEYS_BELOW_MAX))
+  if (by.path.some(({ id }) => books.store.keys.below(id, KEYS_BELOW_MAX).length >= KEYS_BELOW_MAX))
     return refused({ kind: "too_many", max: KEYS_BELOW_MAX });
   const made = madeUnder(by.who, by.deed.key);
   if (!made.ok) return refused({ kind: "exceeds_maker", field: made.field });

@@ -22,19 +22,19 @@ export class Keyring {
   get(id: string): KnownKey | undefined {
     const known = this.#keys.get(id);
     if (known !== undefined) return known;
-    const read = this.#store.key(id);
+    const read = this.#store.keys.get(id);
     if (this.#keys.size >= REMEMBERED_MAX) this.#keys.clear();
     if (read !== undefined) this.#keys.set(id, read);
     return read;
   }
 
   put(key: KnownKey): void {
-    this.#store.saveKey(key);
+    this.#store.keys.save(key);
     this.#keys.delete(key.id);
   }
 
   revokeAll(nowMs: number): void {
-    this.#store.revokeKeys(nowMs);
+    this.#store.keys.revokeAll(nowMs);
     this.#keys.clear();
   }
 

@@ -5,9 +5,9 @@
  * How far it has sent is in memory alone. A restart sends what is unconfirmed once more, which harms nobody and costs
  * less than a row per message.
  */
-import type { EventBatch } from "@sluice/protocol/account-log";
+import type { AccountEvent, EventBatch } from "@sluice/protocol/account-log";
 import { NEWEST } from "@sluice/protocol/version";
-import type { Store, StoredEvent } from "./store.ts";
+import type { Store } from "./store.ts";
 
 const MESSAGE_EVENTS_MAX = 100;
 /** A queue takes 128 KB; this leaves room for the envelope. Almost every event is below 1 KB. */
@@ -44,13 +44,13 @@ export class Outbox {
     }
     for (let round = 0; round < ROUND_MESSAGES_MAX; round++) {
       const from = Math.max(this.#sentThrough, appliedSeq);
-      const unsent = store.eventsAfter(from, MESSAGE_EVENTS_MAX);
+      const unsent = store.log.after(from, MESSAGE_EVENTS_MAX);
       const events = fitting(unsent);
       const last = events.at(-1);
       if (last === undefined) return false;
       // Before the wait: another round must not send the same.
       this.#sentThrough = last.seq;
-      const batch: EventBatch = { v: NEWEST, account, events: events.map(({ text }) => JSON.parse(text)) };
+      const batch: EventBatch = { v: NEWEST, account, events: [...events] };
       try {
         await this.#queue.send(batch, { contentType: "json" });
       } catch (error) {
@@ -67,8 +67,10 @@ export class Outbox {
 }
 
 /** As many as one message carries, and one at least. */
-function fitting(events: readonly StoredEvent[]): readonly StoredEvent[] {
+function fitting(events: readonly AccountEvent[]): readonly AccountEvent[] {
   let chars = 0;
-  const end = events.findIndex(({ text }, at) => (chars += text.length) > MESSAGE_CHARS_MAX && at > 0);
+  const end = events.findIndex(
+    (event, at) => (chars += JSON.stringify(event).length) > MESSAGE_CHARS_MAX && at > 0,
+  );
   return end < 0 ? events : events.slice(0, end);
 }

@@ -20,9 +20,9 @@ export class Purse {
 
   constructor(store: Store) {
     this.#store = store;
-    this.#account = this.#saved = store.account();
+    this.#account = this.#saved = store.account;
     this.#appliedSeq = this.#account?.appliedSeq ?? 0;
-    store.confirm(this.#appliedSeq);
+    store.log.confirm(this.#appliedSeq);
   }
 
   get account(): AccountState | undefined {
@@ -36,7 +36,7 @@ export class Purse {
   /** D1 has everything through here. Not worth a row of its own: it travels with the next one that is written. */
   set appliedSeq(seq: number) {
     this.#appliedSeq = Math.max(this.#appliedSeq, Math.min(seq, this.#account?.lastSeq ?? 0));
-    this.#store.confirm(this.#appliedSeq);
+    this.#store.log.confirm(this.#appliedSeq);
   }
 
   change(account: AccountState): void {
@@ -44,12 +44,13 @@ export class Purse {
   }
 
   /**
-   * Ends a turn: the row is written once, however many requests moved it, and `counters` travel in it. True where there
-   * are new events.
+   * Ends a turn: the row is written once, however many requests moved it, and `counters` travel in it, as do the
+   * free slots and the newest of the log (store.ts). True where there are new events.
    */
   save(counters: () => string): boolean {
     const newEvents = this.#account?.lastSeq !== this.#saved?.lastSeq;
-    if (this.#account !== undefined && this.#account !== this.#saved) {
+    const isChanged = this.#account !== this.#saved || this.#store.isChanged;
+    if (this.#account !== undefined && isChanged) {
       this.#store.saveAccount({ ...this.#account, appliedSeq: this.#appliedSeq, counters: counters() });
       this.#saved = this.#account;
     }
@@ -111,7 +112,7 @@ export class Purse {
       note,
       atMs: nowMs,
     } as const;
-    this.#store.appendEvent({ ...event, ...of }, nowMs, null);
+    this.#store.log.append({ ...event, ...of }, nowMs, null);
     return true;
   }
 
@@ -129,7 +130,7 @@ export class Purse {
       amountNanoUsd: -ended,
       atMs: nowMs,
     } as const;
-    this.#store.appendEvent({ ...event, note: "granted credit ended", credit: "granted" }, nowMs, null);
+    this.#store.log.append({ ...event, note: "granted credit ended", credit: "granted" }, nowMs, null);
   }
 }
 

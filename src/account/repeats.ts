@@ -35,10 +35,10 @@ export class Repeats {
     opens: { readonly cacheSalt: string; readonly pinned: boolean },
   ): AdmitRefusal | null {
     const name = repeatName(ask);
-    const known = name === undefined ? undefined : this.#store.repeat(name);
+    const known = name === undefined ? undefined : this.#store.repeats.get(name);
     if (known === undefined || known.atMs + LIVES_MS <= nowMs) return null;
     const { request } = known;
-    const hold = this.#store.hold(request);
+    const hold = this.#store.holds.get(request);
     const running = hold !== undefined && hold.state !== "closed";
     const same = known.body === ask.idempotency?.body;
     const state = !same ? "changed" : running ? "running" : "completed";
@@ -48,13 +48,13 @@ export class Repeats {
   keep(ask: AdmitAsk, nowMs: number): void {
     const name = repeatName(ask);
     if (name === undefined || ask.idempotency === undefined) return;
-    this.#store.saveRepeat(name, { request: ask.request, body: ask.idempotency.body, atMs: nowMs });
+    this.#store.repeats.save(name, { request: ask.request, body: ask.idempotency.body, atMs: nowMs });
     this.#oldestMs ??= nowMs;
   }
 
   /** The request came to nothing: its key may be used again. */
   release(name: string, request: string): void {
-    this.#store.dropRepeat(name, request);
+    this.#store.repeats.drop(name, request);
   }
 
   /** When rows are to be cleared away; null where there are none. In the past while a sweep is under way. */
@@ -70,7 +70,7 @@ export class Repeats {
       this.#sweptTo = BEGINNING;
       this.#oldestMs = null;
     }
-    const { upto, oldestLeftMs } = this.#store.sweepRepeats(this.#sweptTo, nowMs - LIVES_MS, SWEEP_ROWS);
+    const { upto, oldestLeftMs } = this.#store.repeats.sweep(this.#sweptTo, nowMs - LIVES_MS, SWEEP_ROWS);
     this.#sweptTo = upto;
     if (oldestLeftMs !== null) this.#oldestMs = Math.min(this.#oldestMs ?? oldestLeftMs, oldestLeftMs);
   }

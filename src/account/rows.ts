@@ -42,24 +42,30 @@ export const AccountRow = z
     balance_nano_usd: z.int(),
     grants,
     counters: z.string(),
+    free_slots: z.string().transform((text) => z.array(z.int()).parse(JSON.parse(text))),
+    tail: z.string(),
     last_seq: z.int(),
     applied_seq: z.int(),
   })
   .transform((row) => ({
-    account: row.account,
-    name: row.name,
-    suspended: row.suspended,
-    regions: row.regions,
-    upstreams: row.upstreams,
-    limits: row.limits,
-    cacheSalt: row.cache_salt,
-    balanceNanoUsd: row.balance_nano_usd,
-    grants: row.grants,
-    counters: row.counters,
-    lastSeq: row.last_seq,
-    appliedSeq: row.applied_seq,
+    account: {
+      account: row.account,
+      name: row.name,
+      suspended: row.suspended,
+      regions: row.regions,
+      upstreams: row.upstreams,
+      limits: row.limits,
+      cacheSalt: row.cache_salt,
+      balanceNanoUsd: row.balance_nano_usd,
+      grants: row.grants,
+      counters: row.counters,
+      lastSeq: row.last_seq,
+      appliedSeq: row.applied_seq,
+    },
+    freeSlots: row.free_slots,
+    tail: row.tail,
   }));
-export type AccountState = Readonly<z.infer<typeof AccountRow>>;
+export type AccountState = Readonly<z.infer<typeof AccountRow>["account"]>;
 
 export const KeyRow = z.object({
   id: z.string(),
@@ -106,10 +112,11 @@ export const HoldRow = z.object({
   state: HoldState,
   held_nano_usd: z.int(),
   due_at_ms: z.int(),
+  admission: z.int(),
   facts: z.string(),
 });
 
-type Facts = Omit<Hold, "request" | "key" | "state" | "heldNanoUsd" | "dueAtMs">;
+type Facts = Omit<Hold, "request" | "key" | "state" | "heldNanoUsd" | "dueAtMs" | "admission">;
 
 export function readHold(row: z.infer<typeof HoldRow>): Hold {
   return {
@@ -119,10 +126,23 @@ export function readHold(row: z.infer<typeof HoldRow>): Hold {
     state: row.state,
     heldNanoUsd: row.held_nano_usd,
     dueAtMs: row.due_at_ms,
+    admission: row.admission,
   };
 }
 
 export function holdColumns(hold: Hold) {
-  const { request, key, state, heldNanoUsd, dueAtMs, ...facts } = hold;
-  return { request, key, state, heldNanoUsd, dueAtMs, facts: JSON.stringify(facts satisfies Facts) } as const;
+  const { request, key, state, heldNanoUsd, dueAtMs, admission = 0, ...facts } = hold;
+  return {
+    request,
+    key,
+    state,
+    heldNanoUsd,
+    dueAtMs,
+    admission,
+    facts: JSON.stringify(facts satisfies Facts),
+  } as const;
+}
+
+export function listed(names: readonly string[] | null): string | null {
+  return names === null ? null : JSON.stringify(names);
 }

@@ -9,29 +9,17 @@
  * Invariant: row + holds whose number is higher = memory, after every turn.
  */
 import type { AdmitAsk } from "@sluice/protocol/account";
-import { z } from "zod";
 import { ACCOUNT, type KnownKey } from "./admission.ts";
+import { NO_COUNTERS, readCounters, type Counters } from "./counters.ts";
 import type { Hold } from "./facts.ts";
 import type { Keyring } from "./keyring.ts";
 import { NOTHING_OPEN, type Scope, type Tally } from "./limits.ts";
 import type { AccountState } from "./rows.ts";
 import type { Store } from "./store.ts";
-import { UNUSED, UsedJson, withRefund, withRequest, withSpending, withTokens, type Used } from "./used.ts";
+import { UNUSED, withRefund, withRequest, withSpending, withTokens, type Used } from "./used.ts";
 
 /** Keys whose counters travel in the account's row: some 200 bytes each. */
 export const KEYS_IN_ROW_MAX = 32;
-
-const CountersJson = z.object({
-  /** The number of the newest admission that is counted in here. */
-  admissions: z.int(),
-  /** By key id; "" is the account. The last used comes last. */
-  used: z.record(z.string(), UsedJson),
-});
-type Counters = z.infer<typeof CountersJson>;
-
-export function readCounters(text: string): Counters {
-  return CountersJson.parse(JSON.parse(text));
-}
 
 export class Scopes {
   readonly #store: Store;
@@ -47,7 +35,7 @@ export class Scopes {
     this.#admissions = admissions;
     this.#used = new Map(Object.entries(used));
     if (account === undefined) return;
-    const open = store.openHolds().toSorted((a, b) => (a.admission ?? 0) - (b.admission ?? 0));
+    const open = store.holds.open().toSorted((a, b) => (a.admission ?? 0) - (b.admission ?? 0));
     for (const hold of open) {
       this.count(hold, 1);
       if ((hold.admission ?? 0) <= admissions) continue;
@@ -71,7 +59,7 @@ export class Scopes {
   }
 
   used(id: string): Used {
-    return this.#used.get(id) ?? (id === ACCOUNT ? UNUSED : (this.#store.keyUsed(id) ?? UNUSED));
+    return this.#used.get(id) ?? (id === ACCOUNT ? UNUSED : (this.#store.keys.used(id) ?? UNUSED));
   }
 
   tally(id: string): Tally {
@@ -137,7 +125,7 @@ export class Scopes {
     for (const [id, used] of this.#used) {
       if (this.#used.size <= KEYS_IN_ROW_MAX + 1) break;
       if (id === ACCOUNT) continue;
-      this.#store.saveKeyUsed(id, used);
+      this.#store.keys.saveUsed(id, used);
       this.#used.delete(id);
     }
     return JSON.stringify({
@@ -146,5 +134,3 @@ export class Scopes {
     } satisfies Counters);
   }
 }
-
-const NO_COUNTERS: Counters = { admissions: 0, used: {} };

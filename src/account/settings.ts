@@ -5,9 +5,8 @@ import { toHex } from "@sluice/protocol/bytes";
 import type { AccountSettings, KeyChange, KeySettings } from "../core/account.ts";
 import { KEY_SCOPES_DEFAULT, limited, NO_LIMITS } from "../core/limits.ts";
 import type { KnownKey } from "./admission.ts";
+import { NO_COUNTERS } from "./counters.ts";
 import type { AccountState } from "./rows.ts";
-
-const NO_COUNTERS = '{"admissions":0,"used":{}}';
 
 /** `salt` is 16 random bytes, used where the account is new. */
 export function configured(
@@ -25,7 +24,7 @@ export function configured(
     cacheSalt: toHex(salt),
     balanceNanoUsd: 0,
     grants: [],
-    counters: NO_COUNTERS,
+    counters: JSON.stringify(NO_COUNTERS),
     lastSeq: 0,
     appliedSeq: 0,
   };

@@ -1,12 +1,10 @@
 /** How an account stands: its settings, its money, and what is under way. */
-import type { AccountEvent } from "@sluice/protocol/account-log";
 import type { AccountStatus, LogAfter, LookAnswer, LookAsk } from "../core/account.ts";
 import { ACCOUNT } from "./admission.ts";
 import type { Books } from "./books.ts";
 import { grantedNanoUsd } from "./grants.ts";
 import { keyStatus, usedNow } from "./keys.ts";
 import { lookRefusal } from "./look.ts";
-import type { Store } from "./store.ts";
 
 /** Events in one answer. */
 const LOG_EVENTS_MAX = 100;
@@ -41,16 +39,13 @@ export function accountStatus(
 }
 
 /** The log beyond a number, for comparing it with D1's. Null where there is no such account. */
-export function logAfter(books: Books, store: Store, seq: number): LogAfter | null {
-  const { account, purse } = books;
+export function logAfter(books: Books, seq: number): LogAfter | null {
+  const { account, purse, store } = books;
   if (account === undefined) return null;
-  const events: AccountEvent[] = [];
-  for (const stored of store.eventsAfter(seq, LOG_EVENTS_MAX)) {
-    if (stored.seq !== seq + events.length + 1) break;
-    events.push(JSON.parse(stored.text) as AccountEvent);
-  }
+  // What follows a gap is no answer: the gap is.
+  const events = store.log.after(seq, LOG_EVENTS_MAX).filter((event, at) => event.seq === seq + 1 + at);
   const { balanceNanoUsd, lastSeq } = account;
-  return { balanceNanoUsd, lastSeq, appliedSeq: purse.appliedSeq, ...store.moneyAfter(seq), events };
+  return { balanceNanoUsd, lastSeq, appliedSeq: purse.appliedSeq, ...store.log.moneyAfter(seq), events };
 }
 
 /** What a key may know; `account` is how its account stands. */

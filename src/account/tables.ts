@@ -18,6 +18,9 @@ const SQL_SCHEMA = `
     grants TEXT NOT NULL DEFAULT '[]',
     -- What account and keys have used of their limits, as JSON.
     counters TEXT NOT NULL DEFAULT '{"admissions":0,"used":{}}',
+    -- Slots that the next admissions are written over, as JSON; and the newest of the log.
+    free_slots TEXT NOT NULL DEFAULT '[]',
+    tail TEXT NOT NULL DEFAULT '[]',
     -- The number of the newest event, and how far D1 has confirmed them.
     last_seq INTEGER NOT NULL,
     applied_seq INTEGER NOT NULL
@@ -41,23 +44,26 @@ const SQL_SCHEMA = `
     -- What it has used, where that is not in the account's row.
     used TEXT
   ) STRICT, WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS holds (
-    request TEXT PRIMARY KEY,
+  -- The holds. A row whose request is over lies there until the next is written over it: hold-table.ts.
+  CREATE TABLE IF NOT EXISTS slots (
+    slot INTEGER PRIMARY KEY,
+    request TEXT NOT NULL,
     key TEXT NOT NULL,
     state TEXT NOT NULL,
     held_nano_usd INTEGER NOT NULL,
     due_at_ms INTEGER NOT NULL,
+    admission INTEGER NOT NULL,
     -- Everything else known of the request, as JSON.
     facts TEXT NOT NULL
-  ) STRICT, WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS events (
+  ) STRICT;
+  -- Consecutive events: event-log.ts. The newest are in the account's row.
+  CREATE TABLE IF NOT EXISTS log (
+    -- Of the last of them.
     seq INTEGER PRIMARY KEY,
     at_ms INTEGER NOT NULL,
-    -- Null for an event that is not about a request.
-    request TEXT,
-    event TEXT NOT NULL,
-    -- The facts of a request that was forgotten with this event, for a word that comes late.
-    facts TEXT
+    -- Which requests they are about: searched where a word comes late.
+    requests TEXT NOT NULL,
+    entries TEXT NOT NULL
   ) STRICT;
   CREATE TABLE IF NOT EXISTS credits (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
   -- Which request an Idempotency-Key stands for, for a day.
@@ -74,6 +80,8 @@ const SQL_SCHEMA = `
 const ADDED: readonly (readonly [table: string, column: string, declaration: string])[] = [
   ["account", "grants", "TEXT NOT NULL DEFAULT '[]'"],
   ["account", "counters", `TEXT NOT NULL DEFAULT '{"admissions":0,"used":{}}'`],
+  ["account", "free_slots", "TEXT NOT NULL DEFAULT '[]'"],
+  ["account", "tail", "TEXT NOT NULL DEFAULT '[]'"],
   ["account", "limits", "TEXT NOT NULL DEFAULT '{}'"],
   ["account", "upstreams", "TEXT NOT NULL DEFAULT 'none'"],
   ["keys", "limits", "TEXT NOT NULL DEFAULT '{}'"],
@@ -98,6 +106,26 @@ export function prepareTables(sql: SqlStorage): void {
       sql.exec(`ALTER TABLE ${table} ADD COLUMN ${column} ${declaration}`);
   sql.exec(SQL_INDEX);
   for (const [table, columns] of known) if (columns.has("requests_per_minute")) joinLimits(sql, table);
+  if (columnsOf(sql, "holds").size > 0) moveHolds(sql);
+  if (columnsOf(sql, "events").size > 0) moveEvents(sql);
+}
+
+/** Holds once had no slots, and went by being deleted. */
+function moveHolds(sql: SqlStorage): void {
+  sql.exec(
+    `INSERT INTO slots SELECT row_number() OVER (ORDER BY request), request, key, state, held_nano_usd, due_at_ms,
+       coalesce(json_extract(facts, '$.admission'), 0), facts FROM holds`,
+  );
+  sql.exec("DROP TABLE holds");
+}
+
+/** Each event once had a row. */
+function moveEvents(sql: SqlStorage): void {
+  sql.exec(
+    `INSERT INTO log SELECT seq, at_ms, coalesce(request, ''),
+       json_array(json_object('event', json(event), 'atMs', at_ms, 'facts', json(facts))) FROM events`,
+  );
+  sql.exec("DROP TABLE events");
 }
 
 /** Two limits once had columns of their own. */

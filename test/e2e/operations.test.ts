@@ -60,11 +60,17 @@ function of(counts: Counts, name: string): number {
   return counts[name] ?? 0;
 }
 
-test("an answered stream writes four rows in the object and one, with its batch's share of two, in D1", async () => {
+/** And at most one more: the newest events become a row of their own, now and then. */
+function expectRows(counts: Counts, rows: number): void {
+  expect(of(counts, "account.rowsWritten")).toBeGreaterThanOrEqual(rows);
+  expect(of(counts, "account.rowsWritten")).toBeLessThanOrEqual(rows + 1);
+}
+
+test("an answered stream writes two rows in the object and one, with its batch's share of two, in D1", async () => {
   const sampled = { stream: true, temperature: 1 };
   const counts = await countsOf((time) => ask(stack.tenant, `stream ${time}`, 200, sampled));
-  // The hold in and out, the event, the account's row.
-  expect(of(counts, "account.rowsWritten")).toBe(4 * TIMES);
+  // Its hold, over one that has gone; and the account's row, with the event.
+  expectRows(counts, 2 * TIMES);
   expect(of(counts, "account.alarmsSet")).toBeLessThanOrEqual(1);
   const messages = of(counts, "queue.messages");
   expect(messages).toBeGreaterThanOrEqual(1);
@@ -74,13 +80,13 @@ test("an answered stream writes four rows in the object and one, with its batch'
   expect(of(counts, "kv.writes")).toBe(0);
 });
 
-test("an answer out of the isolate's memory writes two rows and asks no node, no farther cache and no queue more than its share", async () => {
+test("an answer out of the isolate's memory writes one row and asks no node, no farther cache and no queue more than its share", async () => {
   const same = { temperature: 0 };
   // A miss, a sight that is worth writing further out, and what comes after.
   for (let sight = 0; sight < 3; sight++) await ask(stack.tenant, "always the same", 200, same);
   await settled(stack.tenant);
   const counts = await countsOf(() => ask(stack.tenant, "always the same", 200, same));
-  expect(of(counts, "account.rowsWritten")).toBe(2 * TIMES);
+  expectRows(counts, TIMES);
   expect(of(counts, "kv.writes")).toBe(0);
   // The catalogue's snapshot is looked after now and then.
   expect(of(counts, "kv.reads")).toBeLessThanOrEqual(1);

@@ -9,10 +9,19 @@ import { admit } from "../../../src/account/admit.ts";
 import { Books } from "../../../src/account/books.ts";
 import { parseClocks } from "../../../src/account/clocks.ts";
 import { hearReceipt, hearRenewal, hearWord, review } from "../../../src/account/hear.ts";
-import { Store } from "../../../src/account/store.ts";
+import type { Store } from "../../../src/account/store.ts";
 import { shuffledLife } from "../../unit/account/lives.ts";
 import { REQUEST, type Message } from "../../unit/account/support.ts";
-import { newRequest, openAccount, PRICE, receipt, word, type Account } from "./support.ts";
+import {
+  emptyTables,
+  wokenStore,
+  newRequest,
+  openAccount,
+  PRICE,
+  receipt,
+  word,
+  type Account,
+} from "./support.ts";
 
 const CLOCKS = parseClocks({});
 const REQUESTS = Array.from({ length: 4 }, newRequest);
@@ -50,17 +59,6 @@ const step: fc.Arbitrary<Step> = fc.record({
     "wait",
   ),
 });
-
-type Event = {
-  readonly kind: string;
-  readonly request?: string;
-  readonly revision?: number;
-  readonly seq: number;
-  readonly chargedNanoUsd?: number;
-  readonly costNanoUsd?: number;
-  readonly writeOffNanoUsd?: number;
-  readonly amountNanoUsd?: number;
-};
 
 type World = {
   readonly books: Books;
@@ -110,18 +108,15 @@ function take(world: World, { request, tokens, ordinal, kind }: Step): void {
       );
     case "wait":
       world.nowMs += tokens * 10_000;
-      for (const hold of store.dueHolds(world.nowMs, 100)) review(books, hold, world.nowMs, new Set());
+      for (const hold of store.holds.due(world.nowMs, 100)) review(books, hold, world.nowMs, new Set());
       return;
   }
 }
 
 /** Empties the object's tables and opens its books with this much money. */
 function openBooks(state: DurableObjectState, credit: number): { books: Books; store: Store } {
-  for (const table of ["holds", "events", "credits"]) state.storage.sql.exec(`DELETE FROM ${table}`);
-  state.storage.sql.exec(
-    `UPDATE account SET balance_nano_usd = 0, last_seq = 0, applied_seq = 0, counters = '{"admissions":0,"used":{}}'`,
-  );
-  const store = new Store(state.storage.sql, CLOCKS.logKeepMs);
+  emptyTables(state);
+  const store = wokenStore(state, CLOCKS.logKeepMs);
   const books = new Books(store, CLOCKS);
   books.credit({ creditId: "c", amountNanoUsd: credit, note: "" }, 0);
   return { books, store };
@@ -154,7 +149,7 @@ describe("the books", () => {
         const { books, store } = openBooks(state, CREDIT);
         admit(books, account.ask({ request: REQUEST, stream, promptCeiling: 200, price: PRICE }), 1_000);
         for (const message of messages) hear(books, message, 2_000);
-        for (const hold of store.dueHolds(LONG_AFTER_MS, 10)) review(books, hold, LONG_AFTER_MS, new Set());
+        for (const hold of store.holds.due(LONG_AFTER_MS, 10)) review(books, hold, LONG_AFTER_MS, new Set());
         expect(books.heldNanoUsd).toBe(0);
         return CREDIT - (books.account?.balanceNanoUsd ?? 0);
       };
@@ -182,7 +177,7 @@ describe("the books", () => {
             for (const taken of steps) {
               take(world, taken);
               books.finishTurn();
-              check(books, store, credit);
+              check(state, books, credit);
             }
           },
         ),
@@ -190,21 +185,25 @@ describe("the books", () => {
       );
     });
 
-    function check(books: Books, store: Store, credit: number): void {
+    function check(state: DurableObjectState, books: Books, credit: number): void {
+      const { store } = books;
       const balance = books.account?.balanceNanoUsd ?? 0;
-      const holds = store.openHolds();
+      const holds = store.holds.open();
       expect(books.heldNanoUsd).toBe(holds.reduce((sum, { heldNanoUsd }) => sum + heldNanoUsd, 0));
       expect(books.heldNanoUsd).toBeGreaterThanOrEqual(0);
       expect(books.heldNanoUsd).toBeLessThanOrEqual(balance);
-      const events = store.eventsAfter(0, 10_000).map(({ text }) => JSON.parse(text) as Event);
+      const events = store.log.after(0, 10_000);
       expect(events.map(({ seq }) => seq)).toEqual(events.map((_, at) => at + 1));
-      const usage = events.filter(({ kind }) => kind === "usage");
-      const charged = usage.reduce((sum, event) => sum + (event.chargedNanoUsd ?? 0), 0);
+      const usage = events.filter((event) => event.kind === "usage");
+      const charged = usage.reduce((sum, event) => sum + event.chargedNanoUsd, 0);
       expect(balance).toBe(credit - charged);
       const used = books.scopes.used(account.key);
       expect(used.totalNanoUsd).toBe(charged);
       expect(used.totalNanoUsd + books.scopes.tally(account.key).heldNanoUsd).toBeLessThanOrEqual(BUDGET);
-      const woken = new Books(store, CLOCKS);
+      const woken = new Books(wokenStore(state, CLOCKS.logKeepMs), CLOCKS);
+      expect(woken.store.holds.open()).toEqual(holds);
+      expect(woken.store.holds.count()).toEqual(store.holds.count());
+      expect(woken.store.log.after(0, 10_000)).toEqual(events);
       for (const id of [ACCOUNT, account.key]) {
         const { tokens: _, ...before } = books.scopes.used(id);
         const { tokens: __, ...after } = woken.scopes.used(id);
@@ -214,7 +213,7 @@ describe("the books", () => {
       for (const request of REQUESTS) {
         const revisions = usage.filter((event) => event.request === request);
         expect(revisions.map(({ revision }) => revision)).toEqual(revisions.map((_, at) => at));
-        const paid = revisions.reduce((sum, event) => sum + (event.chargedNanoUsd ?? 0), 0);
+        const paid = revisions.reduce((sum, event) => sum + event.chargedNanoUsd, 0);
         expect(paid).toBe(revisions.at(-1)?.costNanoUsd ?? 0);
       }
     }

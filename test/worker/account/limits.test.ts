@@ -2,6 +2,7 @@
 import { evictDurableObject } from "cloudflare:test";
 import { afterEach, describe, test, vi } from "vitest";
 import type { AdmitVerdict } from "@sluice/protocol/account";
+import { TAIL_EVENTS_MAX } from "../../../src/account/event-log.ts";
 import { KEYS_IN_ROW_MAX } from "../../../src/account/scopes.ts";
 import {
   admittedCount,
@@ -270,7 +271,11 @@ describe("what is used", () => {
     };
     const written: number[] = [];
     for (const id of keys) written.push(await rows(id));
-    expect(written).toEqual(keys.map((_, i) => (i < KEYS_IN_ROW_MAX ? 4 : 5)));
+    // Two each, and at the sixteenth a row for the events of all.
+    const expected = keys.map(
+      (_, i) => (i < KEYS_IN_ROW_MAX ? 2 : 3) + ((i + 2) % (TAIL_EVENTS_MAX + 1) === 0 ? 1 : 0),
+    );
+    expect(written).toEqual(expected);
     await evictDurableObject(account.object);
     for (const id of keys) {
       const ask = account.ask({ key: { id, secretSha256: SECRET } });

@@ -8,7 +8,6 @@ import { admit } from "../../../src/account/admit.ts";
 import { Books } from "../../../src/account/books.ts";
 import { parseClocks } from "../../../src/account/clocks.ts";
 import { hearReceipt, hearRenewal, hearWord, review } from "../../../src/account/hear.ts";
-import { Store } from "../../../src/account/store.ts";
 import { life } from "../../unit/account/lives.ts";
 import {
   OUTPUT_CEILING,
@@ -17,7 +16,7 @@ import {
   receipt as lie,
   type Message,
 } from "../../unit/account/support.ts";
-import { newRequest, openAccount, word, type Account } from "./support.ts";
+import { emptyTables, newRequest, openAccount, wokenStore, word, type Account } from "./support.ts";
 
 const CLOCKS = parseClocks({});
 const RUNS = 60;
@@ -62,22 +61,20 @@ function world(forMs: number): fc.Arbitrary<{
 
 class World {
   readonly #account: Account;
-  readonly #store: Store;
+  readonly #state: DurableObjectState;
   #books: Books;
 
   constructor(account: Account, state: DurableObjectState) {
-    const { sql } = state.storage;
-    for (const table of ["holds", "events", "credits"]) sql.exec(`DELETE FROM ${table}`);
-    sql.exec("UPDATE account SET balance_nano_usd = 0, last_seq = 0, applied_seq = 0");
+    emptyTables(state);
     this.#account = account;
-    this.#store = new Store(sql, CLOCKS.logKeepMs);
+    this.#state = state;
     this.#books = this.#open();
     this.#books.credit({ creditId: "c", amountNanoUsd: CREDIT, note: "" }, 0);
     this.#books.finishTurn();
   }
 
   #open(): Books {
-    return new Books(this.#store, CLOCKS);
+    return new Books(wokenStore(this.#state, CLOCKS.logKeepMs), CLOCKS);
   }
 
   /** What a crash leaves: the tables. */
@@ -115,14 +112,14 @@ class World {
       }
     }
     this.#books.finishTurn();
-    const holds = this.#store.dueHolds(Number.MAX_SAFE_INTEGER, 100);
+    const holds = this.#books.store.holds.due(Number.MAX_SAFE_INTEGER, 100);
     expect(this.#books.heldNanoUsd).toBe(holds.reduce((sum, { heldNanoUsd }) => sum + heldNanoUsd, 0));
     expect(this.#books.heldNanoUsd).toBeGreaterThanOrEqual(0);
   }
 
   /** Looks at all that is due, as the alarm would. */
   review(nowMs: number): void {
-    for (const hold of this.#store.dueHolds(nowMs, 100)) review(this.#books, hold, nowMs, new Set());
+    for (const hold of this.#books.store.holds.due(nowMs, 100)) review(this.#books, hold, nowMs, new Set());
     this.#books.finishTurn();
   }
 
@@ -131,19 +128,19 @@ class World {
     for (let nowMs = fromMs; nowMs < fromMs + 3 * CLOCKS.pendingMaxMs; nowMs += CLOCKS.closeWithoutWordMs)
       this.review(nowMs);
     expect(this.#books.heldNanoUsd).toBe(0);
-    expect(this.#store.countHolds()).toEqual({ open: 0, waiting: 0 });
+    expect(this.#books.store.holds.count()).toEqual({ open: 0, waiting: 0 });
   }
 
   /** What each request was charged, and what of it was written off; and that they add up. */
   bills(): readonly { charged: number; writtenOff: number; tokens: number }[] {
     const bills = REQUESTS.map(() => ({ charged: 0, writtenOff: 0, tokens: 0 }));
-    for (const { text } of this.#store.eventsAfter(0, 10_000)) {
-      const event = JSON.parse(text) as Record<string, number | string>;
-      const bill = bills[REQUESTS.indexOf(String(event["request"]))];
+    for (const event of this.#books.store.log.after(0, 10_000)) {
+      if (event.kind !== "usage") continue;
+      const bill = bills[REQUESTS.indexOf(event.request)];
       if (bill === undefined) continue;
-      bill.charged += Number(event["chargedNanoUsd"]);
-      bill.writtenOff = Number(event["writeOffNanoUsd"]);
-      bill.tokens = Number(event["completionTokens"]);
+      bill.charged += event.chargedNanoUsd;
+      bill.writtenOff = event.writeOffNanoUsd;
+      bill.tokens = event.completionTokens;
     }
     const charged = bills.reduce((sum, bill) => sum + bill.charged, 0);
     expect(this.#books.account?.balanceNanoUsd).toBe(CREDIT - charged);

@@ -1,9 +1,9 @@
 /** The sending of events: in order, in messages a queue takes, and again where nothing comes back. */
 import type { EventBatch } from "@sluice/protocol/account-log";
 import { describe, test } from "vitest";
+import { SPARE_ROWS_MAX, TAIL_EVENTS_MAX } from "../../../src/account/event-log.ts";
 import { Outbox } from "../../../src/account/outbox.ts";
-import { Store } from "../../../src/account/store.ts";
-import { openAccount } from "./support.ts";
+import { emptyTables, openAccount, wokenStore } from "./support.ts";
 
 const RESEND_MS = 60_000;
 const LOG_KEEP_MS = 120_000;
@@ -19,13 +19,13 @@ async function withOutbox(
 ): Promise<void> {
   const account = await openAccount(0);
   await account.inside(async (_, state) => {
-    const store = new Store(state.storage.sql, LOG_KEEP_MS);
+    const store = wokenStore(state, LOG_KEEP_MS);
     let last = 0;
     const more = (to: number): void => {
       for (; last < to; last++) {
         const seq = last + 1;
         const event = { kind: "credit", seq, creditId: `c${seq}`, amountNanoUsd: 1, note, atMs: 0 } as const;
-        store.appendEvent(event, 0, null);
+        store.log.append(event, 0, null);
       }
     };
     more(events);
@@ -46,7 +46,7 @@ async function withOutbox(
       },
       more,
     );
-    state.storage.sql.exec("DELETE FROM events");
+    emptyTables(state);
   });
 }
 
@@ -94,25 +94,23 @@ describe("the outbox", () => {
 test("a log that was longer once is cut to what may lie and wait to be written over", async ({ expect }) => {
   const account = await openAccount(0);
   await account.inside((_, state) => {
-    const { sql } = state.storage;
-    sql.exec("DELETE FROM events");
-    const store = new Store(sql, LOG_KEEP_MS);
-    const range = (): unknown =>
-      sql.exec("SELECT min(seq) AS first, max(seq) AS last, count(*) AS n FROM events").one();
-    for (let seq = 1; seq <= 1_500; seq++)
-      store.appendEvent(
-        { kind: "credit", seq, creditId: `c${seq}`, amountNanoUsd: 1, note: "", atMs: 0 },
-        0,
-        null,
-      );
-    store.dropEvents(LOG_KEEP_MS);
+    emptyTables(state);
+    const { log } = wokenStore(state, LOG_KEEP_MS);
+    const rows = (): unknown =>
+      state.storage.sql.exec("SELECT min(seq) AS first, max(seq) AS last, count(*) AS n FROM log").one();
+    const inARow = TAIL_EVENTS_MAX + 1;
+    for (let seq = 1; seq <= (SPARE_ROWS_MAX + 50) * inARow; seq++) {
+      log.append({ kind: "credit", seq, creditId: `c${seq}`, amountNanoUsd: 1, note: "", atMs: 0 }, 0, null);
+      if (seq % inARow === 0) log.print();
+    }
+    const all = { first: inARow, last: (SPARE_ROWS_MAX + 50) * inARow, n: SPARE_ROWS_MAX + 50 };
+    log.trim(LOG_KEEP_MS);
     // Nothing is confirmed: nothing may go.
-    expect(range()).toEqual({ first: 1, last: 1_500, n: 1_500 });
-    store.confirm(1_400);
-    store.dropEvents(LOG_KEEP_MS - 1);
-    expect(range()).toEqual({ first: 1, last: 1_500, n: 1_500 });
-    store.dropEvents(LOG_KEEP_MS);
-    expect(range()).toEqual({ first: 401, last: 1_500, n: 1_100 });
-    sql.exec("DELETE FROM events");
+    expect(rows()).toEqual(all);
+    log.confirm((SPARE_ROWS_MAX + 40) * inARow);
+    log.trim(LOG_KEEP_MS - 1);
+    expect(rows()).toEqual(all);
+    log.trim(LOG_KEEP_MS);
+    expect(rows()).toEqual({ ...all, first: 41 * inARow, n: SPARE_ROWS_MAX + 10 });
   });
 });

@@ -6,6 +6,8 @@ import { NEWEST } from "@sluice/protocol/version";
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import type { AccountObject } from "../../../src/account/account-object.ts";
+import { Sql } from "../../../src/account/sql.ts";
+import { Store } from "../../../src/account/store.ts";
 import type { KeySettings } from "../../../src/core/account.ts";
 import { accountObject, type AccountStub } from "../../../src/core/env.ts";
 
@@ -148,14 +150,23 @@ export function admittedCount(verdicts: readonly AdmitVerdict[]): number {
   return verdicts.filter((verdict) => verdict.ok).length;
 }
 
+/** The tables as an object finds them that has just woken. */
+export function wokenStore(state: DurableObjectState, logKeepMs = 120_000): Store {
+  return new Store(new Sql(state.storage.sql), logKeepMs);
+}
+
+/** An account without a past: its settings and keys stay. */
+export function emptyTables({ storage: { sql } }: DurableObjectState): void {
+  for (const table of ["slots", "log", "credits"]) sql.exec(`DELETE FROM ${table}`);
+  sql.exec(
+    `UPDATE account SET balance_nano_usd = 0, last_seq = 0, applied_seq = 0, free_slots = '[]', tail = '[]',
+       counters = '{"admissions":0,"used":{}}'`,
+  );
+}
+
 /** The events in the object's log, oldest first. */
 export async function eventsOf(account: Account): Promise<readonly Record<string, unknown>[]> {
-  return account.inside((_, state) =>
-    state.storage.sql
-      .exec<{ event: string }>("SELECT event FROM events ORDER BY seq")
-      .toArray()
-      .map(({ event }) => JSON.parse(event) as Record<string, unknown>),
-  );
+  return account.inside((_, state) => wokenStore(state).log.after(0, 10_000));
 }
 
 /** The usage events alone, with the fields that tell a bill. */
