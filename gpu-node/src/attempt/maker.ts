@@ -4,6 +4,7 @@
  */
 import type { Ending } from "@sluice/protocol/receipt";
 import type { Gather } from "../answer/gather.ts";
+import { EngineFault } from "../engines/engine.ts";
 import type { Counts } from "../journal/journal.ts";
 import { NoRoom, type Lease } from "../scheduler/scheduler.ts";
 import { type Choice, finishReason, joint } from "./choice.ts";
@@ -110,6 +111,8 @@ export class Maker {
       // Another choice failed: that one says why.
       if (this.#abort.signal.aborted) return "client_gone";
       this.#tools.complain("engine_failed", error);
+      // Nothing was made: it is as if no slot had come free.
+      if (error instanceof EngineFault && error.kind === "busy" && !this.#producing) return "no_room";
       return "engine_died";
     } finally {
       this.#tools.speeds.service.note(this.#tools.now() - leasedAtMs);
@@ -129,6 +132,9 @@ export class Maker {
           if (this.#producing) break;
           this.#cached = event.cached;
           this.#evaluated = event.cached;
+          break;
+        case "counted":
+          if (this.#work.choices.length === 1) this.#cached = event.cached;
           break;
         case "evaluated":
           if (!this.#producing) this.#evaluated = event.promptTokens;

@@ -104,6 +104,8 @@ export async function prepare(engine: Engine, wish: Wish, frame: Frame): Promise
       ? { thinkingTokensMax: wish.thinking.tokensMax }
       : {}),
   };
+  const lack = engine.lackFor?.(task);
+  if (lack !== undefined) return unsupported(lack.param, lack.what);
   return {
     ok: true,
     plan: {

@@ -5,7 +5,7 @@
  * Contract (test/node/engine-contract.ts runs it on every engine):
  * - `generate` ends in exactly one of two ways: an `end` event, or a throw. A throw is an EngineFault, or the signal's
  *   reason once the caller has aborted. After either, the slot is free within a token's time.
- * - Events come in the order `started`, `evaluated`*, `tokens`*, `end`; every sampled token appears in a `tokens` event,
+ * - Events come in the order `started`, `evaluated`*, `tokens`*, `counted`?, `end`; every sampled token appears in a `tokens` event,
  *   the end token included, and none appears after the signal was aborted and the pending step has finished.
  * - A prefix is reused only between tasks with equal `tag`.
  * - One process-wide death (a native abort, a kill) fails every running task with `engine_died` and heals by itself.
@@ -138,12 +138,17 @@ export type Token = {
 export type EngineEvent =
   /** A slot is taken. `cached` prompt tokens need no evaluation. */
   | { readonly kind: "started"; readonly cached: number }
+  /** Only at the end does this engine know how many prompt tokens were cached; `started` said less. */
+  | { readonly kind: "counted"; readonly cached: number }
   /** Prefill progress: how many prompt tokens, the cached ones included, are in the context now. */
   | { readonly kind: "evaluated"; readonly promptTokens: number }
   /** The tokens of one decode step, or of a few that were ready together. */
   | { readonly kind: "tokens"; readonly tokens: readonly Token[] }
   /** `stop`: an end token was sampled. `length`: `outputTokensMax` or the context is used up. */
   | { readonly kind: "end"; readonly why: "stop" | "length" };
+
+/** What an engine cannot do of a task though it can do each part of it: the field that asks, and for what. */
+export type Lack = { readonly param: string; readonly what: string };
 
 export interface Engine {
   readonly info: EngineInfo;
@@ -160,6 +165,8 @@ export interface Engine {
   decode(tokens: readonly number[]): Promise<readonly Token[]>;
   /** Runs one task; the caller never runs more than `info.slots` at once. */
   generate(task: Task, signal: AbortSignal): AsyncIterable<EngineEvent>;
+  /** Asked before a task is begun, so that it can be refused; undefined: it can be done. */
+  readonly lackFor?: (task: Task) => Lack | undefined;
   /** What a server of its own says of its load; throws where it does not. */
   readonly serverLoad?: () => Promise<ServerLoad>;
   /** Memory of this machine that holds its weights and looks free, because they are in a file, too. */
@@ -170,6 +177,10 @@ export interface Engine {
 export type EngineFaultKind =
   /** The engine's process died under the task. */
   | "engine_died"
+  /** This task failed, and no other: the engine lives. */
+  | "failed"
+  /** The engine lives and has no room for this task now. */
+  | "busy"
   /** The engine cannot do what the task asks. */
   | "unsupported"
   /** The weights cannot be loaded: the file, and what is wrong with it. */

@@ -121,6 +121,12 @@ export class Measures {
       ]),
       printMetric(
         "gauge",
+        "sluice_node_engine_load_unknown",
+        "1: the fronted server does not say how loaded it is.",
+        [{ value: gauges.engineLoadFailing ? 1 : 0 }],
+      ),
+      printMetric(
+        "gauge",
         "sluice_node_loop_delay_seconds",
         "How late the event loop is, of the last seconds.",
         [

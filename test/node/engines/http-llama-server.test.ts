@@ -4,6 +4,7 @@ import type { HttpEngineOptions } from "../../../gpu-node/src/engines/http/engin
 import { createHttpEngine } from "../../../gpu-node/src/engines/http/engine.ts";
 import type { Engine, Task } from "../../../gpu-node/src/engines/engine.ts";
 import { findLlamaServer } from "../../../tools/llama-server.ts";
+import { describeWhatCallsAsk } from "../engine-contract-asks.ts";
 import { collect, describeEngineContract, textOf, tokensOf } from "../engine-contract.ts";
 import { type RunningServer, runLlamaServer } from "../support/llama-server.ts";
 import { WEIGHTS_PATH, openLlama } from "./weights-under-test.ts";
@@ -38,6 +39,8 @@ if ("missing" in found) {
     deadlyQuestion: "Count from 1 to 90.",
     kill: () => server.kill(),
   }));
+
+  describeWhatCallsAsk("http (llama-server)", () => createHttpEngine(optionsFor(server)));
 
   describe("a fronted llama-server", () => {
     const taskFor = async (engine: Engine, content: string): Promise<Task> => ({

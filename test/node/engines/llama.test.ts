@@ -1,5 +1,6 @@
 /** The contract of engines, kept by llama.cpp on the bundled model, and what only it has to show. */
 import { describeEngineContract } from "../engine-contract.ts";
+import { describeWhatCallsAsk } from "../engine-contract-asks.ts";
 import { openLlama } from "./weights-under-test.ts";
 
 describeEngineContract("llama", async () => {
@@ -15,3 +16,5 @@ describeEngineContract("llama", async () => {
     },
   };
 });
+
+describeWhatCallsAsk("llama", () => openLlama({ slots: 2, contextTokens: 1_024 }));

@@ -29,6 +29,10 @@ export type ScriptedServer = {
   answer: (ask: Ask) => Answer;
   metrics: string;
   healthy: boolean;
+  /** Whether it binds answers to grammars: the one token it is asked to prove it with comes, or another. */
+  binds: boolean;
+  /** Whether it says how much was cached. */
+  tellsCached: boolean;
   /** Of every /tokenize. */
   tokenizeStatus: number;
 };
@@ -88,6 +92,45 @@ const INFO: Readonly<Record<string, unknown>> = {
   "/props": { total_slots: 1, default_generation_settings: { n_ctx: 2_048 } },
 };
 
+type Proof = (id: number | undefined, cached: number | undefined) => readonly unknown[];
+
+/** The one token that is asked of every server when it becomes ready, and what such a server answers. */
+function proofOf(path: string, body: Record<string, unknown>): Proof | undefined {
+  const prompt = (body["prompt"] ?? body["input_ids"]) as readonly number[] | undefined;
+  const [only = 0] = prompt ?? [];
+  if (prompt?.length !== 1) return undefined;
+  if (path === "/v1/completions")
+    return (id = only, cached) => [
+      { choices: [{ token_ids: [id], finish_reason: "length" }] },
+      {
+        choices: [],
+        usage: cached === undefined ? {} : { prompt_tokens_details: { cached_tokens: cached } },
+      },
+    ];
+  if (path === "/generate")
+    return (id = only, cached) => [
+      {
+        output_ids: [id],
+        meta_info: { completion_tokens: 1, cached_tokens: cached, finish_reason: { type: "length" } },
+      },
+    ];
+  return (id = only, cached) => [
+    ...(cached === undefined
+      ? []
+      : [
+          {
+            tokens: [],
+            content: "",
+            stop: false,
+            tokens_predicted: 0,
+            prompt_progress: { cache: cached, processed: 1 },
+          },
+        ]),
+    { tokens: [id], content: "", stop: false, tokens_predicted: 1 },
+    { tokens: [], content: "", stop: true, tokens_predicted: 1, stop_type: "limit" },
+  ];
+}
+
 export async function scriptedServer(): Promise<ScriptedServer> {
   const asks: Ask[] = [];
   const server = createServer((request, response) => void respond(request, response));
@@ -99,6 +142,8 @@ export async function scriptedServer(): Promise<ScriptedServer> {
     answer: () => ({ events: [] }),
     metrics: "",
     healthy: true,
+    binds: true,
+    tellsCached: true,
     tokenizeStatus: 200,
   };
   async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -114,6 +159,12 @@ export async function scriptedServer(): Promise<ScriptedServer> {
     if (path === "/tokenize" && scripted.tokenizeStatus !== 200) return end(scripted.tokenizeStatus, quoted);
     if (path === "/tokenize")
       return end(200, JSON.stringify({ tokens: tokenize(String(body["prompt"] ?? body["content"])) }));
+    const proof = proofOf(path, body);
+    if (proof !== undefined) {
+      const { binds, tellsCached } = scripted;
+      const events = proof(binds ? undefined : 9, tellsCached ? 0 : undefined);
+      return end(200, events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join(""));
+    }
     const left = new Promise<void>((resolve) => response.on("close", resolve));
     const ask = { path, body, left };
     asks.push(ask);

@@ -1,10 +1,12 @@
 /**
- * From a stream's parts to token ids, one for each position: finds the ids a server did not show, adds the end token it
- * kept to itself, and stops at the ceiling whatever the server does. One per task.
+ * From a stream's parts to tokens, one for each position: finds the ids a server did not show, adds the end token it
+ * kept to itself, and stops at the ceiling whatever the server does. One per request.
  */
 import { idsOfBytes } from "./missing-ids.ts";
-import type { Part } from "./server.ts";
+import type { Part, Weight } from "./server.ts";
 import type { Words } from "./words.ts";
+
+export type Shown = { readonly id: number; readonly weight?: Weight };
 
 export class TokenReader {
   readonly #words: Words;
@@ -30,13 +32,18 @@ export class TokenReader {
     return this.stopped || this.#count >= this.#max;
   }
 
-  take(part: Part): readonly number[] {
-    const ids = [...this.#missing(part), ...(part.ids ?? [])];
+  take(part: Part): readonly Shown[] {
+    const { ids = [], weights = [] } = part;
+    const shown = ids.map((id, at): Shown => {
+      const weight = weights[at];
+      return weight === undefined ? { id } : { id, weight };
+    });
     const [endToken] = this.#words.endTokens;
-    const end = part.end === "stop" && !this.#ends(ids) && endToken !== undefined ? [endToken] : [];
-    const fresh = [...ids, ...end].slice(0, this.#max - this.#count);
+    const end = part.end === "stop" && !this.#ends(ids) && endToken !== undefined ? [{ id: endToken }] : [];
+    const missing = this.#missing(part).map((id): Shown => ({ id }));
+    const fresh = [...missing, ...shown, ...end].slice(0, this.#max - this.#count);
     this.#count += fresh.length;
-    this.#last = fresh.at(-1) ?? this.#last;
+    this.#last = fresh.at(-1)?.id ?? this.#last;
     return fresh;
   }
 

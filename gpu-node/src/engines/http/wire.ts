@@ -28,6 +28,16 @@ export class UnreadableAnswer extends Error {
   override readonly name = "UnreadableAnswer";
 }
 
+/** The server had closed a kept connection when it was used again: no sign of its death, and nothing was asked yet. */
+class StaleConnection extends Error {}
+
+type Ask = {
+  readonly method: string;
+  readonly path: string;
+  readonly bytes: Buffer | undefined;
+  readonly signal: AbortSignal;
+};
+
 export class Wire {
   readonly #base: URL;
   readonly #key: string | undefined;
@@ -74,15 +84,26 @@ export class Wire {
     this.#agent.destroy();
   }
 
-  #send(method: string, path: string, body: unknown, signal: AbortSignal): Promise<IncomingMessage> {
+  async #send(method: string, path: string, body: unknown, signal: AbortSignal): Promise<IncomingMessage> {
     const bytes = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
+    const ask = { method, path, bytes, signal };
+    try {
+      return await this.#sendOnce(ask, this.#agent);
+    } catch (error) {
+      if (!(error instanceof StaleConnection)) throw error;
+      return await this.#sendOnce(ask, false);
+    }
+  }
+
+  /** Without an agent the connection is a new one. */
+  #sendOnce({ method, path, bytes, signal }: Ask, agent: Agent | false): Promise<IncomingMessage> {
     const send = this.#base.protocol === "https:" ? httpsRequest : httpRequest;
     return new Promise((resolve, reject) => {
       const request = send(
         new URL(path, this.#base),
         {
           method,
-          agent: this.#agent,
+          agent,
           signal,
           headers: {
             ...(bytes === undefined
@@ -93,7 +114,10 @@ export class Wire {
         },
         resolve,
       );
-      request.on("error", reject);
+      request.on("error", (error: NodeJS.ErrnoException) => {
+        const stale = request.reusedSocket && error.code === "ECONNRESET" && !signal.aborted;
+        reject(stale ? new StaleConnection() : error);
+      });
       request.end(bytes);
     });
   }

@@ -9,6 +9,7 @@
  * Three native samplers, made when first needed: `shaped` knows bias and penalties, `bound` the grammar too, `raw` neither:
  * log probabilities are the model's own.
  */
+import { strangersTo } from "../../grammar/strangers.ts";
 import type { RunMessage } from "./messages.ts";
 import type { Candidates, NativeGrammar, Natives, NativeSampler, SamplerConfig } from "./native.ts";
 import { CANDIDATES_MAX, chooseToken, diceAt } from "./sample.ts";
@@ -64,7 +65,7 @@ export class Sampler {
     this.#bias = new Map(task.logitBias);
     this.#penalises = task.presencePenalty !== 0 || task.frequencyPenalty !== 0;
     this.#thinking = task.thinkingTokensMax !== undefined;
-    this.#strange = task.grammar === undefined ? NONE : strangers(task.grammar.gbnf, words);
+    this.#strange = task.grammar === undefined ? NONE : strangersTo(task.grammar.gbnf, words);
     this.#waitsFor = task.grammar?.after;
     if (task.grammar !== undefined && this.#waitsFor === undefined)
       this.#grammar = natives.newGrammar(task.grammar.gbnf);
@@ -177,11 +178,6 @@ export class Sampler {
     this.#made.push(sampler);
     return sampler;
   }
-}
-
-function strangers(gbnf: string, { special, endTokens }: SamplerWords): ReadonlySet<number> {
-  const named = new Set([...gbnf.matchAll(/<\[(\d+)\]>/g)].map(([, id]) => Number(id)));
-  return new Set([...special].filter((id) => !endTokens.has(id) && !named.has(id)));
 }
 
 function must<Value>(value: Value | undefined): Value {
