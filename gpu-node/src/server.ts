@@ -85,11 +85,12 @@ export function makeApp(tools: ServerTools): Hono<Env> {
 
   app.get("/health", (context) => {
     const { state } = life;
-    const models = workshop.stations.map(({ model, weights, engine }) => ({
+    const models = workshop.stations.map(({ model, weights, engine, loadFailing }) => ({
       id: model,
       state: engine.ready ? "ready" : "loading",
       weights,
       backend: engine.info.backend,
+      ...(loadFailing ? { load: "unknown" } : {}),
     }));
     const [first] = models;
     const uptimeS = Math.floor((workshop.now() - startedAtMs) / 1_000);

@@ -1,5 +1,6 @@
 /** The load of an engine that is a server of its own: asked, shown, and missed aloud. */
 import { describe, onTestFinished, test } from "vitest";
+import { Measures } from "../../../gpu-node/src/load/measures.ts";
 import { EngineLoad, type ServerLoad } from "../../../gpu-node/src/load/engine-load.ts";
 
 describe("what a fronted server says of its load", () => {
@@ -21,5 +22,18 @@ describe("what a fronted server says of its load", () => {
     await expect.poll(() => load.failing, { timeout: 5_000 }).toBe(true);
     expect(load.last).toBeUndefined();
     expect(logged).toEqual(["engine_load_unknown"]);
+  });
+
+  test("is missed in the node's own metrics, where people look", ({ expect }) => {
+    const print = (engineLoadFailing: boolean): string =>
+      new Measures().print({
+        models: [],
+        journalBytes: 0,
+        receiptsUnacknowledged: 0,
+        loop: { p50S: 0, p99S: 0 },
+        engineLoadFailing,
+      });
+    expect(print(true)).toContain("sluice_node_engine_load_unknown 1");
+    expect(print(false)).toContain("sluice_node_engine_load_unknown 0");
   });
 });
