@@ -32,7 +32,7 @@ import { replayed, replayKeeper } from "./infer/repeat.ts";
 import { respond, respondRecalled, type Going } from "./infer/respond.ts";
 import { depart, finish, mark, tell, type Job, type Travel } from "./infer/travel.ts";
 import { readTrail } from "./infer/wish.ts";
-import { sketchesKnown } from "./nodes/snapshot.ts";
+import { sketchesPossible } from "./nodes/snapshot.ts";
 import { NO_PROGRESS } from "./relay/progress.ts";
 import { firstPromptCeiling, type Call, type ParsedCall } from "./wire/call.ts";
 import { keepBody } from "./wire/kept-bodies.ts";
@@ -92,7 +92,7 @@ async function answer(travel: Travel, asked: Asked): Promise<Response> {
   if (wanted === undefined) throw new FaultError({ kind: "model_not_found", model: call.modelAs });
   trace.model = wanted.model.id;
   const regions = readRegions(request.headers.get(REGIONS_HEADER), catalogue.places);
-  const trail = readTrail(prompt, wanted, sketchesKnown(catalogue.regions));
+  const trail = readTrail(prompt, wanted, sketchesPossible(catalogue.regions));
   mark(travel, "parse");
 
   // Admit: a committed hold, or a refusal. Where the answer may be cached, it is looked for beside that.

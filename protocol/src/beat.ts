@@ -132,6 +132,8 @@ export const BeatReply = z.object({
    */
   rejected: z.array(z.object({ ticket: z.string(), why: z.enum(["forged", "impossible"]) })),
   commands: KnownCommands,
+  /** The edge has lost what this boot has said of its cache (its memory is gone): the next beat shall say it again. */
+  saySketch: z.boolean().optional().catch(undefined),
   /** Sent while the node lacks the current call key: all the keys it shall hold from now on, newest first. */
   callKeys: CallKeyList.optional(),
 });

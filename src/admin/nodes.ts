@@ -3,6 +3,7 @@
  * region's object and the copies follow, and what fails to follow is mended by the node's next beat.
  */
 import type { LiveNode } from "../core/node.ts";
+import { readSketch } from "@sluice/protocol/sketch";
 import { NodeId, randomName, Region } from "@sluice/protocol/ids";
 import { Hono } from "hono";
 import { z } from "zod";
@@ -145,6 +146,8 @@ function printNode(
           load: live.load,
           callKeyIds: live.callKeyIds,
           proof: live.proof ?? null,
+          /** How much it says it has cached; null where it has not said. */
+          sketchMarks: live.sketch === undefined ? null : readSketch(live.sketch).length,
         };
   return { id, name, region, url, createdAtMs, removedAtMs, live: now };
 }

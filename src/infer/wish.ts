@@ -1,7 +1,7 @@
 /**
  * What a request wishes of a node, in the words of routing: what it needs, and what of its prompt a node may have
  * cached. The prompt is read once, right after parsing, because its text is let go then; what is kept of it is a few
- * hundred bytes. As long as no node has said a sketch, only the opening is read.
+ * hundred bytes. Where no node says sketches only the opening is read.
  */
 import {
   keyedOpening,
@@ -21,10 +21,10 @@ export type PromptTrail =
 export function readTrail(
   body: PromptSource["body"],
   { model, thinkingDefault }: Resolved,
-  sketchesKnown: boolean,
+  sketchesPossible: boolean,
 ): PromptTrail {
   const source = { model: model.id, thinkingDefault, body };
-  return sketchesKnown
+  return sketchesPossible
     ? { kind: "whole", trail: trailOf(source) }
     : { kind: "opening", opening: openingOf(source) };
 }

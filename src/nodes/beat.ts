@@ -38,7 +38,7 @@ const NOTHING_SETTLED: Settled = { acks: [], renewed: [], rejected: [] };
 
 /** What the region's object made of a beat. */
 type Heard =
-  | { readonly kind: "heard"; readonly commands: Command[] }
+  | { readonly kind: "heard"; readonly commands: Command[]; readonly saySketch?: boolean | undefined }
   | { readonly kind: "stale" }
   | { readonly kind: "removed" }
   /** It did not answer: the beat counts for money and not for routing. */
@@ -88,6 +88,7 @@ export async function takeBeat(
     edgeTimeMs: Date.now(),
     ...settled,
     commands: heard.kind === "heard" ? heard.commands : [],
+    ...(heard.kind === "heard" && heard.saySketch ? { saySketch: true } : {}),
     ...(callKeys === undefined ? {} : { callKeys }),
   };
   return answer(reply, heard);
@@ -126,7 +127,7 @@ async function tell(env: Env, node: KnownNode, beat: Beat, receivedAtMs: number)
   // Usually known there. Said again in case the removal reached D1 and not the object.
   if (node.removed) await region.remove(beat.node);
   const first = await region.beat(beat, receivedAtMs);
-  if (first.ok) return { kind: "heard", commands: first.commands };
+  if (first.ok) return { kind: "heard", commands: first.commands, saySketch: first.saySketch };
   if (first.why === "stale") return { kind: "stale" };
   // The object does not know the node: it was removed, or its enrolment got as far as D1 only.
   const registered = node.removed ? node : await readNode(env, beat.node, receivedAtMs);

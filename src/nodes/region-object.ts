@@ -12,9 +12,9 @@
  * evictions a node's first promise and any fall are written at once, and a rise at most once in SAVE_INTERVAL_MS: rows
  * written are what an object costs, and an older promise is a smaller one.
  */
-import type { Beat, Command } from "@sluice/protocol/beat";
+import type { Beat } from "@sluice/protocol/beat";
 import { DurableObject } from "cloudflare:workers";
-import type { Env, RegionRpc } from "../core/env.ts";
+import type { Env, HeardBeat, RegionRpc } from "../core/env.ts";
 import type { LiveNode, NodeRecord } from "../core/node.ts";
 import { secretsOf } from "../core/secrets.ts";
 import { believable, isNewer, isReachable, throughFor } from "./fence.ts";
@@ -28,6 +28,8 @@ type Entry = SavedNode & {
   /** The newest beat; undefined after an eviction, until the node speaks again. */
   readonly beat: Beat | undefined;
   readonly savedAtMs: number;
+  /** An eviction has forgotten what the node's boot said of its cache. */
+  readonly sketchLost: boolean;
 };
 
 export class RegionObject extends DurableObject<Env> implements RegionRpc {
@@ -40,13 +42,18 @@ export class RegionObject extends DurableObject<Env> implements RegionRpc {
     this.#proofs = new Proofs((node, model, nowMs) => probe(secretsOf(env), node, model, nowMs));
     this.#table = new RegionTable(ctx.storage.sql);
     for (const saved of this.#table.all())
-      this.#nodes.set(saved.record.id, { ...saved, beat: undefined, savedAtMs: -Infinity });
+      this.#nodes.set(saved.record.id, {
+        ...saved,
+        beat: undefined,
+        savedAtMs: -Infinity,
+        sketchLost: saved.last !== undefined,
+      });
   }
 
   async beat(
     beat: Beat,
     receivedAtMs: number,
-  ): Promise<{ ok: true; commands: Command[] } | { ok: false; why: "unknown_node" | "stale" }> {
+  ): Promise<HeardBeat> {
     const known = this.#nodes.get(beat.node);
     if (known === undefined) return { ok: false, why: "unknown_node" };
     if (!isNewer(known.last, beat, receivedAtMs)) return { ok: false, why: "stale" };
@@ -62,12 +69,14 @@ export class RegionObject extends DurableObject<Env> implements RegionRpc {
       last,
       wish: wishAfter(known.wish, beat.state),
       beat: sketched(beat, known),
+      sketchLost: known.sketchLost && known.last?.boot === beat.boot && beat.sketch === undefined,
     };
     this.#keep(next, mustSave(known, next, receivedAtMs), receivedAtMs);
     // What a removed node promises still counts; there is nothing it could be told.
     if (known.removedAtMs !== null) return { ok: false, why: "unknown_node" };
     this.ctx.waitUntil(this.#proofs.heard(liveOf(next.record, beat, next.wish), beat, receivedAtMs));
-    return { ok: true, commands: commandsFor(next.wish, beat.state) };
+    const commands = commandsFor(next.wish, beat.state);
+    return next.sketchLost ? { ok: true, commands, saySketch: true } : { ok: true, commands };
   }
 
   async snapshot(): Promise<LiveNode[]> {
@@ -96,7 +105,7 @@ export class RegionObject extends DurableObject<Env> implements RegionRpc {
 
   async put(record: NodeRecord): Promise<void> {
     const known = this.#nodes.get(record.id);
-    const fresh = { last: undefined, wish: { kind: "none" }, beat: undefined } as const;
+    const fresh = { last: undefined, wish: { kind: "none" }, beat: undefined, sketchLost: false } as const;
     const nowMs = Date.now();
     this.#keep({ ...(known ?? fresh), record, removedAtMs: null, savedAtMs: nowMs }, true, nowMs);
     this.#forgetRemoved(nowMs);

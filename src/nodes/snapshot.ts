@@ -98,9 +98,16 @@ export function rememberedNodes(regions: readonly string[], nowMs: number): read
   return viewOf(regions, nowMs).nodes;
 }
 
-/** Whether any node that this isolate remembers has said which prompts it has cached. */
-export function sketchesKnown(regions: readonly string[]): boolean {
-  return regions.some((region) => memory.get(region)?.nodes.some((node) => node.sketch !== undefined));
+/**
+ * Whether a node may have said which prompts it has cached: some node that this isolate remembers has, or it remembers none
+ * yet. An isolate's first request is as much a conversation's next turn as any other.
+ */
+export function sketchesPossible(regions: readonly string[]): boolean {
+  const known = regions.flatMap((region) => {
+    const remembered = memory.get(region);
+    return remembered === undefined || remembered.takenAtMs === -Infinity ? [] : remembered;
+  });
+  return known.length === 0 || known.some(({ nodes }) => nodes.some(({ sketch }) => sketch !== undefined));
 }
 
 function viewOf(regions: readonly string[], nowMs: number): FleetView {

@@ -90,7 +90,7 @@ export class Heart {
         wallMs(),
       );
     if (!current) return;
-    this.#sketchTiming.answered();
+    this.#sketchTiming.answered(reply.saySketch);
     edge.clock.learn(reply.edgeTimeMs, sentAtMs, receivedAtMs);
     if (receipts.fact("journal_since_ms") === undefined)
       receipts.setFact("journal_since_ms", reply.edgeTimeMs);

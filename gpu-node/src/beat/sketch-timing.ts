@@ -1,8 +1,11 @@
 /**
  * When a beat carries the sketch: where it has changed since an edge last heard it, at most once a second, and again
- * after a beat that nobody answered. Pure.
+ * after a beat that nobody answered, or where the edge says that it has lost it. Pure.
  */
 import { SKETCH_INTERVAL_MS } from "@sluice/protocol/sketch";
+
+/** No version is this one. */
+const NEVER = -1;
 
 export class SketchTiming {
   #heard = 0;
@@ -18,8 +21,9 @@ export class SketchTiming {
     return true;
   }
 
-  /** The last beat composed was answered. */
-  answered(): void {
-    this.#heard = this.#sent ?? this.#heard;
+  /** The last beat composed was answered; `lost`: whoever answered knows of no sketch, whatever was said before. */
+  answered(lost = false): void {
+    if (lost) this.#heard = NEVER;
+    else this.#heard = this.#sent ?? this.#heard;
   }
 }

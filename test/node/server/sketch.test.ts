@@ -57,6 +57,12 @@ test("a sketch is said when it has changed, at most once a second, and again whe
   timing.answered();
   expect(timing.due(1, 5_000)).toBe(false);
   expect(timing.due(2, 5_000)).toBe(true);
+  timing.answered();
+  // An edge that has lost its memory asks for it, changed or not.
+  timing.answered(true);
+  expect(timing.due(2, 9_000)).toBe(true);
+  timing.answered();
+  expect(timing.due(2, 19_000)).toBe(false);
 });
 
 test("a node's beats tell an edge what of a prompt is cached there", async ({ expect }) => {

@@ -1,4 +1,5 @@
 /** A region's object: who lives, who is to drain, what was promised; and what of that survives an eviction. */
+import { sketchOf } from "@sluice/protocol/sketch";
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, test } from "vitest";
@@ -78,6 +79,23 @@ describe("a node", () => {
     expect(await object.snapshot()).toHaveLength(1);
   });
 
+  test("says again which prompts it has cached, once an eviction has forgotten that", async ({ expect }) => {
+    const object = await region(NODE);
+    const sketch = sketchOf([7, 9]);
+    const nowMs = Date.now();
+    expect(await object.beat(beatOf(NODE, { seq: 1, sketch }), nowMs)).toEqual({ ok: true, commands: [] });
+    expect(await object.beat(beatOf(NODE, { seq: 2 }), nowMs)).toEqual({ ok: true, commands: [] });
+    expect(await object.snapshot()).toMatchObject([{ sketch }]);
+    await evictDurableObject(object);
+    const asked = { ok: true, commands: [], saySketch: true };
+    expect(await object.beat(beatOf(NODE, { seq: 3 }), nowMs)).toEqual(asked);
+    // Until it is heard: a reply may be lost.
+    expect(await object.beat(beatOf(NODE, { seq: 4 }), nowMs)).toEqual(asked);
+    expect(await object.beat(beatOf(NODE, { seq: 5, sketch }), nowMs)).toEqual({ ok: true, commands: [] });
+    expect(await object.beat(beatOf(NODE, { seq: 6 }), nowMs)).toEqual({ ok: true, commands: [] });
+    expect(await object.snapshot()).toMatchObject([{ sketch }]);
+  });
+
   test("costs a row once in ten seconds, however often it beats", async ({ expect }) => {
     const object = await region(NODE);
     const startMs = Date.now();
@@ -100,20 +118,20 @@ describe("an admin's drain", () => {
     expect(await object.snapshot()).toMatchObject([{ state: "draining" }]);
     await evictDurableObject(object);
     const drain = { ok: true, commands: [{ do: "drain", deadlineMs: 5_000 }] };
-    expect(await object.beat(beatOf(NODE, { seq: 2 }), Date.now())).toEqual(drain);
-    expect(await object.beat(beatOf(NODE, { seq: 3 }), Date.now())).toEqual(drain);
-    expect(await object.beat(beatOf(NODE, { seq: 4, state: "draining" }), Date.now())).toEqual({
+    expect(await object.beat(beatOf(NODE, { seq: 2 }), Date.now())).toMatchObject(drain);
+    expect(await object.beat(beatOf(NODE, { seq: 3 }), Date.now())).toMatchObject(drain);
+    expect(await object.beat(beatOf(NODE, { seq: 4, state: "draining" }), Date.now())).toMatchObject({
       ok: true,
       commands: [],
     });
     await object.drain(NODE, null);
-    expect(await object.beat(beatOf(NODE, { seq: 5, state: "draining" }), Date.now())).toEqual({
+    expect(await object.beat(beatOf(NODE, { seq: 5, state: "draining" }), Date.now())).toMatchObject({
       ok: true,
       commands: [{ do: "resume_service" }],
     });
-    expect(await object.beat(beatOf(NODE, { seq: 6 }), Date.now())).toEqual({ ok: true, commands: [] });
+    expect(await object.beat(beatOf(NODE, { seq: 6 }), Date.now())).toMatchObject({ ok: true, commands: [] });
     // What it does by itself from now on is its own business.
-    expect(await object.beat(beatOf(NODE, { seq: 7, state: "draining" }), Date.now())).toEqual({
+    expect(await object.beat(beatOf(NODE, { seq: 7, state: "draining" }), Date.now())).toMatchObject({
       ok: true,
       commands: [],
     });

@@ -4,7 +4,7 @@ import { env } from "cloudflare:workers";
 import { describe, test } from "vitest";
 import { regionObject, type Env } from "../../../src/core/env.ts";
 import { SNAPSHOT_SERVES_MS } from "../../../src/nodes/limits.ts";
-import { liveNodes, sketchesKnown, SNAPSHOT_FRESH_MS } from "../../../src/nodes/snapshot.ts";
+import { liveNodes, sketchesPossible, SNAPSHOT_FRESH_MS } from "../../../src/nodes/snapshot.ts";
 import { beatOf } from "./support.ts";
 
 type Regions = Pick<Env, "REGIONS">;
@@ -267,7 +267,7 @@ test("a sketch stays a node's word until it says another, and a new boot begins 
   await object.beat({ ...beatOf(NODE), seq: 3 }, nowMs + 1);
   expect(await sketches()).toEqual([sketch]);
   await liveNodes(env, [region], nowMs + 2);
-  expect(sketchesKnown([region])).toBe(true);
+  expect(sketchesPossible([region])).toBe(true);
   await object.beat({ ...beatOf(NODE), boot: "boot_01JZZZZZZZZZZZZZZZZZZZZZZZ", seq: 0 }, nowMs + 3);
   expect(await sketches()).toEqual([undefined]);
 });
