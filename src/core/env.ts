@@ -72,16 +72,12 @@ export interface AccountRpc extends Rpc.DurableObjectBranded {
 
 export type HeardBeat =
   /** `saySketch`: the object woke and has not heard yet which prompts this boot has cached. */
-  | { ok: true; commands: Command[]; saySketch?: boolean }
-  | { ok: false; why: "unknown_node" | "stale" };
+  { ok: true; commands: Command[]; saySketch?: boolean } | { ok: false; why: "unknown_node" | "stale" };
 
 /** One object per region; its name is the region's. */
 export interface RegionRpc extends Rpc.DurableObjectBranded {
   /** Takes a beat whose signature has been checked. */
-  beat(
-    beat: Beat,
-    receivedAtMs: number,
-  ): Promise<HeardBeat>;
+  beat(beat: Beat, receivedAtMs: number): Promise<HeardBeat>;
   /** Nodes heard of lately, freshest data this object has. */
   snapshot(): Promise<readonly LiveNode[]>;
   /** A call to this node has failed: it is asked for a token, before others find out. */

@@ -50,10 +50,7 @@ export class RegionObject extends DurableObject<Env> implements RegionRpc {
       });
   }
 
-  async beat(
-    beat: Beat,
-    receivedAtMs: number,
-  ): Promise<HeardBeat> {
+  async beat(beat: Beat, receivedAtMs: number): Promise<HeardBeat> {
     const known = this.#nodes.get(beat.node);
     if (known === undefined) return { ok: false, why: "unknown_node" };
     if (!isNewer(known.last, beat, receivedAtMs)) return { ok: false, why: "stale" };

@@ -7,10 +7,15 @@ import { temporaryPlatform } from "../support/platform.ts";
 import { eventually, Stack } from "../support/stack.ts";
 
 type Message = { readonly role: "system" | "user" | "assistant"; readonly content: string };
-type Listed = { readonly nodes: readonly { readonly id: string; readonly live: { sketchMarks: number | null } | null }[] };
+type Listed = {
+  readonly nodes: readonly { readonly id: string; readonly live: { sketchMarks: number | null } | null }[];
+};
 type Answer = {
   readonly choices: readonly { readonly message: { readonly content: string | null } }[];
-  readonly usage: { readonly prompt_tokens: number; readonly prompt_tokens_details: { readonly cached_tokens: number } };
+  readonly usage: {
+    readonly prompt_tokens: number;
+    readonly prompt_tokens_details: { readonly cached_tokens: number };
+  };
 };
 
 const CONVERSATIONS = ["Ada", "Grace", "Barbara", "Frances"];
