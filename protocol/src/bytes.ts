@@ -1,6 +1,7 @@
 /**
  * Bytes to text and back, and comparison without a timing oracle: what every signed or sealed message needs.
- * Base64 here is always the URL alphabet without padding (RFC 4648 §5), safe in headers, URLs and logs.
+ * Base64 here is always the URL alphabet without padding (RFC 4648 §5), safe in headers, URLs and logs. Where the runtime
+ * has base64 of its own (workerd has, Node 24 has not) it is used: a ticket costs twenty times as much by hand.
  */
 
 const encoder = new TextEncoder();
@@ -10,6 +11,14 @@ const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const PIECE_BYTES = 4_096;
 
 export type Bytes = Uint8Array<ArrayBuffer>;
+
+type Base64Options = { readonly alphabet: "base64url"; readonly omitPadding: true };
+type Native = { toBase64?: (this: Uint8Array, options: Base64Options) => string };
+const { toBase64: nativeToBase64 } = Uint8Array.prototype as Native;
+const BASE64_URL: Base64Options = { alphabet: "base64url", omitPadding: true };
+
+type NativeFrom = { fromBase64?: (text: string, options: { readonly alphabet: "base64url" }) => Bytes };
+const { fromBase64: nativeFromBase64 } = Uint8Array as NativeFrom;
 
 export function utf8(text: string): Bytes {
   // The encoder always makes a fresh, unshared buffer; only the type of one runtime does not say so.
@@ -22,6 +31,7 @@ export function fromUtf8(bytes: Uint8Array): string {
 }
 
 export function toBase64Url(bytes: Uint8Array): string {
+  if (nativeToBase64 !== undefined) return nativeToBase64.call(bytes, BASE64_URL);
   let binary = "";
   // By the piece: once for every byte is what sealing and signing would mostly cost.
   for (let at = 0; at < bytes.length; at += PIECE_BYTES)
@@ -32,6 +42,7 @@ export function toBase64Url(bytes: Uint8Array): string {
 /** Undefined where the text is not base64url. */
 export function fromBase64Url(text: string): Bytes | undefined {
   if (!/^[\w-]*$/.test(text) || text.length % 4 === 1) return undefined;
+  if (nativeFromBase64 !== undefined) return nativeFromBase64.call(Uint8Array, text, BASE64_URL);
   const binary = atob(text.replaceAll("-", "+").replaceAll("_", "/"));
   const bytes = new Uint8Array(binary.length);
   for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);

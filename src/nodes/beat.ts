@@ -124,16 +124,18 @@ async function hear(env: Env, node: KnownNode, beat: Beat, receivedAtMs: number)
 
 async function tell(env: Env, node: KnownNode, beat: Beat, receivedAtMs: number): Promise<Heard> {
   const region = regionObject(env, node.record.region);
+  // Receipts and renewals are the accounts' business: they would be most of what is copied to the object.
+  const shown = { ...beat, receipts: [], renew: [] };
   // Usually known there. Said again in case the removal reached D1 and not the object.
   if (node.removed) await region.remove(beat.node);
-  const first = await region.beat(beat, receivedAtMs);
+  const first = await region.beat(shown, receivedAtMs);
   if (first.ok) return { kind: "heard", commands: first.commands, saySketch: first.saySketch };
   if (first.why === "stale") return { kind: "stale" };
   // The object does not know the node: it was removed, or its enrolment got as far as D1 only.
   const registered = node.removed ? node : await readNode(env, beat.node, receivedAtMs);
   if (registered === undefined || registered.removed) return { kind: "removed" };
   await region.put(registered.record);
-  const second = await region.beat(beat, receivedAtMs);
+  const second = await region.beat(shown, receivedAtMs);
   return second.ok ? { kind: "heard", commands: second.commands } : { kind: "stale" };
 }
 
