@@ -3,6 +3,10 @@
  * passes names its account, and the account's object decides, in the admission, whether it (still) lets anyone in.
  * Only refusals are ever remembered, for a second and by the key's own text, so that a client that hammers with a
  * revoked key costs its account's object one call a second per isolate. An admission is never remembered.
+ *
+ * That a key's checksum is right is remembered as well: it follows from the key and the deployment's secrets alone, says nothing
+ * of whether the key still opens anything, and would be two hashes a call. So the keys used last stand in the isolate's memory,
+ * where each of their calls stands too.
  */
 import { FaultError, type Fault } from "../core/fault.ts";
 import type { Secrets } from "../core/secrets.ts";
@@ -11,6 +15,8 @@ import { checkKey } from "./key.ts";
 const REFUSED_FOR_MS = 1_000;
 const REFUSED_MAX = 1_000;
 const KEY_LENGTH_MAX = 200;
+/** Beyond it memory starts anew. */
+const SOUND_MAX = 4_096;
 
 export type Principal = {
   readonly account: string;
@@ -24,6 +30,21 @@ type Refused = Extract<Fault, { kind: "unauthenticated" }>;
 /** By Principal fields: the account's object has just said no to exactly this. */
 const refused = new Map<string, { readonly fault: Refused; readonly untilMs: number }>();
 
+/** What a key's text names, where its checksum is right under these secrets. */
+const sound = new WeakMap<Secrets, Map<string, Principal>>();
+
+async function read(secrets: Secrets, key: string): Promise<Principal | undefined> {
+  let known = sound.get(secrets);
+  if (known === undefined) sound.set(secrets, (known = new Map()));
+  const before = known.get(key);
+  if (before !== undefined) return before;
+  const who = await checkKey(secrets, key);
+  if (who === undefined) return undefined;
+  if (known.size >= SOUND_MAX) known.clear();
+  known.set(key, who);
+  return who;
+}
+
 function nameOf(who: Principal): string {
   return `${who.account}/${who.keyId}/${who.secretSha256}`;
 }
@@ -35,7 +56,7 @@ export async function authenticate(secrets: Secrets, headers: Headers, nowMs: nu
   const key = /^Bearer +(\S+)$/i.exec(header)?.[1];
   if (key === undefined || key.length > KEY_LENGTH_MAX)
     throw new FaultError({ kind: "unauthenticated", why: "malformed" });
-  const who = await checkKey(secrets, key);
+  const who = await read(secrets, key);
   if (who === undefined) throw new FaultError({ kind: "unauthenticated", why: "malformed" });
   const known = refused.get(nameOf(who));
   if (known !== undefined && known.untilMs > nowMs) throw new FaultError(known.fault);
