@@ -11,7 +11,7 @@
  * confirmed, and nothing younger than `keepMs`, is written over or cut off. A turn that failed throws this away.
  */
 import type { AccountEvent, UsageEvent } from "@sluice/protocol/account-log";
-import type { Hold } from "./facts.ts";
+import { withoutSigned, withSigned, type Hold } from "./facts.ts";
 import type { Sql } from "./sql.ts";
 
 /** So long may the tail be. */
@@ -30,7 +30,7 @@ const DROP_ROWS_MAX = 500;
 type Entry = {
   readonly event: AccountEvent;
   readonly atMs: number;
-  /** The last state of a request that was forgotten with this event. */
+  /** The last state of a request that was forgotten with this event, less the signed receipts, which are in the event. */
   readonly facts: Hold | null;
 };
 
@@ -56,7 +56,7 @@ export class EventLog {
 
   /** `forgotten` is the request's last state, where its row goes with this event. */
   append(event: AccountEvent, atMs: number, forgotten: Hold | null): void {
-    this.#fresh.push({ event, atMs, facts: forgotten });
+    this.#fresh.push({ event, atMs, facts: forgotten === null ? null : withoutSigned(forgotten) });
   }
 
   /** Ends a turn: the tail for the account's row, which is written with it. */
@@ -140,7 +140,8 @@ export class EventLog {
 
   /** The last state of a request that closed a moment ago and has no row any more. */
   recall(request: string, lastSeq: number): Hold | undefined {
-    return this.#newest(request, lastSeq)?.facts ?? undefined;
+    const { event, facts = null } = this.#newest(request, lastSeq) ?? {};
+    return facts === null || event?.kind !== "usage" ? undefined : withSigned(facts, event.attempts);
   }
 
   #newest(request: string, lastSeq: number): Entry | undefined {

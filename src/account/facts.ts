@@ -17,7 +17,7 @@ import type {
   Word,
   WordWhy,
 } from "@sluice/protocol/account";
-import type { Certainty } from "@sluice/protocol/account-log";
+import type { AttemptTrace, Certainty } from "@sluice/protocol/account-log";
 import { isUpstreamId } from "@sluice/protocol/ids";
 import type { Ending } from "@sluice/protocol/receipt";
 import type { Signed } from "@sluice/protocol/sign";
@@ -254,6 +254,21 @@ export function flagOf(hold: Hold, { receipt }: CheckedReceipt): Flagged | null 
   )
     return { ...name, why: "contradicts" };
   return to > hold.outputCeiling || prompt > hold.promptCeiling ? { ...name, why: "beyond_hold" } : null;
+}
+
+/** The receipts as they were signed are the longest part of what is known, and stand in the request's event as well. */
+export function withoutSigned(hold: Hold): Hold {
+  return { ...hold, attempts: hold.attempts.map((attempt) => signedAs(attempt, undefined)) };
+}
+
+export function withSigned(hold: Hold, told: readonly AttemptTrace[]): Hold {
+  return { ...hold, attempts: hold.attempts.map((attempt, at) => signedAs(attempt, told[at]?.receipt)) };
+}
+
+function signedAs(attempt: Attempt, signed: Signed | undefined): Attempt {
+  if (attempt.receipt === null) return attempt;
+  const { signed: _, ...receipt } = attempt.receipt;
+  return { ...attempt, receipt: signed === undefined ? receipt : { ...receipt, signed } };
 }
 
 export type RenewalAsk = {

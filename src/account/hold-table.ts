@@ -11,7 +11,8 @@
  * number. Two rules keep this true: a turn that frees a slot writes the account's row (`isChanged`), and only an admission takes a
  * free slot: a request that is opened again has an old number, and gets a slot that no row ever called free.
  *
- * Owns no decisions. Memory knows the slot of every request; a turn that failed throws this away.
+ * Owns no decisions. Memory knows the slot of every request, and of the requests written last all that their rows say: a receipt
+ * mostly comes seconds after the admission, and reads nothing then. A turn that failed throws this away.
  */
 import type { Hold } from "./facts.ts";
 import { holdColumns, HoldRow, readHold } from "./rows.ts";
@@ -20,9 +21,14 @@ import type { Sql } from "./sql.ts";
 /** More are not remembered in the account's row: a hold beyond them is deleted. */
 export const FREE_SLOTS_MAX = 1_000;
 
+/** Holds in memory, about a kilobyte each. Beyond it the one written longest ago is read again where it is needed. */
+const REMEMBERED_MAX = 4_096;
+
 export class HoldTable {
   readonly #sql: Sql;
   readonly #slots = new Map<string, number>();
+  /** As their rows are. */
+  readonly #written = new Map<string, Hold>();
   readonly #free: number[] = [];
   /** No row has it, nor any beyond. */
   #next = 1;
@@ -54,6 +60,8 @@ export class HoldTable {
   get(request: string): Hold | undefined {
     const slot = this.#slots.get(request);
     if (slot === undefined) return undefined;
+    const written = this.#written.get(request);
+    if (written !== undefined) return written;
     const [row] = this.#sql.read("SELECT * FROM slots WHERE slot = ?", slot);
     return readHold(HoldRow.parse(row));
   }
@@ -86,6 +94,10 @@ export class HoldTable {
       admission,
       facts,
     );
+    this.#written.delete(request);
+    this.#written.set(request, hold);
+    if (this.#written.size <= REMEMBERED_MAX) return;
+    for (const longestAgo of this.#written.keys()) return void this.#written.delete(longestAgo);
   }
 
   /** It is over: nothing more is known of it than the log says. */
@@ -93,6 +105,7 @@ export class HoldTable {
     const slot = this.#slots.get(request);
     if (slot === undefined) return;
     this.#slots.delete(request);
+    this.#written.delete(request);
     if (this.#free.length < FREE_SLOTS_MAX) this.#free.push(slot);
     else this.#sql.write("DELETE FROM slots WHERE slot = ?", slot);
     this.#isChanged = true;

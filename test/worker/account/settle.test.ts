@@ -71,6 +71,18 @@ describe("a request that ends by itself", () => {
     ]);
   });
 
+  test("keeps each receipt as its node signed it, also where a later word reopens it", async ({ expect }) => {
+    const account = await openAccount(BALANCE);
+    const request = await account.admit();
+    const signed = [0, 1].map((ordinal) => ({ body: `{"ordinal":${ordinal}}`, sig: `s${ordinal}` }));
+    await account.settle({ ...receipt(request, "stop"), signed: signed[0] });
+    await account.object.word(word(account.id, request, "node_lost", { seenTo: 28, next: call(1) }));
+    const second = receipt(request, "stop", { ordinal: 1, from: 28, to: 40 });
+    await account.settle({ ...second, signed: signed[1] });
+    const [, closed] = (await eventsOf(account)).filter(({ kind }) => kind === "usage");
+    expect(closed).toMatchObject({ attempts: signed.map((receipt) => ({ receipt })) });
+  });
+
   test("stays closed where no money is left for going on elsewhere", async ({ expect }) => {
     const account = await openAccount(HOLD + COST);
     const request = await account.admit();
