@@ -4,7 +4,8 @@
  *
  * Ages. A **near** region (its object answers within NEAR_MS) is looked at again after a second, a far one after five,
  * and all of them when a node has failed the request. One request of the isolate looks; the others are served from
- * memory meanwhile, and so is that one where the region is far. When an object is away its last snapshot serves, and
+ * memory meanwhile, and so is that one where the region is far, or what is known of it a beat or two old: otherwise who
+ * calls now and then would wait nearly every time. When an object is away its last snapshot serves, and
  * `ageMs` says how old it is: a node that died in the meantime costs a failed attempt, a refusal costs the client.
  *
  * A region nobody here has heard of yet is waited for, but not by requests that can go elsewhere: once some region has
@@ -26,6 +27,8 @@ import { within } from "../core/within.ts";
 /** Younger than this, a snapshot is used as it is: of a near region, and of a far one. */
 export const SNAPSHOT_FRESH_MS = 1_000;
 export const SNAPSHOT_FRESH_FAR_MS = 5_000;
+/** Up to this age a near region's snapshot also serves the request that asks for a newer one: two beats and a half. */
+const SERVE_BEHIND_MS = 2_500;
 /** Up to this age a snapshot serves while another request of this isolate asks for a newer one. */
 const SERVE_WHILE_ASKED_MS = 5_000;
 /** An object that takes longer than this is far away. */
@@ -147,7 +150,8 @@ function renewWhereDue(env: Pick<Env, "REGIONS">, region: string, nowMs: number,
   // However late it comes, the answer is kept: a region may be farther away than anyone waits.
   const renewed = renew(env, region, known, { nowMs, freshMs });
   waitUntil(renewed);
-  if (!first && far) {
+  const isBehind = far || (!afterFailure && ageMs <= SERVE_BEHIND_MS);
+  if (!first && isBehind) {
     waitUntil(within(renewed, FIRST_ASK_WAIT_MS).then((answer) => noteAway(region, answer, nowMs)));
     return GO_ON;
   }

@@ -1,7 +1,7 @@
 /** What the request path is told of the nodes, how old it may be, and who waits for whom. */
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { describe, test } from "vitest";
+import { describe, test, vi } from "vitest";
 import { regionObject, type Env } from "../../../src/core/env.ts";
 import { SNAPSHOT_SERVES_MS } from "../../../src/nodes/limits.ts";
 import { liveNodes, sketchesPossible, SNAPSHOT_FRESH_MS } from "../../../src/nodes/snapshot.ts";
@@ -40,7 +40,9 @@ function watched(answering: "yes" | "never" | "fails" = "yes"): Regions & { aske
 const NODE = "node_aaaaaaaaaa";
 
 describe("a snapshot", () => {
-  test("is asked for once and then used for a second", async ({ expect }) => {
+  test("is asked for once, used for a second, and renewed behind the request that finds it older", async ({
+    expect,
+  }) => {
     const region = await regionWith(NODE);
     const objects = watched();
     const nowMs = Date.now();
@@ -49,9 +51,23 @@ describe("a snapshot", () => {
     const second = await liveNodes(objects, [region], nowMs + SNAPSHOT_FRESH_MS);
     expect(second).toMatchObject({ nodes: [{ id: NODE }], regions: [{ ageMs: SNAPSHOT_FRESH_MS }] });
     expect(objects.asked).toBe(1);
-    const third = await liveNodes(objects, [region], nowMs + SNAPSHOT_FRESH_MS + 1);
-    expect(third.regions).toEqual([{ region, ageMs: 0 }]);
+    const laterMs = nowMs + SNAPSHOT_FRESH_MS + 1;
+    const third = await liveNodes(objects, [region], laterMs);
+    expect(third.regions).toEqual([{ region, ageMs: SNAPSHOT_FRESH_MS + 1 }]);
+    await vi.waitFor(async () =>
+      expect((await liveNodes(objects, [region], laterMs)).regions).toEqual([{ region, ageMs: 0 }]),
+    );
     expect(objects.asked).toBe(2);
+  });
+
+  test("that is older than two beats, or that a failure has belied, is waited for", async ({ expect }) => {
+    const region = await regionWith(NODE);
+    const nowMs = Date.now();
+    await liveNodes(env, [region], nowMs);
+    const old = await liveNodes(env, [region], nowMs + 3_000);
+    expect(old.regions).toEqual([{ region, ageMs: 0 }]);
+    const belied = await liveNodes(env, [region], nowMs + 3_500, { afterFailure: true });
+    expect(belied.regions).toEqual([{ region, ageMs: 0 }]);
   });
 
   test("of several regions is one list, and a region nobody knows is an empty part of it", async ({
@@ -108,7 +124,7 @@ describe("many requests at once", () => {
     const nowMs = Date.now();
     await liveNodes(env, [region], nowMs);
     const objects = watched();
-    const views = await inRequestsOfTheirOwn(20, () => liveNodes(objects, [region], nowMs + 1_500));
+    const views = await inRequestsOfTheirOwn(20, () => liveNodes(objects, [region], nowMs + 3_000));
     for (const view of views) expect(view.nodes).toMatchObject([{ id: NODE }]);
     expect(objects.asked).toBe(1);
   });
@@ -117,11 +133,11 @@ describe("many requests at once", () => {
     const region = await regionWith(NODE);
     const nowMs = Date.now();
     await liveNodes(env, [region], nowMs);
-    const stuck = inRequestsOfTheirOwn(1, () => liveNodes(watched("never"), [region], nowMs + 1_500));
-    const views = await inRequestsOfTheirOwn(5, (i) => liveNodes(env, [region], nowMs + 1_500 + i));
+    const stuck = inRequestsOfTheirOwn(1, () => liveNodes(watched("never"), [region], nowMs + 3_000));
+    const views = await inRequestsOfTheirOwn(5, (i) => liveNodes(env, [region], nowMs + 3_000 + i));
     for (const view of views) expect(view.nodes).toMatchObject([{ id: NODE }]);
     // The lease of the stuck one has run out by then.
-    const after = await liveNodes(env, [region], nowMs + 2_000);
+    const after = await liveNodes(env, [region], nowMs + 3_500);
     expect(after.regions).toEqual([{ region, ageMs: 0 }]);
     await stuck;
   });
