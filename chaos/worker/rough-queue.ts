@@ -3,7 +3,6 @@
  * never. Only chaos builds this entry; nothing of it can be switched on in the real one. It also reads every message for
  * text that was planted in prompts and keys (`CHAOS_PLANTED`), because nobody else sees what is in a queue.
  */
-import type { EventBatch } from "@sluice/protocol/account-log";
 import type { Env } from "../../src/core/env.ts";
 import worker, { AccountObject as Account } from "../../src/index.ts";
 
@@ -18,7 +17,7 @@ const LATE = 0.3;
 const LATE_S_MAX = 3;
 
 class RoughQueue {
-  readonly #queue: Queue<EventBatch>;
+  readonly #queue: Queue<string>;
   readonly #planted: readonly string[];
 
   constructor({ EVENTS, CHAOS_PLANTED }: ChaosEnv) {
@@ -26,15 +25,14 @@ class RoughQueue {
     this.#planted = JSON.parse(CHAOS_PLANTED) as string[];
   }
 
-  async send(batch: EventBatch): Promise<void> {
-    const text = JSON.stringify(batch);
+  async send(text: string): Promise<void> {
     for (const planted of this.#planted)
       if (text.includes(planted)) console.error(`in a queue message: ${planted}`);
     if (Math.random() < LOST) return;
     const times = Math.random() < TWICE ? 2 : 1;
     for (let time = 0; time < times; time++) {
       const delaySeconds = Math.random() < LATE ? Math.ceil(Math.random() * LATE_S_MAX) : 0;
-      await this.#queue.send(batch, { contentType: "json", delaySeconds });
+      await this.#queue.send(text, { contentType: "text", delaySeconds });
     }
   }
 }
@@ -42,6 +40,6 @@ class RoughQueue {
 /** Under the name wrangler.toml knows. */
 export class AccountObject extends Account {
   constructor(ctx: DurableObjectState, env: ChaosEnv) {
-    super(ctx, { ...env, EVENTS: new RoughQueue(env) as unknown as Queue<EventBatch> });
+    super(ctx, { ...env, EVENTS: new RoughQueue(env) as unknown as Queue<string> });
   }
 }

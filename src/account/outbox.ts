@@ -2,29 +2,34 @@
  * Sends the log of events to the queue, in order, in messages of consecutive events. The log is the memory, the queue
  * only a transport: what D1 has not confirmed in time is sent again, and the object deletes nothing before that.
  *
+ * An event is printed once: its text is measured, and leaves in a message that is put together and not printed again.
+ *
  * How far it has sent is in memory alone. A restart sends what is unconfirmed once more, which harms nobody and costs
  * less than a row per message.
  */
-import type { AccountEvent, EventBatch } from "@sluice/protocol/account-log";
 import { NEWEST } from "@sluice/protocol/version";
 import type { Store } from "./store.ts";
 
 const MESSAGE_EVENTS_MAX = 100;
-/** A queue takes 128 KB; this leaves room for the envelope. Almost every event is below 1 KB. */
+/** A queue takes 128 KB; this leaves room for the envelope. With its receipt an event has about 2 KB. */
 const MESSAGE_CHARS_MAX = 100_000;
 /** One round sends at most this many messages; what is left goes with the next. */
 const ROUND_MESSAGES_MAX = 20;
 
+type Printed = { readonly seq: number; readonly text: string };
+
 export type Log = { readonly account: string; readonly store: Store; readonly appliedSeq: number };
 
 export class Outbox {
-  readonly #queue: Queue<EventBatch>;
+  readonly #queue: Queue<string>;
   #sentThrough = 0;
+  /** What was read with the last message, and has no room in it. */
+  #unsent: readonly Printed[] = [];
   /** How far D1 was when it last came further, and when that was (or when there was nothing to wait for). */
   #appliedSeq = 0;
   #progressAtMs = 0;
 
-  constructor(queue: Queue<EventBatch>) {
+  constructor(queue: Queue<string>) {
     this.#queue = queue;
   }
 
@@ -44,15 +49,15 @@ export class Outbox {
     }
     for (let round = 0; round < ROUND_MESSAGES_MAX; round++) {
       const from = Math.max(this.#sentThrough, appliedSeq);
-      const unsent = store.log.after(from, MESSAGE_EVENTS_MAX);
+      const unsent = this.#after(from, store);
       const events = fitting(unsent);
       const last = events.at(-1);
       if (last === undefined) return false;
       // Before the wait: another round must not send the same.
       this.#sentThrough = last.seq;
-      const batch: EventBatch = { v: NEWEST, account, events: [...events] };
+      this.#unsent = unsent.slice(events.length);
       try {
-        await this.#queue.send(batch, { contentType: "json" });
+        await this.#queue.send(messageOf(account, events), { contentType: "text" });
       } catch (error) {
         this.#sentThrough = Math.min(this.#sentThrough, from);
         throw error;
@@ -64,13 +69,23 @@ export class Outbox {
     }
     return true;
   }
+
+  /** As many events as a message may have, of those beyond `from`. */
+  #after(from: number, store: Store): readonly Printed[] {
+    const known = this.#unsent[0]?.seq === from + 1 ? this.#unsent : [];
+    const more = store.log.after(known.at(-1)?.seq ?? from, MESSAGE_EVENTS_MAX - known.length);
+    return [...known, ...more.map((event) => ({ seq: event.seq, text: JSON.stringify(event) }))];
+  }
+}
+
+/** An EventBatch as JSON. */
+function messageOf(account: string, events: readonly Printed[]): string {
+  return `{"v":${NEWEST},"account":${JSON.stringify(account)},"events":[${events.map(({ text }) => text).join(",")}]}`;
 }
 
 /** As many as one message carries, and one at least. */
-function fitting(events: readonly AccountEvent[]): readonly AccountEvent[] {
+function fitting(events: readonly Printed[]): readonly Printed[] {
   let chars = 0;
-  const end = events.findIndex(
-    (event, at) => (chars += JSON.stringify(event).length) > MESSAGE_CHARS_MAX && at > 0,
-  );
+  const end = events.findIndex(({ text }, at) => (chars += text.length) > MESSAGE_CHARS_MAX && at > 0);
   return end < 0 ? events : events.slice(0, end);
 }

@@ -5,7 +5,6 @@
  * The surprising choice: a fresh event is sent by a timer, not by the alarm. Setting an alarm writes a row; the timer
  * writes none. Should the object die before it rings, the alarm that every admission stands under sends the event.
  */
-import type { EventBatch } from "@sluice/protocol/account-log";
 import { logError } from "../core/log.ts";
 import type { Books } from "./books.ts";
 import type { Clocks } from "./clocks.ts";
@@ -19,7 +18,7 @@ export class Sender {
   #timer: number | null = null;
   #atMs = 0;
 
-  constructor(queue: Queue<EventBatch>, clocks: Clocks) {
+  constructor(queue: Queue<string>, clocks: Clocks) {
     this.#clocks = clocks;
     this.#outbox = new Outbox(queue);
   }

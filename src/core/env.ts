@@ -12,7 +12,6 @@ import type {
   Word,
   WordAck,
 } from "@sluice/protocol/account";
-import type { EventBatch } from "@sluice/protocol/account-log";
 import type { Beat, Command } from "@sluice/protocol/beat";
 import { homeOf } from "@sluice/protocol/ids";
 import type {
@@ -100,7 +99,8 @@ export interface Env {
   readonly KV: KVNamespace;
   readonly ACCOUNTS: DurableObjectNamespace<AccountRpc>;
   readonly REGIONS: DurableObjectNamespace<RegionRpc>;
-  readonly EVENTS: Queue<EventBatch>;
+  /** Messages are EventBatches as JSON. */
+  readonly EVENTS: Queue<string>;
   readonly ASSETS: Fetcher;
   /** `{"current":"k1","keys":{"k1":"<32 bytes, base64url>"}}`; two keys while one replaces the other. */
   readonly SLUICE_SECRETS: string;

@@ -14,7 +14,7 @@ import type { SQLiteTable } from "drizzle-orm/sqlite-core";
 import type { Env } from "../core/env.ts";
 import { database } from "./database.ts";
 import { cutPage, type Page, type PageAsk } from "./page.ts";
-import { regionOf, rollupUpsert } from "./rollups.ts";
+import { regionOf, rollupSource, rollupUpsert } from "./rollups.ts";
 import { ledgerEntries, usageEvents } from "./schema.ts";
 
 type Db = Pick<Env, "DB">;
@@ -49,7 +49,7 @@ export async function applyEvents(
 ): Promise<number> {
   if (events.length === 0) return through;
   const usage = events.filter((event) => event.kind === "usage").map((event) => usageRow(account, event));
-  const newest = new Map(usage.map((row) => [row.request, row]));
+  const newest = new Map(usage.map((row) => [row.request, rollupSource(row)]));
   const write = (statement: string, rows: readonly object[]): D1PreparedStatement =>
     env.DB.prepare(statement).bind(JSON.stringify(rows), account, through);
   const statements = [
@@ -79,9 +79,12 @@ function insertFromJson(name: string, table: SQLiteTable): string {
     SELECT ${values.join(", ")} FROM batch WHERE ${GUARD} ON CONFLICT DO NOTHING`;
 }
 
-function usageRow(account: string, event: UsageEvent): UsageRow {
-  const { kind: _, attempts, ...columns } = event;
-  return { account, ...columns, region: regionOf(event), attempts: JSON.stringify(attempts) };
+/** The attempts as they are: what is JSON within JSON is written out with a backslash before every quote, and SQLite prints it again. */
+type UsageSource = Omit<UsageRow, "attempts"> & Pick<UsageEvent, "attempts">;
+
+function usageRow(account: string, event: UsageEvent): UsageSource {
+  const { kind: _, ...columns } = event;
+  return { account, ...columns, region: regionOf(event) };
 }
 
 /** One entry per credit, and one for all the usage of the batch, also where it moved no money. */

@@ -29,20 +29,32 @@ export const SUMS = [
 
 const BUCKET = `account, admitted_at_ms / ${HOUR_MS} * ${HOUR_MS}, key, model, region`;
 
+/** What the upsert reads of a usage row. */
+const SOURCE_COLUMNS = ["request", "revision", "key", "model", "region", "admitted_at_ms", ...SUMS] as const;
+
 function camel(column: string): string {
   return column.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }
 
+const SOURCE_FIELDS = SOURCE_COLUMNS.map(camel);
+
+/** Of a usage row what the upsert reads: receipts are most of a row, and none of a sum. */
+export function rollupSource(row: object): object {
+  const fields = row as { readonly [field: string]: unknown };
+  const source: { [field: string]: unknown } = {};
+  for (const field of SOURCE_FIELDS) source[field] = fields[field];
+  return source;
+}
+
 /**
- * ?1: the newest revision of each request of a batch, as JSON. Comes before the rows themselves, because what it takes
+ * ?1: the newest revision of each request of a batch, as JSON (`rollupSource`). Comes before the rows themselves, because what it takes
  * back is what they replace. `guard` is the batch's own condition, over ?2 (account) and ?3.
  *
  * MATERIALIZED and CROSS JOIN are for the planner: left to itself it reads all that the account ever used, and the batch's
  * text again for each row of that.
  */
 export function rollupUpsert(guard: string): string {
-  const columns = ["request", "revision", "key", "model", "region", "admitted_at_ms", ...SUMS];
-  const fresh = columns.map((column) => `json_extract(value, '$.${camel(column)}') AS ${column}`);
+  const fresh = SOURCE_COLUMNS.map((column) => `json_extract(value, '$.${camel(column)}') AS ${column}`);
   const picked = ["key", "model", "region", "admitted_at_ms", ...SUMS].join(", ");
   return `
     INSERT INTO rollups

@@ -7,11 +7,12 @@
  * part in between, which another consumer may hold. What D1 refuses is tried again, and lands in the dead-letter queue
  * after ten times, where it is only counted.
  */
-import { EventBatch, type AccountEvent } from "@sluice/protocol/account-log";
+import type { AccountEvent, EventBatch } from "@sluice/protocol/account-log";
 import { accountObject, type Env } from "../core/env.ts";
 import { log, logError } from "../core/log.ts";
 import { raiseAlert } from "../db/alerts.ts";
 import { applyEvents, readApplied } from "../db/ledger.ts";
+import { readBatch } from "./read-batch.ts";
 
 export const DEAD_LETTERS = "sluice-events-dead";
 /** What could not be applied, or arrived before what comes first, is looked at again after this. */
@@ -20,6 +21,10 @@ const RETRY_S = 2;
 const TRANSACTION_EVENTS_MAX = 100;
 /** And about this much text of theirs: D1 takes two megabytes in one parameter, and receipts are long. */
 const TRANSACTION_CHARS_MAX = 1_000_000;
+/** Of an event without its receipts, or one of its attempts. */
+const EVENT_CHARS = 1_000;
+/** JSON within JSON: each character may need a backslash before it. */
+const QUOTED_MAX = 2;
 
 type Letter = { readonly message: Message; readonly batch: EventBatch };
 
@@ -29,16 +34,16 @@ export async function consumeEvents(queue: MessageBatch, env: Env): Promise<void
   for (const message of queue.messages) {
     // A hundred full messages take a while to read: others have a turn in between.
     await scheduler.wait(0);
-    const parsed = EventBatch.safeParse(message.body);
-    if (!parsed.success) {
+    const batch = readBatch(message.body);
+    if (batch === undefined) {
       // Trying again would not make it readable. The object has its events and sends them again.
       log("event_batch_unreadable", { id: message.id });
       message.ack();
       continue;
     }
-    const letters = byAccount.get(parsed.data.account) ?? [];
-    letters.push({ message, batch: parsed.data });
-    byAccount.set(parsed.data.account, letters);
+    const letters = byAccount.get(batch.account) ?? [];
+    letters.push({ message, batch });
+    byAccount.set(batch.account, letters);
   }
   if (byAccount.size === 0) return;
   let applied: ReadonlyMap<string, number>;
@@ -98,10 +103,19 @@ function consecutive(letters: readonly Letter[], through: number): AccountEvent[
     }
     if (portion.length === 0) portions.push(portion);
     portion.push(event);
-    chars += JSON.stringify(event).length;
+    chars += charsOf(event);
     next++;
   }
   return portions;
+}
+
+/** Of an event in D1's parameter, rather too many: printing each to count them costs as much as sending it. */
+function charsOf(event: AccountEvent): number {
+  let chars = EVENT_CHARS;
+  if (event.kind === "usage")
+    for (const { receipt } of event.attempts)
+      chars += EVENT_CHARS + (receipt === undefined ? 0 : QUOTED_MAX * receipt.body.length);
+  return chars;
 }
 
 async function raiseWriteOffs(env: Env, account: string, events: readonly AccountEvent[]): Promise<void> {
@@ -113,9 +127,9 @@ async function raiseWriteOffs(env: Env, account: string, events: readonly Accoun
 
 async function bury(queue: MessageBatch, env: Env): Promise<void> {
   for (const message of queue.messages) {
-    const parsed = EventBatch.safeParse(message.body);
-    const account = parsed.data?.account;
-    const seqs = parsed.data?.events.map(({ seq }) => seq) ?? [];
+    const batch = readBatch(message.body);
+    const account = batch?.account;
+    const seqs = batch?.events.map(({ seq }) => seq) ?? [];
     logError("event_batch_dead", new Error("ten tries did not bring these events into D1"), {
       account,
       from: seqs[0],

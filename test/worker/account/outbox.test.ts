@@ -31,10 +31,11 @@ async function withOutbox(
     more(events);
     let got: number[][] = [];
     const queue = {
-      send: async (batch: EventBatch) => {
-        got.push(batch.events.map(({ seq }) => seq));
+      send: async (text: string) => {
+        const { events } = JSON.parse(text) as EventBatch;
+        got.push(events.map(({ seq }) => seq));
       },
-    } as unknown as Queue<EventBatch>;
+    } as unknown as Queue<string>;
     const outbox = new Outbox(queue);
     await look(
       {
