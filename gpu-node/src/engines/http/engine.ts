@@ -16,9 +16,11 @@ import { llamaServer } from "./llama-server.ts";
 import { readServerLoad } from "./metrics.ts";
 import { Peer, type PeerOptions } from "./peer.ts";
 import { anywhere, type Place, Places } from "./places.ts";
-import type { Server } from "./server.ts";
+import { prove, type Proven } from "./proof.ts";
+import type { Server, ServerFacts } from "./server.ts";
 import { sglang } from "./sglang.ts";
 import { vllm } from "./vllm.ts";
+import type { Wire } from "./wire.ts";
 import { readWords, type Words } from "./words.ts";
 
 const SERVERS = { vllm, sglang, "llama-server": llamaServer } as const;
@@ -35,8 +37,6 @@ const FEATURES = [
   "tokenize",
 ] as const;
 const SLOTS_DEFAULT = 64;
-/** Loading hundreds of gigabytes takes its time. */
-const START_WITHIN_MS = 60 * 60_000;
 
 export type HttpEngineOptions = PeerOptions & {
   /** The model's id, as calls name it. */
@@ -63,7 +63,7 @@ class HttpEngine implements Engine {
   readonly #options: HttpEngineOptions;
   readonly #server: Server;
   readonly #words: Words;
-  readonly #peer: Peer;
+  readonly #peer: Peer<ServerFacts & { readonly proven: Proven }>;
   readonly #places = new Places();
   readonly #encoder: RemoteEncoder;
   readonly #picked: Picked;
@@ -72,7 +72,9 @@ class HttpEngine implements Engine {
     this.#options = options;
     this.#server = SERVERS[options.server];
     this.#words = words;
-    this.#peer = new Peer(this.#server, words, options, (slots) => this.#places.reset(slots));
+    const learn = (wire: Wire): Promise<ServerFacts & { readonly proven: Proven }> => this.#learn(wire);
+    const onReady = ({ slots }: ServerFacts): void => this.#places.reset(slots ?? 0);
+    this.#peer = new Peer({ name: this.#server.name, healthPath: "/health", learn, onReady }, options);
     this.#picked = pickTemplate(words.vocabulary);
     const { special, spellings, addBos, bos } = words.vocabulary;
     this.#encoder = new RemoteEncoder((text, isSpecial) => this.#tokenize(text, isSpecial), {
@@ -82,17 +84,12 @@ class HttpEngine implements Engine {
     });
   }
 
-  async start(): Promise<void> {
-    const why = await this.#peer.start(this.#options.startWithinMs ?? START_WITHIN_MS);
-    if (why === undefined) return;
-    throw new EngineFault(
-      "bad_model",
-      `${this.#options.url.href} cannot be used as ${this.#server.name}: ${why}`,
-    );
+  start(): Promise<void> {
+    return this.#peer.start(this.#options.startWithinMs);
   }
 
   get info(): EngineInfo {
-    const { contextTokens, slots } = this.#peer.facts ?? {};
+    const { contextTokens, slots } = this.#peer.known ?? {};
     const { vocabulary, endTokens, digest } = this.#words;
     const { think } = vocabulary;
     const format = this.#picked.tools;
@@ -153,7 +150,7 @@ class HttpEngine implements Engine {
         "unsupported",
         `The prompt has ${task.prompt.length} tokens; the context holds ${contextTokens}.`,
       );
-    if (task.grammar !== undefined && !this.#peer.proven.grammar)
+    if (task.grammar !== undefined && this.#peer.known?.proven.grammar !== true)
       throw new EngineFault("unsupported", `${this.#server.name} does not bind answers to a form.`);
     const used = task.prompt.length + task.delivered.length;
     const outputTokensMax = Math.min(task.outputTokensMax, contextTokens - used);
@@ -181,13 +178,22 @@ class HttpEngine implements Engine {
 
   /** Not "seed": these servers' dice are their own, and another node, or a later position, would throw others. */
   #provenFeatures(): readonly string[] {
-    const { proven, facts } = this.#peer;
+    const { proven, seeded } = this.#peer.known ?? {};
     return [
       ...(this.#words.vocabulary.think === undefined ? [] : ["thinking", "thinking_budget"]),
-      ...(proven.grammar ? ["json"] : []),
-      ...(proven.cached ? ["cached_tokens"] : []),
-      ...(facts?.seeded === true ? ["seeded"] : []),
+      ...(proven?.grammar === true ? ["json"] : []),
+      ...(proven?.cached === true ? ["cached_tokens"] : []),
+      ...(seeded === true ? ["seeded"] : []),
     ];
+  }
+
+  async #learn(wire: Wire): Promise<ServerFacts & { readonly proven: Proven }> {
+    const answers = await Promise.all(this.#server.factPaths.map((path) => wire.get(path)));
+    const facts = this.#server.facts(answers.map((text): unknown => JSON.parse(text)));
+    const proven = await prove(wire, this.#server, facts.model, this.#words);
+    if (!proven.grammar)
+      this.#options.log?.(`${this.#server.name} does not bind answers by tokens: formats are not offered`);
+    return { ...facts, proven };
   }
 
   #place(task: Task): Place {

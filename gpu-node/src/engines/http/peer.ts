@@ -7,14 +7,13 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { EngineFault } from "../engine.ts";
 import { judge } from "./faults.ts";
-import { prove, type Proven } from "./proof.ts";
-import type { Server, ServerFacts } from "./server.ts";
 import { Wire } from "./wire.ts";
-import type { Words } from "./words.ts";
 
 const HEALTH_POLL_MS = 250;
 /** A server that is asked whether it is well may be slow to say so. */
 const DOUBTS_MAX = 3;
+/** Loading hundreds of gigabytes takes its time. */
+const START_WITHIN_MS = 60 * 60_000;
 
 export type PeerOptions = {
   readonly url: URL;
@@ -22,50 +21,53 @@ export type PeerOptions = {
   readonly log?: (line: string) => void;
 };
 
-export class Peer {
+/** What this kind of server is asked. */
+export type Manners<Known extends { readonly model: string }> = {
+  readonly name: string;
+  readonly healthPath: string;
+  /** What it says of itself and proves; throws where it cannot be used as it is. */
+  readonly learn: (wire: Wire) => Promise<Known>;
+  /** It is there, with nothing of ours in it. */
+  readonly onReady: (known: Known) => void;
+};
+
+export class Peer<Known extends { readonly model: string }> {
   readonly wire: Wire;
-  readonly #server: Server;
-  readonly #words: Words;
+  readonly #manners: Manners<Known>;
   readonly #options: PeerOptions;
-  /** Its slots are empty now, and so many. */
-  readonly #onReady: (slots: number) => void;
   readonly #closing = new AbortController();
   readonly #running = new Set<AbortController>();
-  #facts: ServerFacts | undefined;
-  #proven: Proven = { grammar: false, cached: false };
+  #known: Known | undefined;
   #ready = false;
   #doubting = false;
 
-  constructor(server: Server, words: Words, options: PeerOptions, onReady: (slots: number) => void) {
-    this.#server = server;
-    this.#words = words;
+  constructor(manners: Manners<Known>, options: PeerOptions) {
+    this.#manners = manners;
     this.#options = options;
-    this.#onReady = onReady;
     this.wire = new Wire(options.url, options.key);
   }
 
-  /** Resolves with why the server cannot be used, where it cannot be by then. */
-  async start(withinMs: number): Promise<string | undefined> {
+  /** Throws EngineFault("bad_model") where the server cannot be used by then. */
+  async start(withinMs = START_WITHIN_MS): Promise<void> {
     const why = await this.#becomeReady(performance.now() + withinMs);
-    if (why !== undefined) this.wire.close();
-    return why;
+    if (why === undefined) return;
+    this.wire.close();
+    const { href } = this.#options.url;
+    throw new EngineFault("bad_model", `${href} cannot be used as ${this.#manners.name}: ${why}`);
   }
 
   get ready(): boolean {
     return this.#ready;
   }
 
-  get facts(): ServerFacts | undefined {
-    return this.#facts;
-  }
-
-  get proven(): Proven {
-    return this.#proven;
+  /** As of the last time it became ready. */
+  get known(): Known | undefined {
+    return this.#known;
   }
 
   /** The name it wants in requests. */
   get model(): string {
-    return this.#facts?.model ?? "";
+    return this.#known?.model ?? "";
   }
 
   close(): void {
@@ -98,7 +100,7 @@ export class Peer {
 
   /** What the caller is told; what follows from it for the server, follows. */
   explain(error: unknown): EngineFault {
-    const { fault, server, tell } = judge(error, this.#server.name);
+    const { fault, server, tell } = judge(error, this.#manners.name);
     if (tell !== undefined) this.#options.log?.(tell);
     if (server === "lost" && this.#ready) this.#mourn(fault.message);
     if (server === "doubtful") void this.#doubt();
@@ -112,7 +114,7 @@ export class Peer {
     let reason = "";
     for (let asked = 0; asked < DOUBTS_MAX && this.#ready; asked++) {
       try {
-        await this.wire.get("/health");
+        await this.wire.get(this.#manners.healthPath);
         this.#doubting = false;
         return;
       } catch (error) {
@@ -126,7 +128,7 @@ export class Peer {
 
   #mourn(reason: string): void {
     this.#ready = false;
-    const { name } = this.#server;
+    const { name } = this.#manners;
     this.#options.log?.(`${name} is lost (${reason}); waiting for it to come back`);
     for (const running of this.#running) running.abort(new EngineFault("engine_died", `${name} is lost.`));
     void this.#comeBack();
@@ -134,7 +136,7 @@ export class Peer {
 
   async #comeBack(): Promise<void> {
     const why = await this.#becomeReady(Number.POSITIVE_INFINITY);
-    if (why === undefined) this.#options.log?.(`${this.#server.name} is back`);
+    if (why === undefined) this.#options.log?.(`${this.#manners.name} is back`);
   }
 
   /** Polls until the server answers; resolves with the reason where it did not in time. */
@@ -147,7 +149,7 @@ export class Peer {
         return undefined;
       } catch (error) {
         reason = error instanceof Error ? error.message : String(error);
-        if (reason !== told) this.#options.log?.(`waiting for ${this.#server.name}: ${reason}`);
+        if (reason !== told) this.#options.log?.(`waiting for ${this.#manners.name}: ${reason}`);
         told = reason;
       }
       if (performance.now() >= untilMs) return reason;
@@ -157,16 +159,13 @@ export class Peer {
   }
 
   async #learn(): Promise<void> {
-    await this.wire.get("/health");
-    const answers = await Promise.all(this.#server.factPaths.map((path) => this.wire.get(path)));
-    const facts = this.#server.facts(answers.map((text): unknown => JSON.parse(text)));
-    if (this.#facts !== undefined && facts.model !== this.#facts.model)
-      throw new Error(`it serves ${facts.model} now, and not ${this.#facts.model}`);
-    this.#proven = await prove(this.wire, this.#server, facts.model, this.#words);
-    if (!this.#proven.grammar)
-      this.#options.log?.(`${this.#server.name} does not bind answers by tokens: formats are not offered`);
-    this.#facts = facts;
-    this.#onReady(facts.slots ?? 0);
+    const { healthPath, learn, onReady } = this.#manners;
+    await this.wire.get(healthPath);
+    const known = await learn(this.wire);
+    if (this.#known !== undefined && known.model !== this.#known.model)
+      throw new Error(`it serves ${known.model} now, and not ${this.#known.model}`);
+    this.#known = known;
+    onReady(known);
     this.#ready = true;
   }
 }
