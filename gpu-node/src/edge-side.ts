@@ -10,6 +10,7 @@ import { NEWEST } from "@sluice/protocol/version";
 import type { Outcome } from "./attempt/plan.ts";
 import { completeThrough } from "./beat/complete-through.ts";
 import { EdgeClock } from "./beat/edge-clock.ts";
+import { isTold } from "./engines/told.ts";
 import { importCallKeys, type Identity } from "./identity/identity.ts";
 import { Admitting } from "./intake/admitting.ts";
 import { Journal, type Begun } from "./journal/journal.ts";
@@ -90,7 +91,7 @@ export class EdgeSide {
   /** Signs and keeps the one receipt of an attempt. */
   async close(id: number, begun: Begun, outcome: Outcome, endedAtMs: number): Promise<void> {
     const { ticket, request, ordinal, node, boot, from, weights, begunAtMs } = begun;
-    const { to, ended, prompt, cached, reasoning, queueMs, prefillMs } = outcome;
+    const { to, ended, prompt, cached, reasoning, queueMs, prefillMs, certainty } = outcome;
     const receipt: Receipt = {
       v: NEWEST,
       ticket,
@@ -110,6 +111,7 @@ export class EdgeSide {
       endedAtMs,
       queueMs,
       prefillMs,
+      ...(certainty === undefined ? {} : { certainty }),
     };
     await this.journal.end(id, ended, to, await signReceipt(this.identity.privateKey, receipt));
   }
@@ -118,7 +120,10 @@ export class EdgeSide {
     for (const dead of this.journal.unfinished()) {
       // When it died nobody knows: after it began, and hardly before the last promise was made.
       const endedAtMs = Math.max(dead.begunAtMs, this.#promisedMs);
-      await this.close(dead.id, dead, { ...dead, ended: dead.ends ?? "node_died" }, endedAtMs);
+      const ended = dead.ends ?? "node_died";
+      // What its server would have said is gone with it.
+      const certainty = isTold(dead.weights) ? ({ certainty: "estimated" } as const) : {};
+      await this.close(dead.id, dead, { ...dead, ...certainty, ended }, endedAtMs);
     }
   }
 }

@@ -36,6 +36,19 @@ export async function openChosen(
   }
   if (choice.kind === "http") {
     const { upstream, model } = choice;
+    if (upstream?.server === "openai") {
+      const { url, key } = upstream;
+      return openEngine({
+        kind: "text",
+        model: choice.modelId,
+        url,
+        ...(model === undefined ? {} : { servedAs: model }),
+        ...slots,
+        ...context,
+        ...(key === undefined ? {} : { key }),
+        log: tell,
+      });
+    }
     if (upstream === undefined || model === undefined)
       throw new Error("an http engine without a server: the configuration should have said so");
     const { server, url, key, reuseInSlots } = upstream;
@@ -67,8 +80,8 @@ export async function openChosen(
 }
 
 /** The digest of the weights that lie there now; undefined for an engine that has none. */
-export async function digestChosen({ kind, model }: EngineChoice): Promise<string | undefined> {
-  if (kind === "script") return undefined;
+export async function digestChosen({ kind, model, upstream }: EngineChoice): Promise<string | undefined> {
+  if (kind === "script" || upstream?.server === "openai") return undefined;
   if (kind === "http") return model === undefined ? undefined : (await readWords(model)).digest;
   return digestWeights(await findWeights(model ?? BUNDLED_FILE));
 }

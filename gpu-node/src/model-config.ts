@@ -17,6 +17,7 @@ export const MODEL_FLAGS = {
   upstream: { type: "string" },
   "upstream-key": { type: "string" },
   "reuse-in-slots": { type: "boolean" },
+  "prefixes-apart": { type: "boolean" },
   slots: { type: "string" },
   context: { type: "string" },
   "memory-unchecked": { type: "boolean" },
@@ -31,7 +32,7 @@ export const BUNDLED_MODEL = "sluice-tiny";
 export const MODELS_MAX = 64;
 
 const Gpu = z.enum(["auto", "cuda", "vulkan", "metal", "cpu"]);
-const Server = z.enum(["vllm", "sglang", "llama-server"]);
+const Server = z.enum(["vllm", "sglang", "llama-server", "openai"]);
 const ModelId = z.string().min(1).max(128);
 
 const ScriptOptions = z.strictObject({
@@ -69,6 +70,7 @@ const engineFields = {
   upstream: z.url({ protocol: /^https?$/ }).optional(),
   "upstream-key": z.string().min(1).max(1_024).optional(),
   "reuse-in-slots": z.boolean().default(false),
+  "prefixes-apart": z.boolean().default(false),
   slots: whole(1, 1_024).optional(),
   context: whole(64, 10_000_000).optional(),
   "memory-unchecked": z.boolean().default(false),
@@ -237,7 +239,11 @@ function problemWith(one: One): string | undefined {
   const { server, upstream, model } = one;
   if (one.engine === "http") {
     if (server === undefined || upstream === undefined)
-      return "--engine http stands in front of a server: give --server vllm, sglang or llama-server, and --upstream URL";
+      return "--engine http stands in front of a server: give --server vllm, sglang, llama-server or openai, and --upstream URL";
+    if (server === "openai")
+      return one["prefixes-apart"]
+        ? undefined
+        : "--server openai cannot keep the prompts of different users apart in that server's cache: say --prefixes-apart where it reuses none, keeps them apart itself, or serves one account alone";
     if (model === undefined || model.startsWith("hf:"))
       return "--engine http needs --model: the GGUF file, or the folder with tokenizer.json, that the server loads";
     return undefined;

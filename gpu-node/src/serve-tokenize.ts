@@ -7,7 +7,7 @@ import { CLIENT_BODY_BYTES_MAX } from "@sluice/protocol/limits";
 import type { Refusal } from "@sluice/protocol/refusal";
 import { DIALECTS } from "./dialects.ts";
 import { readBody } from "./intake/read-body.ts";
-import { invalid, parseJson } from "./intake/refuse.ts";
+import { invalid, parseJson, unsupported } from "./intake/refuse.ts";
 import { printOpenAiError, type Printed } from "./print/refusals.ts";
 import { sendPrinted } from "./send.ts";
 import type { Workshop } from "./workshop.ts";
@@ -36,6 +36,8 @@ async function tokenize(workshop: Workshop, body: Uint8Array): Promise<Refusal |
   const sought = workshop.seek(wish.model);
   if (!sought.ok) return sought.refusal;
   const { station } = sought;
+  if (!station.engine.info.features.includes("tokenize"))
+    return unsupported("model", "counting tokens with this model's engine").refusal;
   const prepared = await station.prepare(wish, {
     responseId: "",
     createdS: 0,

@@ -16,10 +16,11 @@ gpu-node --insecure-standalone [...]   a plain OpenAI server for this machine al
                          [{"id":"small","model":"a.gguf","slots":8},{"id":"big","model":"b.gguf","context":32768}]
   --as ID                the model's id, as calls name it (made from the file's name)
   --engine NAME          llama; http: another server computes; script: answers that tests dictate (llama)
-  --server NAME          of --engine http: vllm, sglang or llama-server
-  --upstream URL         where that server is; --model is then the folder or GGUF file it loads
+  --server NAME          of --engine http: vllm, sglang, llama-server; openai: any other, billed as it reports
+  --upstream URL         where that server is; --model is then the folder or GGUF file it loads (openai: its name there)
   --upstream-key KEY     what it wants as a bearer token; better as SLUICE_UPSTREAM_KEY, argv is public
   --reuse-in-slots       of llama-server without a prompt cache in RAM: reuse prefixes, each tag in slots of its own
+  --prefixes-apart       of openai, the operator's word: that server reuses no prompt of one user for another
   --script-options JSON  what the scripted engine is told
   --slots N              requests at once
   --context N            tokens of context per request

@@ -68,6 +68,11 @@ export const Receipt = z
     /** Waiting for a slot, and evaluating the prompt. */
     queueMs: z.int().min(0),
     prefillMs: z.int().min(0),
+    /**
+     * Absent: the node counted positions itself. Else it stands before a server that shows none: `reported` are that server's own
+     * counts, `estimated` what the node counted of its events because it gave none, or not to the end.
+     */
+    certainty: z.enum(["reported", "estimated"]).optional(),
   })
   .refine((receipt) => receipt.to >= receipt.from && receipt.cached <= receipt.prompt, {
     error: "a receipt's counts contradict each other",

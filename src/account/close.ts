@@ -99,14 +99,16 @@ export function decide(
   const { receipt } = closing;
   if (receipt === null) return waitFor(hold, end, nowMs, clocks);
   const numbers = fromReceipt(hold, receipt, end);
+  // Of nothing nobody can be in doubt.
+  const certainty = numbers === NOTHING ? "exact" : (receipt.certainty ?? "exact");
   const word = end ?? closing.word;
   const ended = word === null ? receipt.ended : endingOf(word);
   const known = closing === highest || end !== null || highestStruck;
   if (known && (isNatural(receipt.ended) || end !== null || highestStruck))
-    return { ...closed(numbers, "exact", ended, !highestStruck), weights: receipt.weights };
+    return { ...closed(numbers, certainty, ended, !highestStruck), weights: receipt.weights };
 
   const silentAtMs = lastBeatMs(hold) + clocks.closeWithoutWordMs;
-  if (nowMs >= silentAtMs) return { ...closed(numbers, "exact", ended, false), weights: receipt.weights };
+  if (nowMs >= silentAtMs) return { ...closed(numbers, certainty, ended, false), weights: receipt.weights };
   // Its receipt is there: no row need say that it is missing, but after its lapse it fills no place any more.
   const state = nowMs < hold.lapseAtMs ? "open" : "ended";
   return { do: "wait", state, untilMs: silentAtMs };

@@ -19,7 +19,7 @@ import type {
 } from "@sluice/protocol/account";
 import type { AttemptTrace, Certainty } from "@sluice/protocol/account-log";
 import { isUpstreamId } from "@sluice/protocol/ids";
-import type { Ending } from "@sluice/protocol/receipt";
+import type { Ending, Receipt } from "@sluice/protocol/receipt";
 import type { Signed } from "@sluice/protocol/sign";
 import type { PriceRow } from "@sluice/protocol/ticket";
 import type { Grants } from "./grants.ts";
@@ -49,6 +49,8 @@ export type KnownReceipt = {
   readonly cached: number;
   readonly reasoning: number;
   readonly weights: string;
+  /** Absent: the node counted positions itself. */
+  readonly certainty?: NonNullable<Receipt["certainty"]>;
   /** As the node signed it. */
   readonly signed?: Signed;
 };
@@ -220,7 +222,7 @@ export function noteExtension(
 export function noteReceipt(hold: Hold, { receipt, region, signed }: CheckedReceipt, nowMs: number): Hold {
   return withAttempt(hold, receipt.ordinal, (attempt) => {
     if (attempt.receipt !== null) return attempt;
-    const { to, ended, prompt, cached, reasoning, weights } = receipt;
+    const { to, ended, prompt, cached, reasoning, weights, certainty } = receipt;
     return {
       ...attempt,
       node: receipt.node,
@@ -234,6 +236,7 @@ export function noteReceipt(hold: Hold, { receipt, region, signed }: CheckedRece
         cached,
         reasoning,
         weights,
+        ...(certainty === undefined ? {} : { certainty }),
         ...(signed === undefined ? {} : { signed }),
       },
     };

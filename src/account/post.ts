@@ -40,8 +40,12 @@ export function afterClosing(hold: Hold, closing: Closing, posting: Posting, for
   };
 }
 
-/** Whether a closing says more than the one that was posted before. Only proof revises: an estimate never does. */
+/**
+ * Whether a closing says more than the one that was posted before. Only proof revises: an estimate never does, and what a
+ * server reported does where nobody knew better.
+ */
 export function isCorrection(hold: Hold, closing: Closing): boolean {
+  if (closing.certainty === "reported") return hold.closedAs === "estimated" || hold.closedAs === "unknown";
   if (closing.certainty !== "exact") return false;
   const before = hold.postedNanoUsd + hold.writtenOffNanoUsd;
   return hold.closedAs !== "exact" || fullCostNanoUsd(hold, closing) !== before;

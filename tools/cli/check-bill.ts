@@ -142,7 +142,11 @@ function proofOf(
   // A cached answer and one that was never delivered: no node's word stands behind them.
   if (ended === "recalled") return {};
   if (cost.nano_usd === 0 && tokens === 0) return {};
-  if (certainty !== "exact") return { missing: `it is ${certainty}: no receipt closed it` };
+  if (certainty !== "exact") {
+    const signed = [...receipts.values()].some((receipt) => receipt.certainty === certainty);
+    const why = signed ? "its node signed what another server told it" : "no receipt closed it";
+    return { missing: `it is ${certainty}: ${why}` };
+  }
   if (receipts.size === 0) return { missing: "no receipt is kept with it" };
   const closing = [...receipts.values()].findLast((receipt) => receipt.to === tokens);
   if (closing === undefined) return { wrong: `no receipt says ${tokens} positions` };

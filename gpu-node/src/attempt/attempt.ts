@@ -13,7 +13,7 @@ import type { FinishReason } from "../print/face.ts";
 import { Choice, finishReason } from "./choice.ts";
 import { Maker } from "./maker.ts";
 import type { Outlet } from "./outlet.ts";
-import type { Ledger, Outcome, Plan } from "./plan.ts";
+import { toldOr, type Ledger, type Outcome, type Plan } from "./plan.ts";
 import { Printer, type Totals } from "./printer.ts";
 import type { StopEnding } from "./stopped.ts";
 import type { Tools } from "./tools.ts";
@@ -104,7 +104,7 @@ export class Attempt {
     clearTimeout(timer);
     this.#maker.stop("client_gone");
     await making;
-    return { ended, to: this.#to, reasoning: this.#reasoning, ...this.#counts() };
+    return { ended, ...this.#handedOver(ended), ...this.#counts() };
   }
 
   /** Never rejects. */
@@ -243,8 +243,19 @@ export class Attempt {
 
   #totals(): Totals {
     const { prompt, cached } = this.#counts();
-    const { to, reasoning } = this.#gather;
+    const { to, reasoning } = toldOr(this.#plan, this.#maker.told, this.#gather);
     return { prompt, cached, from: this.#plan.before.positions, completion: to, reasoning };
+  }
+
+  /** What was handed over, for the receipt. */
+  #handedOver(ended: Ending): Pick<Outcome, "to" | "reasoning" | "certainty"> {
+    const own = { to: this.#to, reasoning: this.#reasoning };
+    if (this.#plan.told === undefined) return own;
+    const { told } = this.#maker;
+    const whole = finishReason(ended) !== undefined || this.#to === this.#gather.to;
+    return told === undefined || !whole
+      ? { ...toldOr(this.#plan, undefined, own), certainty: "estimated" }
+      : { ...toldOr(this.#plan, told, own), certainty: "reported" };
   }
 
   #counts(): Counts {

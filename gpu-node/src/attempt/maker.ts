@@ -4,7 +4,7 @@
  */
 import type { Ending } from "@sluice/protocol/receipt";
 import type { Gather } from "../answer/gather.ts";
-import { EngineFault } from "../engines/engine.ts";
+import { EngineFault, type Told } from "../engines/engine.ts";
 import type { Counts } from "../journal/journal.ts";
 import { NoRoom, type Lease } from "../scheduler/scheduler.ts";
 import { type Choice, finishReason, joint } from "./choice.ts";
@@ -31,6 +31,7 @@ export class Maker {
   #queueMs = 0;
   #prefillMs = 0;
   #producing = false;
+  #told: Told | undefined;
 
   constructor(work: Work, tools: Tools) {
     this.#work = work;
@@ -41,6 +42,11 @@ export class Maker {
   /** Why it was stopped from outside, where it was. */
   get stopped(): StopEnding | undefined {
     return this.#stopped;
+  }
+
+  /** What the engine's server says it has counted; undefined where the engine counts itself, or was not told. */
+  get told(): Told | undefined {
+    return this.#told;
   }
 
   /** Prompt tokens in the context, the cached ones included. */
@@ -59,10 +65,14 @@ export class Maker {
   }
 
   counts(): Counts {
-    const { echo } = this.#work.plan;
+    const { echo, told } = this.#work.plan;
+    const prompt = Math.min(
+      this.#told?.prompt ?? this.#evaluated,
+      told?.promptMax ?? Number.POSITIVE_INFINITY,
+    );
     return {
-      prompt: echo?.prompt ?? this.#evaluated,
-      cached: echo?.cached ?? Math.min(this.#cached, this.#evaluated),
+      prompt: echo?.prompt ?? prompt,
+      cached: echo?.cached ?? Math.min(this.#cached, prompt),
       queueMs: this.#queueMs,
       prefillMs: this.#prefillMs,
     };
@@ -134,7 +144,10 @@ export class Maker {
           this.#evaluated = event.cached;
           break;
         case "counted":
-          if (this.#work.choices.length === 1) this.#cached = event.cached;
+          // Of several choices the first one's prompt is what counts, and it may have been cached by now.
+          if (this.#work.choices.length > 1) break;
+          this.#cached = event.cached;
+          this.#told = event.told;
           break;
         case "evaluated":
           if (!this.#producing) this.#evaluated = event.promptTokens;

@@ -2,9 +2,9 @@
  * What an attempt is to do, decided before it begins: the engine's task, how its tokens are read, how its answer looks.
  * And what became of it. Both are data; attempt.ts does it.
  */
-import type { Ending } from "@sluice/protocol/receipt";
+import type { Ending, Receipt } from "@sluice/protocol/receipt";
 import type { Answering, Rules } from "../answer/reduce.ts";
-import type { Task } from "../engines/engine.ts";
+import type { Task, Told } from "../engines/engine.ts";
 import type { Counts, Progress } from "../journal/journal.ts";
 import type { Face, Print } from "../print/face.ts";
 
@@ -28,6 +28,8 @@ export type Plan = {
   readonly weights: string;
   /** Whether events carry the edge's notes. */
   readonly notes: boolean;
+  /** The engine is told what to count: by a server that knows nothing of these ceilings. */
+  readonly told?: { readonly promptMax: number; readonly positionsMax: number };
 };
 
 /** Where positions are written down before they are handed over. */
@@ -44,4 +46,17 @@ export type Outcome = Counts & {
   /** Positions handed over. */
   readonly to: number;
   readonly reasoning: number;
+  /** Where they are not this node's own count. */
+  readonly certainty?: NonNullable<Receipt["certainty"]>;
 };
+
+/** A server's own counts in the place of this node's, within the ceilings it knows nothing of. */
+export function toldOr(
+  { told: ceilings }: Plan,
+  told: Told | undefined,
+  own: { readonly to: number; readonly reasoning: number },
+): { readonly to: number; readonly reasoning: number } {
+  if (ceilings === undefined) return { to: own.to, reasoning: own.reasoning };
+  const to = Math.min(told?.positions ?? own.to, ceilings.positionsMax);
+  return { to, reasoning: Math.min(told?.reasoning ?? own.reasoning, to) };
+}

@@ -100,6 +100,9 @@ export async function prepare(engine: Engine, wish: Wish, frame: Frame): Promise
     ...(frame.name === undefined ? {} : { name: frame.name }),
     ...(built.grammar === undefined ? {} : { grammar: built.grammar }),
     ...(wish.logprobs === undefined ? {} : { logprobs: wish.logprobs }),
+    ...(info.told === true && wish.input.kind === "chat"
+      ? { said: { messages: wish.input.messages, stops: wish.stops } }
+      : {}),
     ...(thinking && wish.thinking.tokensMax !== undefined && can(info, "thinking_budget")
       ? { thinkingTokensMax: wish.thinking.tokensMax }
       : {}),
@@ -132,6 +135,9 @@ export async function prepare(engine: Engine, wish: Wish, frame: Frame): Promise
       thinking,
       weights: info.weights,
       notes: frame.notes,
+      ...(info.told === true
+        ? { told: { promptMax: frame.promptCeiling, positionsMax: room.outputTokensMax } }
+        : {}),
     },
   };
 }

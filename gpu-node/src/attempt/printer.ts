@@ -146,9 +146,9 @@ export class Printer {
     return data === undefined ? "" : this.#event({ ...this.#billing(totals), to: this.#to }, data);
   }
 
-  /** Of several choices at once nobody could continue: then no ids are told. */
+  /** Of several choices at once nobody could continue, nor of stand-ins: then no ids are told. */
   #idsOf(ids: readonly number[]): { ids?: readonly number[] } {
-    return this.#plan.tasks.length > 1 ? {} : { ids };
+    return this.#plan.tasks.length > 1 || this.#plan.told !== undefined ? {} : { ids };
   }
 
   /** What the first event with data says. */

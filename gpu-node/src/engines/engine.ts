@@ -32,6 +32,11 @@ export type EngineInfo = {
   readonly think?: { readonly open: number; readonly close: number };
   /** Undefined where the model's template has no form for tools that this build knows. */
   readonly tools?: ToolMarks;
+  /**
+   * A server stands behind it that shows no tokens: those of its prompts and answers are stand-ins (a prompt's number of them
+   * is an estimate, an answer's are pieces of text), and what is billed is what that server says it counted.
+   */
+  readonly told?: true;
 };
 
 export type ToolCall = {
@@ -103,6 +108,8 @@ export type Grammar = {
   readonly after?: number;
 };
 
+export type Said = { readonly messages: readonly ChatMessage[]; readonly stops: readonly string[] };
+
 export type Task = {
   readonly prompt: readonly number[];
   /** Output tokens delivered by an earlier attempt: part of the context, not of the prompt and not of the output. */
@@ -116,8 +123,18 @@ export type Task = {
   readonly grammar?: Grammar;
   /** Log probabilities are wanted: of the token itself, and of so many of the likeliest. */
   readonly logprobs?: number;
+  /** What the prompt was made of, for an engine whose server makes it itself (`info.told`). */
+  readonly said?: Said;
   /** The answer begins inside thinking, which is closed by force after so many positions of the answer. */
   readonly thinkingTokensMax?: number;
+};
+
+/** What a server says it counted, of a task of its own. */
+export type Told = {
+  readonly prompt: number;
+  readonly positions: number;
+  /** Undefined where it does not say: then this node's own count stands. */
+  readonly reasoning: number | undefined;
 };
 
 /** Natural logarithms of what the model itself gives: before temperature, penalties, bias and grammar. */
@@ -138,8 +155,11 @@ export type Token = {
 export type EngineEvent =
   /** A slot is taken. `cached` prompt tokens need no evaluation. */
   | { readonly kind: "started"; readonly cached: number }
-  /** Only at the end does this engine know how many prompt tokens were cached; `started` said less. */
-  | { readonly kind: "counted"; readonly cached: number }
+  /**
+   * Only now does this engine know how many prompt tokens were cached; `started` said less. An engine that is told (`info.told`)
+   * says with it what its server says it has counted so far; the last one stands.
+   */
+  | { readonly kind: "counted"; readonly cached: number; readonly told?: Told }
   /** Prefill progress: how many prompt tokens, the cached ones included, are in the context now. */
   | { readonly kind: "evaluated"; readonly promptTokens: number }
   /** The tokens of one decode step, or of a few that were ready together. */

@@ -1,5 +1,6 @@
 /** Opens the engine a node's configuration names: the one place that knows all of them. Called by the composition root. */
 import { type HttpEngineOptions, createHttpEngine } from "./http/engine.ts";
+import { type TextEngineOptions, createTextEngine } from "./http/text-engine.ts";
 import { type LlamaEngineOptions, createLlamaEngine } from "./llama/engine.ts";
 import { type ScriptEngineOptions, createScriptEngine } from "./script/engine.ts";
 import type { Engine } from "./engine.ts";
@@ -7,6 +8,7 @@ import type { Engine } from "./engine.ts";
 export type EngineConfig =
   | ({ readonly kind: "llama" } & LlamaEngineOptions)
   | ({ readonly kind: "http" } & HttpEngineOptions)
+  | ({ readonly kind: "text" } & TextEngineOptions)
   | ({ readonly kind: "script" } & ScriptEngineOptions);
 
 /** Ready when it resolves; throws EngineFault("bad_model") where the weights cannot be served. */
@@ -16,6 +18,8 @@ export async function openEngine(config: EngineConfig): Promise<Engine> {
       return await createLlamaEngine(config);
     case "http":
       return await createHttpEngine(config);
+    case "text":
+      return await createTextEngine(config);
     case "script":
       return createScriptEngine(config);
   }

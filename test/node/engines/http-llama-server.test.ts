@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, test } from "vitest";
 import type { HttpEngineOptions } from "../../../gpu-node/src/engines/http/engine.ts";
 import { createHttpEngine } from "../../../gpu-node/src/engines/http/engine.ts";
+import { createTextEngine } from "../../../gpu-node/src/engines/http/text-engine.ts";
 import type { Engine, Task } from "../../../gpu-node/src/engines/engine.ts";
 import { findLlamaServer } from "../../../tools/llama-server.ts";
 import { describeWhatCallsAsk } from "../engine-contract-asks.ts";
@@ -69,6 +70,31 @@ if ("missing" in found) {
         await remote.close();
         await embedded.close();
       }
+    });
+
+    test("as any server of OpenAI's chat gives text, and says itself what it counted", async ({ expect }) => {
+      const engine = await createTextEngine({
+        model: "sluice-tiny",
+        url: server.url,
+        contextTokens: CONTEXT_TOKENS,
+        startWithinMs: 30_000,
+      });
+      const messages = [{ role: "user", content: "What is 2 + 3?" }] as const;
+      const task: Task = {
+        prompt: await engine.encodeChat({ messages, thinking: false }),
+        delivered: [],
+        outputTokensMax: 200,
+        sampling: { temperature: 0, topP: 1 },
+        tag: "a",
+        said: { messages, stops: [] },
+      };
+      const events = await collect(engine.generate(task, never));
+      const counted = events.findLast((event) => event.kind === "counted");
+      expect(textOf(tokensOf(events))).toContain("5");
+      expect(events.at(-1)).toEqual({ kind: "end", why: "stop" });
+      expect(counted?.told?.prompt).toBeGreaterThan(5);
+      expect(counted?.told?.positions).toBeGreaterThan(1);
+      await engine.close();
     });
 
     test("without the operator's word reuses nothing at all", async ({ expect }) => {

@@ -20,6 +20,8 @@ export type Answer = {
   /** Sent behind them, once it is there. */
   readonly later?: Promise<readonly unknown[]>;
   readonly open?: boolean;
+  /** The connection breaks behind the events. */
+  readonly cut?: boolean;
   readonly status?: number;
 };
 
@@ -168,14 +170,15 @@ export async function scriptedServer(): Promise<ScriptedServer> {
     const left = new Promise<void>((resolve) => response.on("close", resolve));
     const ask = { path, body, left };
     asks.push(ask);
-    const { events, later, open, status } = scripted.answer(ask);
+    const { events, later, open, status, cut } = scripted.answer(ask);
     if (status !== undefined) return end(status, quoted);
     response.writeHead(200, { "content-type": "text/event-stream" });
     const write = (event: unknown): void =>
       void response.write(`data: ${typeof event === "string" ? event : JSON.stringify(event)}\n\n`);
     for (const event of events) write(event);
     for (const event of (await later) ?? []) write(event);
-    if (open !== true) response.end("data: [DONE]\n\n");
+    if (cut === true) setImmediate(() => response.destroy());
+    else if (open !== true) response.end("data: [DONE]\n\n");
   }
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   onTestFinished(() => {

@@ -56,6 +56,19 @@ const ROWS: readonly Row[] = [
     is: { state: "open", untilMs: T0 + CLOCKS.holdLapseMs },
   },
   {
+    name: "a receipt of a node that was told its counts closes as reported",
+    heard: [receipt(0, "stop", { to: 30, certainty: "reported" })],
+    is: bill("reported", "stop", [50, 10, 30]),
+  },
+  {
+    name: "a receipt of a node that had to count events closes as estimated",
+    heard: [
+      receipt(0, "engine_died", { to: 30, certainty: "estimated" }),
+      word(0, "node_failed", { seenTo: 30 }),
+    ],
+    is: bill("estimated", "node_failed", [50, 10, 30]),
+  },
+  {
     name: "a natural end closes at once",
     heard: [receipt(0, "stop", { to: 30 })],
     is: bill("exact", "stop", [50, 10, 30]),

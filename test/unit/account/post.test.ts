@@ -59,6 +59,14 @@ describe("what closing does to the balance", () => {
     expect(isCorrection(estimated, closing(estimated))).toBe(false);
   });
 
+  test("what a server reported corrects an estimate once, and nothing that was proved", ({ expect }) => {
+    const told = { to: 12, prompt: 50, cached: 0, certainty: "reported" } as const;
+    const estimated = closed(after([word(0, "node_lost", { seenTo: 10, prompt: 50 })]));
+    const late = after([receipt(0, "stop", told)], LONG_AFTER_MS, estimated);
+    expect(isCorrection(late, closing(late))).toBe(true);
+    expect(isCorrection(closed(late), closing(late))).toBe(false);
+  });
+
   test("the same bill a second time is no correction", ({ expect }) => {
     const exact = closed(after([receipt(0, "stop", { to: 30 })]));
     expect(isCorrection(exact, closing(exact))).toBe(false);

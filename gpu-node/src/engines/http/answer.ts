@@ -8,7 +8,7 @@ import { nextLeg } from "./legs.ts";
 import type { Place } from "./places.ts";
 import { isErrorEvent, type Leg, type Part, type Server } from "./server.ts";
 import { type Shown, TokenReader } from "./token-reader.ts";
-import type { Wire } from "./wire.ts";
+import { UnfinishedAnswer, type Wire } from "./wire.ts";
 import type { Words } from "./words.ts";
 
 export type AnswerTools = {
@@ -92,7 +92,7 @@ export class Answer {
     } finally {
       leaving.abort();
     }
-    if (end === undefined) throw new Error("its answer ended without saying how");
+    if (end === undefined) throw new UnfinishedAnswer();
     return end;
   }
 

@@ -4,7 +4,7 @@
  */
 import { ZodError } from "zod";
 import { EngineFault } from "../engine.ts";
-import { UnreadableAnswer, WireError } from "./wire.ts";
+import { UnfinishedAnswer, UnreadableAnswer, WireError } from "./wire.ts";
 
 export type Verdict = {
   readonly fault: EngineFault;
@@ -31,6 +31,12 @@ export function judge(error: unknown, name: string): Verdict {
     };
   }
   const reason = error instanceof Error ? error.message : String(error);
+  if (error instanceof UnfinishedAnswer)
+    return {
+      fault: new EngineFault("failed", `${name}: ${reason}`),
+      server: "doubtful",
+      tell: `${name} failed at a task: ${reason}`,
+    };
   if (!(error instanceof WireError) || error.status < 400)
     return { fault: new EngineFault("engine_died", `${name}: ${reason}`, { cause: error }), server: "lost" };
   const { status } = error;

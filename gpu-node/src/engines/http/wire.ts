@@ -31,6 +31,15 @@ export class UnreadableAnswer extends Error {
 /** The server had closed a kept connection when it was used again: no sign of its death, and nothing was asked yet. */
 class StaleConnection extends Error {}
 
+/** A stream ended as if all were well, and its answer had no end. */
+export class UnfinishedAnswer extends Error {
+  override readonly name = "UnfinishedAnswer";
+
+  constructor() {
+    super("its answer ended without saying how");
+  }
+}
+
 type Ask = {
   readonly method: string;
   readonly path: string;

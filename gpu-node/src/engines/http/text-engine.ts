@@ -1,0 +1,166 @@
+/**
+ * The `http` engine in front of a server that shows no token ids: text goes in, text comes out, and what is billed is what that
+ * server says it counted (`told` in engine.ts). Its answers cannot be continued elsewhere; an answer that breaks off ends with an error and
+ * is billed by what was said or, where nothing was, by one position an event. Tokens are stand-ins: a piece of text, the marks
+ * around thinking, the end. Nothing here keeps prompts' beginnings of different tags apart: the operator has to know that the
+ * server does (config refuses it otherwise).
+ */
+import { EngineFault } from "../engine.ts";
+import type { ChatPrompt, Engine, EngineEvent, EngineInfo, Lack, Task, Token } from "../engine.ts";
+import { toldWeights } from "../told.ts";
+import { askChat, readChat, textFacts, type TextFacts, type TextPart } from "./openai.ts";
+import { Peer, type PeerOptions } from "./peer.ts";
+import { isErrorEvent } from "./server.ts";
+import { UnfinishedAnswer } from "./wire.ts";
+
+const [TEXT, THINK_OPEN, THINK_CLOSE, END] = [0, 1, 2, 3] as const;
+const STAND_INS = 4;
+/** For the first look at a prompt: fewer bytes a token than most texts have would ask for larger holds than needed. */
+const BYTES_PER_TOKEN = 4;
+const TOKENS_PER_MESSAGE = 4;
+const SLOTS_DEFAULT = 64;
+const NO_BYTES = new Uint8Array();
+
+export type TextEngineOptions = PeerOptions & {
+  /** The model's id, as calls name it. */
+  readonly model: string;
+  /** The server's own name of it; by default the first it names. */
+  readonly servedAs?: string;
+  readonly slots?: number;
+  readonly contextTokens?: number;
+  readonly startWithinMs?: number;
+};
+
+export async function createTextEngine(options: TextEngineOptions): Promise<Engine> {
+  const engine = new TextEngine(options);
+  await engine.start();
+  return engine;
+}
+
+class TextEngine implements Engine {
+  readonly #options: TextEngineOptions;
+  readonly #peer: Peer<TextFacts>;
+
+  constructor(options: TextEngineOptions) {
+    this.#options = options;
+    this.#peer = new Peer(
+      {
+        name: "openai",
+        // The one address that all of these servers have.
+        healthPath: "/v1/models",
+        learn: async (wire) => {
+          const facts = textFacts(JSON.parse(await wire.get("/v1/models")), options.servedAs);
+          if (facts.contextTokens === undefined && options.contextTokens === undefined)
+            throw new Error("it does not say how long its context is: give --context");
+          return facts;
+        },
+        onReady: () => undefined,
+      },
+      options,
+    );
+  }
+
+  start(): Promise<void> {
+    return this.#peer.start(this.#options.startWithinMs);
+  }
+
+  get info(): EngineInfo {
+    const { model, slots, contextTokens = Number.POSITIVE_INFINITY } = this.#options;
+    return {
+      model,
+      weights: toldWeights(this.#peer.model),
+      contextTokens: Math.min(contextTokens, this.#peer.known?.contextTokens ?? contextTokens),
+      slots: slots ?? SLOTS_DEFAULT,
+      backend: "openai",
+      features: ["penalties"],
+      vocabularyTokens: STAND_INS,
+      endTokens: [END],
+      think: { open: THINK_OPEN, close: THINK_CLOSE },
+      told: true,
+    };
+  }
+
+  get ready(): boolean {
+    return this.#peer.ready;
+  }
+
+  /** As many stand-ins as the prompt may have tokens. */
+  encodeChat({ messages }: ChatPrompt): Promise<readonly number[]> {
+    const bytes = messages.reduce((sum, { content }) => sum + Buffer.byteLength(content), 0);
+    const tokens = Math.ceil(bytes / BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE * messages.length;
+    return Promise.resolve(Array.from({ length: tokens }, () => TEXT));
+  }
+
+  encodeText(text: string): Promise<readonly number[]> {
+    const tokens = Math.ceil(Buffer.byteLength(text) / BYTES_PER_TOKEN);
+    return Promise.resolve(Array.from({ length: tokens }, () => TEXT));
+  }
+
+  decode(tokens: readonly number[]): Promise<readonly Token[]> {
+    return Promise.resolve(tokens.map((id) => ({ id, bytes: NO_BYTES })));
+  }
+
+  readonly lackFor = ({ said }: Task): Lack | undefined =>
+    said === undefined ? { param: "prompt", what: "a prompt that is no chat, with this engine," } : undefined;
+
+  async *generate(task: Task, signal: AbortSignal): AsyncGenerator<EngineEvent, void, void> {
+    signal.throwIfAborted();
+    if (!this.ready) throw new EngineFault("engine_died", "The server behind this node does not answer.");
+    yield* this.#peer.during(signal, (stop) => this.#answer(task, stop));
+  }
+
+  close(): Promise<void> {
+    this.#peer.close();
+    return Promise.resolve();
+  }
+
+  async *#answer(task: Task, stop: AbortSignal): AsyncGenerator<EngineEvent, void, void> {
+    const { said, prompt, delivered, outputTokensMax, sampling } = task;
+    if (said === undefined || delivered.length > 0)
+      throw new EngineFault("unsupported", "Here chats are answered, from their beginning.");
+    const { path, body } = askChat(this.#peer.model, said, outputTokensMax, sampling);
+    let [count, thinking, end] = [0, false, undefined as TextPart["end"]];
+    for await (const event of this.#peer.wire.events(path, body, stop)) {
+      if (isErrorEvent(event)) throw new EngineFault("failed", "The server gave this task up.");
+      const part = readChat(event);
+      // Who goes on behind the ceiling does not keep to it, and is left.
+      if (count >= outputTokensMax && part.content + part.reasoning !== "") break;
+      const tokens = end === undefined ? tokensOf(part, thinking) : [];
+      if (part.reasoning !== "") thinking = true;
+      if (part.content !== "") thinking = false;
+      end ??= part.end;
+      if (tokens.length > 0) {
+        if (count === 0) yield* begin(part.counted?.cached ?? 0, prompt.length);
+        const kept = tokens.slice(0, outputTokensMax - count);
+        count += kept.length;
+        yield { kind: "tokens", tokens: kept };
+        if (count >= outputTokensMax) end ??= kept.at(-1)?.id === END ? "stop" : "length";
+      }
+      if (part.counted !== undefined)
+        yield { kind: "counted", cached: part.counted.cached, told: part.counted };
+      // Usage comes with the end or behind it, and then nothing.
+      if (end !== undefined && part.counted !== undefined) break;
+    }
+    if (end === undefined) throw new UnfinishedAnswer();
+    if (count === 0) yield* begin(0, prompt.length);
+    yield { kind: "end", why: end };
+  }
+}
+
+function* begin(cached: number, promptTokens: number): Generator<EngineEvent, void, void> {
+  yield { kind: "started", cached: Math.min(cached, promptTokens) };
+  yield { kind: "evaluated", promptTokens };
+}
+
+function tokensOf({ reasoning, content, end }: TextPart, thinking: boolean): readonly Token[] {
+  const mark = (id: number): Token => ({ id, bytes: NO_BYTES });
+  const text = (piece: string): Token => ({ id: TEXT, bytes: Buffer.from(piece) });
+  const closes = (thinking || reasoning !== "") && content !== "";
+  return [
+    ...(reasoning !== "" && !thinking ? [mark(THINK_OPEN)] : []),
+    ...(reasoning === "" ? [] : [text(reasoning)]),
+    ...(closes ? [mark(THINK_CLOSE)] : []),
+    ...(content === "" ? [] : [text(content)]),
+    ...(end === "stop" ? [mark(END)] : []),
+  ];
+}

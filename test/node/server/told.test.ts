@@ -1,0 +1,169 @@
+/**
+ * A node in front of a server that shows no token ids (`--server openai`): what its clients see, and what its receipts say.
+ * The peer's wire is OpenAI's streaming chat; test/node/engines/http-llama-server.test.ts has a real one.
+ */
+import { describe, expect, test } from "vitest";
+import { parseConfig } from "../../../gpu-node/src/config.ts";
+import { createTextEngine } from "../../../gpu-node/src/engines/http/text-engine.ts";
+import { type Answer, type ScriptedServer, scriptedServer } from "../support/scripted-server.ts";
+import { type TestNode, useNode } from "./support/node.ts";
+import { readEvents, type Seen } from "./support/reading.ts";
+
+const BODY = { model: "m", messages: [{ role: "user", content: "Hello there" }], stream: true };
+
+const delta = (part: object, finish_reason: string | null = null, usage?: object): unknown => ({
+  choices: [{ index: 0, delta: part, finish_reason }],
+  ...(usage === undefined ? {} : { usage }),
+});
+const usage = (completion_tokens: number, rest: object = {}): object => ({
+  prompt_tokens: 9,
+  completion_tokens,
+  total_tokens: 9 + completion_tokens,
+  ...rest,
+});
+const LAST = { choices: [], usage: usage(12, { prompt_tokens_details: { cached_tokens: 4 } }) };
+
+async function open(answer: Answer): Promise<TestNode & { readonly peer: ScriptedServer }> {
+  const peer = await scriptedServer();
+  peer.answer = () => answer;
+  const engine = await createTextEngine({
+    model: "m",
+    url: peer.url,
+    startWithinMs: 5_000,
+    log: () => undefined,
+  });
+  return { ...(await useNode({ open: engine })), peer };
+}
+
+type Called = { readonly request: string; readonly seen: Seen };
+
+async function call({ edge, url }: TestNode, head: object = {}): Promise<Called> {
+  const response = await edge.call(url, { body: BODY, head: { model: "m", ...head } });
+  return { request: response.request, seen: readEvents(await response.text()) };
+}
+
+describe("an answer of a server that shows no tokens", () => {
+  test("is billed as that server reports it, thinking told apart", async () => {
+    const node = await open({
+      events: [
+        delta({ role: "assistant", content: "" }),
+        delta({ reasoning_content: "hm, " }),
+        delta({ reasoning_content: "yes" }),
+        delta({ content: "Hel" }),
+        delta({ content: "lo" }),
+        delta({}, "stop"),
+        LAST,
+      ],
+    });
+    const { request, seen } = await call(node, { outputCeiling: 50 });
+    expect(seen).toMatchObject({ reasoning: "hm, yes", content: "Hello", finish: "stop", done: true });
+    expect(seen.ids).toEqual([]);
+    expect(await node.edge.receipt(request)).toMatchObject({
+      certainty: "reported",
+      ended: "stop",
+      to: 12,
+      prompt: 9,
+      cached: 4,
+      weights: "told:served",
+    });
+    expect(node.peer.asks[0]).toMatchObject({
+      path: "/v1/chat/completions",
+      body: {
+        model: "served",
+        messages: BODY.messages,
+        max_tokens: 50,
+        stream_options: { include_usage: true },
+      },
+    });
+    expect(node.workshop.models[0]?.features).not.toContain("resume");
+  });
+
+  test("is billed within the ceilings, whatever is reported", async () => {
+    const events = [delta({ content: "a" }), delta({}, "length"), { choices: [], usage: usage(9_999) }];
+    const node = await open({ events });
+    const { request } = await call(node, { outputCeiling: 7, promptCeiling: 8 });
+    expect(await node.edge.receipt(request)).toMatchObject({ to: 7, prompt: 8, certainty: "reported" });
+  });
+
+  test("that breaks off ends with an explicit failure, and bills what was said so far", async () => {
+    const node = await open({
+      events: [delta({ content: "a" }, null, usage(3)), delta({ content: "b" }, null, usage(5))],
+    });
+    const { request, seen } = await call(node);
+    expect(seen.done).toBe(false);
+    expect(seen.notes.at(-1)?.ended).toBe("engine_died");
+    expect(await node.edge.receipt(request)).toMatchObject({
+      to: 5,
+      prompt: 9,
+      ended: "engine_died",
+      certainty: "reported",
+    });
+  });
+
+  test("without any usage is billed by its events, as an estimate", async () => {
+    const node = await open({
+      events: [delta({ content: "a" }), delta({ content: "b" }), delta({}, "stop")],
+    });
+    const { request, seen } = await call(node);
+    expect(seen.content).toBe("ab");
+    const receipt = await node.edge.receipt(request);
+    expect(receipt).toMatchObject({ to: 3, ended: "stop", certainty: "estimated" });
+    expect(receipt.prompt).toBeGreaterThan(0);
+  });
+
+  test("that goes on behind its ceiling is cut there", async () => {
+    const events = Array.from({ length: 5 }, () => delta({ content: "x" }));
+    const node = await open({ events, open: true });
+    const { request, seen } = await call(node, { outputCeiling: 3 });
+    expect(seen).toMatchObject({ content: "xxx", finish: "length" });
+    expect(await node.edge.receipt(request)).toMatchObject({
+      to: 3,
+      ended: "length",
+      certainty: "estimated",
+    });
+    await node.peer.asks[0]?.left;
+  });
+
+  test("cannot be asked for what nobody there promises", async () => {
+    const node = await open({ events: [] });
+    for (const [field, value] of [
+      ["response_format", { type: "json_object" }],
+      ["logprobs", true],
+      ["n", 2],
+    ] as const) {
+      const body = { ...BODY, [field]: value };
+      const response = await node.edge.call(node.url, { body, head: { model: "m" } });
+      expect(response.status).toBe(400);
+      expect(await response.text()).toContain(field);
+    }
+    expect(node.peer.asks).toEqual([]);
+  });
+
+  test("needs the operator's word that nobody's prompts are reused for others", () => {
+    const argv = [
+      "--insecure-standalone",
+      "--engine",
+      "http",
+      "--server",
+      "openai",
+      "--upstream",
+      "http://x.test",
+    ];
+    expect(parseConfig(argv, {})).toMatchObject({
+      ok: false,
+      message: expect.stringContaining("--prefixes-apart"),
+    });
+    const parsed = parseConfig([...argv, "--prefixes-apart", "--model", "served", "--as", "mine"], {});
+    expect(parsed).toMatchObject({
+      ok: true,
+      config: { models: [{ modelId: "mine", model: "served", upstream: { server: "openai" } }] },
+    });
+  });
+
+  test("a server that has no room moves the call on, and stays", async () => {
+    const node = await open({ events: [], status: 503 });
+    const { request } = await call(node);
+    expect(await node.edge.receipt(request)).toMatchObject({ ended: "no_room", to: 0 });
+    expect(node.node.life.state).toBe("ready");
+  });
+});
