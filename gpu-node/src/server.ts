@@ -6,10 +6,11 @@ import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import type { HttpBindings } from "@hono/node-server";
 import { CALL_CONTENT_TYPE, MAC_HEADER, verifyCall } from "@sluice/protocol/call";
 import { RequestId } from "@sluice/protocol/ids";
-import { JOURNAL_PATH } from "@sluice/protocol/journal";
+import { JOURNAL_PATH, type JournalList } from "@sluice/protocol/journal";
 import { ATTEMPTS_MAX } from "@sluice/protocol/limits";
 import { PROBE_PATH } from "@sluice/protocol/probe";
 import type { Refusal } from "@sluice/protocol/refusal";
+import { NEWEST } from "@sluice/protocol/version";
 import { Hono, type Context } from "hono";
 import { z } from "zod";
 import { DIALECTS } from "./dialects.ts";
@@ -36,6 +37,10 @@ export type ServerTools = {
 
 type Env = { Bindings: HttpBindings };
 
+const ListAsk = z.object({
+  after: z.coerce.number().int().min(0),
+  begunBefore: z.coerce.number().int().min(0),
+});
 const JournalAsk = z.object({
   request: RequestId,
   ordinal: z.coerce
@@ -118,6 +123,11 @@ export function makeApp(tools: ServerTools): Hono<Env> {
     return context.text(text, 200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" });
   });
 
+  app.get(JOURNAL_PATH, async (context) => {
+    if (edge === undefined) return context.notFound();
+    return listJournal(edge, context);
+  });
+
   app.get(`${JOURNAL_PATH}/:request/:ordinal`, async (context) => {
     if (edge === undefined) return context.notFound();
     return readJournal(edge, context);
@@ -149,6 +159,21 @@ export function makeApp(tools: ServerTools): Hono<Env> {
 function refused(refusal: Refusal): Response {
   const { status, body } = printRefusal(refusal);
   return new Response(body, { status, headers: { "content-type": "application/json" } });
+}
+
+async function listJournal(edge: EdgeSide, context: Context<Env>): Promise<Response> {
+  const path = context.env.incoming.url ?? "";
+  if (!(await verifyCall(edge.callKeys, context.req.header(MAC_HEADER), path, NO_BODY)))
+    return refused({ kind: "bad_mac" });
+  const asked = ListAsk.safeParse(context.req.query());
+  if (!asked.success) return refused({ kind: "bad_call" });
+  const { after, begunBefore } = asked.data;
+  const list = {
+    v: NEWEST,
+    sinceMs: edge.receipts.fact("journal_since_ms") ?? 0,
+    ...edge.journal.list(after, begunBefore),
+  };
+  return context.json(list satisfies JournalList, 200, { "cache-control": "no-store" });
 }
 
 async function readJournal(edge: EdgeSide, context: Context<Env>): Promise<Response> {

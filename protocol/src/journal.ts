@@ -3,10 +3,13 @@
  * delivered) and reconciliation (the ledger against what was really made).
  * GET `/node/v1/journal/<request>/<ordinal>?from=0&to=100`, under the same MAC as a call (the body is empty, the path
  * includes the query). Positions the node has not handed over are not in the answer.
+ *
+ * GET `/node/v1/journal?after=<id>&begunBefore=<ms>` lists what ended, in the order in which it began: so the edge finds what
+ * it never billed, of which it cannot know the name. A node of an older build answers 404.
  */
 import { z } from "zod";
 import { AttemptName } from "./beat.ts";
-import { JOURNAL_POSITIONS_MAX } from "./limits.ts";
+import { JOURNAL_LIST_MAX, JOURNAL_POSITIONS_MAX } from "./limits.ts";
 import { Ending } from "./receipt.ts";
 import { Version } from "./version.ts";
 
@@ -27,3 +30,31 @@ export const JournalAnswer = z.object({
   ended: Ending.optional(),
 });
 export type JournalAnswer = z.infer<typeof JournalAnswer>;
+
+export function journalListPath(after: number, begunBeforeMs: number): string {
+  return `${JOURNAL_PATH}?after=${after}&begunBefore=${begunBeforeMs}`;
+}
+
+export const JournalList = z.object({
+  v: Version,
+  /** When this journal began: one that was lost begins anew, and so do its ids. */
+  sinceMs: z.int().min(0),
+  attempts: z
+    .array(
+      z.object({
+        /** Rises within a journal. */
+        id: z.int().min(1),
+        attempt: AttemptName,
+        /** As the edge sealed it: it says whose request it was. */
+        ticket: z.string(),
+        to: z.int().min(0),
+        ended: Ending,
+        /** Whether an edge has taken its receipt, or said that it never will. */
+        receipt: z.enum(["waiting", "acknowledged", "rejected"]),
+      }),
+    )
+    .max(JOURNAL_LIST_MAX),
+  /** Whether more may follow, beyond the last of these. */
+  more: z.boolean(),
+});
+export type JournalList = z.infer<typeof JournalList>;

@@ -46,6 +46,8 @@ export const WORD_ACK_WAIT_MS = 300;
 
 /** Positions one `journal(from, to)` answer may hold. */
 export const JOURNAL_POSITIONS_MAX = 4_096;
+/** Attempts in one list of a journal. */
+export const JOURNAL_LIST_MAX = 500;
 
 /** The dearest price there can be: $100 per million tokens. With the bound on tokens no cost leaves the safe integers. */
 export const PRICE_MICRO_USD_PER_M_MAX = 100_000_000;

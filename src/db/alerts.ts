@@ -32,7 +32,9 @@ export type AlertKind =
   /** Ten tries did not bring events into D1. Subject: the account. */
   | "dead_letter"
   /** Object, ledger, usage, rollups or a node's journal disagree. Subject: the account. */
-  | "books_differ";
+  | "books_differ"
+  /** A node journalled what has no row, or its receipts are not taken. Subject: the node. */
+  | "journal_unbilled";
 
 export type Alert = { readonly kind: AlertKind; readonly subject: string; readonly detail: string };
 

@@ -24,3 +24,13 @@ export async function accountsAfter(env: Db, account: string, limit: number): Pr
     .all<{ id: string }>();
   return results.map(({ id }) => id);
 }
+
+/** Nodes in the order of their ids, but those that were removed. */
+export async function nodesAfter(env: Db, node: string, limit: number): Promise<string[]> {
+  const { results } = await env.DB.prepare(
+    "SELECT id FROM nodes WHERE removed_at_ms IS NULL AND id > ?1 ORDER BY id LIMIT ?2",
+  )
+    .bind(node, limit)
+    .all<{ id: string }>();
+  return results.map(({ id }) => id);
+}

@@ -19,7 +19,7 @@ export type Checkpoint = {
 
 const BEGINNING: Checkpoint = { throughSeq: 0, ledgerNanoUsd: 0, atMs: 0 };
 /** Entries of a ledger that one comparison adds up. */
-const ENTRIES_MAX = 20_000;
+export const ENTRIES_MAX = 20_000;
 /** A revision comes at most this long after its request: a week, and the time a node may take to come back. */
 export const REVISED_WITHIN_MS = 8 * 24 * HOUR_MS;
 /** Ids begin with the time a Worker gave them, which is another clock than the account's: some minutes apart at most. */
@@ -34,7 +34,7 @@ export async function checkpointOf(env: Db, account: string): Promise<Checkpoint
   return row ?? BEGINNING;
 }
 
-/** Never moves one back: whoever compared from the beginning has not come as far, where the ledger is long. */
+/** Never moves one back: another comparison may have come farther meanwhile. */
 export async function saveCheckpoint(env: Db, account: string, point: Checkpoint): Promise<void> {
   await env.DB.prepare(
     `INSERT INTO reconciled VALUES (?1, ?2, ?3, ?4)
@@ -42,6 +42,11 @@ export async function saveCheckpoint(env: Db, account: string, point: Checkpoint
   )
     .bind(account, point.throughSeq, point.ledgerNanoUsd, point.atMs)
     .run();
+}
+
+/** The next comparison begins at the ledger's beginning. */
+export async function forgetCheckpoint(env: Db, account: string): Promise<void> {
+  await env.DB.prepare("DELETE FROM reconciled WHERE account = ?1").bind(account).run();
 }
 
 export type LedgerSums = {

@@ -60,12 +60,16 @@ export function removeLedger(env: Db, account: string): Promise<number> {
   );
 }
 
-/** Accounts that were deleted before this moment, longest ago first. */
-export async function deletedBefore(env: Db, beforeMs: number, limit: number): Promise<string[]> {
+/** Accounts that were deleted before this moment, in the order of their ids, beyond one of them. */
+export async function deletedBefore(
+  env: Db,
+  beforeMs: number,
+  { after, limit }: { readonly after: string; readonly limit: number },
+): Promise<string[]> {
   const { results } = await env.DB.prepare(
-    "SELECT id FROM accounts WHERE deleted_at_ms < ?1 ORDER BY deleted_at_ms LIMIT ?2",
+    "SELECT id FROM accounts WHERE deleted_at_ms < ?1 AND id > ?2 ORDER BY id LIMIT ?3",
   )
-    .bind(beforeMs, limit)
+    .bind(beforeMs, after, limit)
     .all<{ id: string }>();
   return results.map(({ id }) => id);
 }

@@ -63,3 +63,22 @@ export async function accountOfRequest(env: Db, request: string): Promise<string
     .first<{ id: string }>();
   return row?.id;
 }
+
+/**
+ * Of each request that has a row, by `<account> <request>`: how many attempts its newest revision knows. They are numbered
+ * without gaps, so attempt n is known where there are more than n.
+ */
+export async function attemptsKnown(
+  env: Db,
+  requests: readonly { readonly account: string; readonly request: string }[],
+): Promise<ReadonlyMap<string, number>> {
+  if (requests.length === 0) return new Map();
+  const { results } = await env.DB.prepare(
+    `SELECT account, request, max(json_array_length(attempts)) AS attempts FROM json_each(?1) AS asked
+       CROSS JOIN usage_events ON account = asked.value ->> 'account' AND request = asked.value ->> 'request'
+     GROUP BY 1, 2`,
+  )
+    .bind(JSON.stringify(requests))
+    .all<{ account: string; request: string; attempts: number }>();
+  return new Map(results.map(({ account, request, attempts }) => [`${account} ${request}`, attempts]));
+}

@@ -2,6 +2,7 @@
 import type { Env } from "../core/env.ts";
 import { logError } from "../core/log.ts";
 import { reconcileStep } from "./reconcile.ts";
+import { journalsStep } from "./unbilled-step.ts";
 import { removeOld } from "./retention.ts";
 
 const MINUTE_MS = 60_000;
@@ -15,6 +16,7 @@ type Chore = {
 const CHORES: readonly Chore[] = [
   { name: "retention", everyMinutes: 5, run: removeOld },
   { name: "reconcile", everyMinutes: 2, run: reconcileStep },
+  { name: "journals", everyMinutes: 2, run: journalsStep },
 ];
 
 /** `nowMs` is when cron was due. Never rejects. */

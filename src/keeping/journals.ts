@@ -2,19 +2,15 @@
  * What the nodes' own journals say of requests that were billed: for the attempt that closed one, whether the journal has
  * just as many positions. The same signed call that reads a journal back; a node that is away is no difference.
  */
-import { MAC_HEADER, signCall } from "@sluice/protocol/call";
 import { JournalAnswer, journalPath } from "@sluice/protocol/journal";
-import { callKey, secretsOf } from "../core/secrets.ts";
 import type { Env } from "../core/env.ts";
-import { nodeById } from "../db/registry.ts";
 import { usagePage, type UsageRow } from "../db/usage.ts";
 import { AttemptTrace } from "@sluice/protocol/account-log";
 import { z } from "zod";
+import { askNode } from "./ask-node.ts";
 
-const NODE_WAIT_MS = 2_000;
 /** A node forgets an attempt seven days after it was settled. A day less: what it may have forgotten is not asked for. */
 const REMEMBERED_MS = 6 * 24 * 60 * 60_000;
-const NO_BODY = new Uint8Array();
 
 export type JournalCheck = {
   readonly request: string;
@@ -69,21 +65,7 @@ function closingOf(row: UsageRow): ClosedBy | undefined {
 
 /** How many positions the node has journalled, as far as can be told from around `to`; undefined where it is away. */
 async function ask(env: Env, { request, ordinal, node, to }: ClosedBy): Promise<number | null | undefined> {
-  const record = await nodeById(env, node);
-  const secrets = secretsOf(env);
-  const key = record === undefined ? undefined : await callKey(secrets, secrets.current, node);
-  if (record === undefined || key === undefined) return undefined;
   const path = journalPath({ request, ordinal, choice: 0 }, to - 1, to + 1);
-  try {
-    const response = await fetch(new URL(path, record.url), {
-      headers: { [MAC_HEADER]: await signCall(secrets.current, key, path, NO_BODY) },
-      redirect: "manual",
-      signal: AbortSignal.timeout(NODE_WAIT_MS),
-    });
-    if (response.status === 404) return null;
-    const answer = JournalAnswer.safeParse(await response.json());
-    return answer.success ? answer.data.to : undefined;
-  } catch {
-    return undefined;
-  }
+  const answer = await askNode(env, node, path, JournalAnswer);
+  return answer === null || answer === undefined ? answer : answer.to;
 }

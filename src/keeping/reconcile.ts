@@ -12,6 +12,7 @@ import { raiseAlert } from "../db/alerts.ts";
 import { accountsAfter, choreCursor, saveChoreCursor } from "../db/chores.ts";
 import {
   checkpointOf,
+  forgetCheckpoint,
   ledgerSums,
   remakeHour,
   REVISED_WITHIN_MS,
@@ -63,7 +64,6 @@ export type ReconcileAsk = {
 };
 
 const DAY_MS = 24 * HOUR_MS;
-const BEGINNING = { throughSeq: 0, ledgerNanoUsd: 0, atMs: 0 };
 /** Corrections come within a week, almost all of them within the hour. */
 const WINDOW_HOURS = 48;
 /** Rounds of a hundred events that one repair brings to D1. */
@@ -80,7 +80,8 @@ export async function reconcile(
   nowMs: number,
 ): Promise<Reconciled | undefined> {
   const object = accountObject(env, account);
-  const from = whole ? BEGINNING : await checkpointOf(env, account);
+  if (whole) await forgetCheckpoint(env, account);
+  const from = await checkpointOf(env, account);
   const sums = await ledgerSums(env, account, from);
   const log = await object.logAfter(sums.throughSeq);
   if (log === null) return undefined;
@@ -114,9 +115,14 @@ export async function reconcile(
   const checked = await checkJournals(env, account, journals, nowMs);
   for (const { request, node, billed, journalled } of checked.differing)
     differences.push(told("journal", `${request} on ${node}`, billed, journalled));
-  if (differences.every(({ repaired }) => repaired)) {
+  const open = differences.filter(({ what, repaired }) => !repaired && what !== "journal");
+  // Where the ledger goes on, so does the comparing: what differs here has been told. At its end it is told again and again.
+  if (open.length === 0 || !complete) {
     const { uptoSeq: throughSeq, ledgerNanoUsd, newestAtMs: atMs } = sums;
     if (throughSeq > from.throughSeq) await saveCheckpoint(env, account, { throughSeq, ledgerNanoUsd, atMs });
+  } else if (open.some(({ what }) => what === "balance")) {
+    // Perhaps it is the remembered sum that is wrong, or what it was made of has been put right: the next begins anew.
+    await forgetCheckpoint(env, account);
   }
   return {
     account,

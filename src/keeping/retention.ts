@@ -37,6 +37,7 @@ export type Retention = z.infer<typeof Retention>;
 
 const DAY_MS = 86_400_000;
 const CURSOR = "retention";
+const REMOVAL_CURSOR = "removal";
 const ACCOUNTS_PER_STEP = 20;
 const DELETED_PER_STEP = 5;
 
@@ -56,13 +57,7 @@ export async function removeOld(env: Env, nowMs: number): Promise<void> {
   const before = (days: number): number => nowMs - days * DAY_MS;
   await removeAlerts(env, before(keep.alerts));
   await removeAudit(env, before(keep.audit));
-  for (const account of await deletedBefore(env, before(keep.ledgerAfterDeletion), DELETED_PER_STEP))
-    try {
-      await removeAccount(env, account, nowMs);
-    } catch (error) {
-      // Neither the others' removal waits for it, nor that of what is too old.
-      logError("account_removal_failed", error, { account });
-    }
+  await removeDeleted(env, before(keep.ledgerAfterDeletion), nowMs);
   const after = await choreCursor(env, CURSOR);
   const accounts = await accountsAfter(env, after, ACCOUNTS_PER_STEP);
   let done = after;
@@ -79,20 +74,42 @@ export async function removeOld(env: Env, nowMs: number): Promise<void> {
 }
 
 /**
+ * Deleted accounts whose time is over, some at a time and all in turn: one that cannot be removed is passed, and comes again
+ * with the next round, so that no number of them keeps the others from going.
+ */
+async function removeDeleted(env: Env, beforeMs: number, nowMs: number): Promise<void> {
+  const after = await choreCursor(env, REMOVAL_CURSOR);
+  const accounts = await deletedBefore(env, beforeMs, { after, limit: DELETED_PER_STEP });
+  let next = after;
+  for (const account of accounts) {
+    try {
+      // More is there: the next step goes on with it.
+      if ((await removeAccount(env, account, nowMs)) === "more") break;
+    } catch (error) {
+      logError("account_removal_failed", error, { account });
+    }
+    next = account;
+  }
+  if (next === (accounts.at(-1) ?? next) && accounts.length < DELETED_PER_STEP) next = "";
+  if (next !== after) await saveChoreCursor(env, REMOVAL_CURSOR, next, nowMs);
+}
+
+/**
  * All that is left of a deleted account: its object first, because what still comes out of one needs the ledger's end;
  * the lists last, so that an unfinished removal is found again.
  */
-async function removeAccount(env: Env, account: string, nowMs: number): Promise<void> {
+async function removeAccount(env: Env, account: string, nowMs: number): Promise<"done" | "more" | "not_yet"> {
   if (!(await accountObject(env, account).erase())) {
     log("account_not_erased", { account });
-    return;
+    return "not_yet";
   }
   const bites = [
     await removeUsage(env, account, nowMs),
     await removeRollups(env, account, nowMs),
     await removeLedger(env, account),
   ];
-  if (bites.includes(BITE_ROWS)) return;
+  if (bites.includes(BITE_ROWS)) return "more";
   await removeAccountRows(env, account);
   log("account_erased", { account });
+  return "done";
 }

@@ -8,8 +8,8 @@
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { AttemptName } from "@sluice/protocol/beat";
-import type { JournalAnswer } from "@sluice/protocol/journal";
-import { JOURNAL_POSITIONS_MAX } from "@sluice/protocol/limits";
+import type { JournalAnswer, JournalList } from "@sluice/protocol/journal";
+import { JOURNAL_LIST_MAX, JOURNAL_POSITIONS_MAX } from "@sluice/protocol/limits";
 import { Ending } from "@sluice/protocol/receipt";
 import type { Signed } from "@sluice/protocol/sign";
 import { NEWEST } from "@sluice/protocol/version";
@@ -77,6 +77,18 @@ const AttemptRow = z.object({
 });
 
 const ReadRow = z.object({ id: z.int(), ended: Ending.nullable(), to_position: z.int().nullable() });
+const ListRow = z.object({
+  id: z.int(),
+  request: z.string(),
+  ordinal: z.int(),
+  choice: z.int(),
+  ticket: z.string(),
+  begun_at_ms: z.int(),
+  ended: Ending.nullable(),
+  to_position: z.int().nullable(),
+  settled_at_ms: z.int().nullable(),
+  rejected: z.string().nullable(),
+});
 const LastRow = z.object({ to_position: z.int(), reasoning: z.int() });
 const ChunkRow = z.object({ from_position: z.int(), ids: z.instanceof(Uint8Array) });
 
@@ -219,6 +231,33 @@ export class Journal {
       tokens,
       ...(attempt.ended === null ? {} : { ended: attempt.ended }),
     };
+  }
+
+  /** What ended, in the order in which it began, up to the first attempt that runs or is younger. */
+  list(after: number, begunBeforeMs: number): Pick<JournalList, "attempts" | "more"> {
+    const rows = this.#db
+      .prepare(
+        `SELECT a.id, request, ordinal, choice, ticket, begun_at_ms, ended, to_position, settled_at_ms, rejected
+         FROM attempts a LEFT JOIN receipts r ON r.attempt = a.id WHERE a.id > ? ORDER BY a.id LIMIT ?`,
+      )
+      .all(after, JOURNAL_LIST_MAX)
+      .map((row) => ListRow.parse(row));
+    const attempts: JournalList["attempts"] = [];
+    for (const row of rows) {
+      const { id, request, ordinal, choice, ticket, ended } = row;
+      if (ended === null || row.begun_at_ms >= begunBeforeMs) break;
+      const receipt =
+        row.settled_at_ms === null ? "waiting" : row.rejected === null ? "acknowledged" : "rejected";
+      attempts.push({
+        id,
+        attempt: { request, ordinal, choice },
+        ticket,
+        to: row.to_position ?? 0,
+        ended,
+        receipt,
+      });
+    }
+    return { attempts, more: attempts.length === JOURNAL_LIST_MAX };
   }
 
   close(): void {

@@ -294,3 +294,40 @@ async function until(holds: () => boolean): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
 }
+
+test("a journal lists what ended, in order, up to the first that still runs, and says whose receipt was taken", async () => {
+  const { url, edge } = await useNode();
+  const done: string[] = [];
+  for (const tokens of [3, 5]) {
+    const response = await edge.call(url, { body: scripted({ tokens }) });
+    await response.text();
+    await edge.receipt(response.request);
+    done.push(response.request);
+  }
+  const leave = new AbortController();
+  const running = await edge.call(url, {
+    body: scripted({ endless: true, everyMs: 10 }),
+    signal: leave.signal,
+  });
+  await readUntil(readerOf(running), (text) => readEvents(text).to >= 1);
+  const after = await edge.call(url, { body: scripted({ tokens: 2 }) });
+  await after.text();
+  await edge.receipt(after.request);
+  const later = edge.nowMs + 1_000_000;
+  const listed = await edge.journalList(url, 0, later);
+  expect(
+    listed.attempts.map(({ attempt, to, ended }) => [attempt.request, attempt.ordinal, to, ended]),
+  ).toEqual([
+    [done[0], 0, 4, "stop"],
+    [done[1], 0, 6, "stop"],
+  ]);
+  expect(listed.attempts[0]?.ticket).toBe(`ticket-${done[0]}-0`);
+  expect(listed.more).toBe(false);
+  leave.abort();
+  await edge.receipt(running.request);
+  const rest = await edge.journalList(url, listed.attempts[1]?.id ?? 0, later);
+  expect(rest.attempts.map(({ attempt }) => attempt.request)).toEqual([running.request, after.request]);
+  // What is too young is not told yet, and nobody but an edge is told anything.
+  expect((await edge.journalList(url, 0, 0)).attempts).toEqual([]);
+  expect((await fetch(`${url}/node/v1/journal?after=0&begunBefore=1`)).status).toBe(401);
+});

@@ -196,12 +196,38 @@ describe("the books", () => {
       { accounts: [{ id: "a" }, { id: "b" }], next: null },
       { ...result, differences: [] },
       result,
+      { nodes: [], next: null },
     );
     expect((await platform.sluice(["reconcile"])).exit).toBe(1);
-    expect(platform.calls.slice(2).map(({ body }) => (body as { account: string }).account)).toEqual([
+    expect(platform.calls.slice(2, 4).map(({ body }) => (body as { account: string }).account)).toEqual([
       "a",
       "b",
     ]);
+  });
+
+  test("that nodes kept and nobody billed are asked for node by node, and told", async ({ expect }) => {
+    const node = { node: "node_1", reached: true, listed: 500, differences: [], cursor: "7:500", more: true };
+    const lost = { what: "unbilled", account: "acc_1", request: "req_1", ordinal: 1, positions: 30 };
+    platform.answering(
+      { accounts: [], next: null },
+      {
+        nodes: [
+          { id: "node_1", removedAtMs: null },
+          { id: "node_0", removedAtMs: 5 },
+        ],
+        next: null,
+      },
+      node,
+      { ...node, listed: 12, differences: [lost], cursor: "7:512", more: false },
+    );
+    const { exit, out } = await platform.sluice(["reconcile"]);
+    expect(exit).toBe(1);
+    expect(platform.calls.slice(2).map(({ body }) => body)).toEqual([
+      { node: "node_1", cursor: "" },
+      { node: "node_1", cursor: "7:500" },
+    ]);
+    expect(out).toMatch(/node_1 +512 +1/);
+    expect(out).toMatch(/node_1 +unbilled +acc_1 +req_1 +1 +30/);
   });
 
   test("are exported as CSV that no spreadsheet obeys, from page to page until the beginning", async ({

@@ -28,6 +28,7 @@ export const schemas: Readonly<Record<string, z.ZodType>> = {
   EnrolAsk: enrol.EnrolAsk,
   EnrolAnswer: enrol.EnrolAnswer,
   JournalAnswer: journal.JournalAnswer,
+  JournalList: journal.JournalList,
   ProbeAnswer: probe.ProbeAnswer,
   ProbeFailure: probe.ProbeFailure,
   Receipt: receipt.Receipt,

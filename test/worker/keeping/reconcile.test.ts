@@ -3,7 +3,7 @@ import { evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, test, vi } from "vitest";
 import { HOUR_MS, rollupsOf } from "../../../src/db/rollups.ts";
-import { saveCheckpoint } from "../../../src/db/reconcile.ts";
+import { ENTRIES_MAX, saveCheckpoint } from "../../../src/db/reconcile.ts";
 import { reconcile, reconcileStep } from "../../../src/keeping/reconcile.ts";
 import { HOLD, openAccount, receipt, type Account } from "../account/support.ts";
 import { ask } from "../admin/support.ts";
@@ -156,6 +156,48 @@ describe("the books of an account", () => {
     ]);
     expect((await compare(account, { whole: true })).differences).toEqual([]);
     expect(await rollupsOf(env, account.id, { fromMs: 0, toMs: Date.now() + HOUR_MS }, 10)).toEqual(before);
+  });
+
+  test("are compared from the beginning again where the sum that was remembered is wrong", async ({
+    expect,
+  }) => {
+    const account = await billed();
+    const { balanceNanoUsd, throughSeq } = await compare(account);
+    const wrong = "update reconciled set ledger_nano_usd = ledger_nano_usd + 1 where account = ?";
+    await run(wrong, account.id);
+    expect((await compare(account)).differences).toMatchObject([
+      { what: "balance", expected: balanceNanoUsd, found: balanceNanoUsd + 1, repaired: false },
+    ]);
+    // With nobody's help.
+    expect(await compare(account)).toMatchObject({ differences: [], throughSeq });
+    await run(wrong, account.id);
+    expect((await compare(account, { whole: true })).differences).toEqual([]);
+    expect((await compare(account)).differences).toEqual([]);
+  });
+
+  test("with a ledger longer than one call adds up are compared to its end, whatever differs on the way", async ({
+    expect,
+  }) => {
+    const account = await billed();
+    await compare(account);
+    const last = ENTRIES_MAX + 10;
+    await account.inside((_, { storage: { sql } }) =>
+      sql.exec("update account set last_seq = ?1, applied_seq = ?1", last).toArray(),
+    );
+    await evictDurableObject(account.object);
+    await run(
+      `insert into ledger_entries with recursive n(seq) as (select 4 union all select seq + 1 from n where seq < ?2)
+       select ?1, seq, 'credit', 0, 1, '', 0 from n`,
+      account.id,
+      last,
+    );
+    await run("delete from usage_events where account = ? and seq = 2", account.id);
+    const whole = await compare(account, { whole: true });
+    expect(whole.complete).toBe(false);
+    expect(whole.differences.map(({ what }) => what)).toContain("usage");
+    const rest = await compare(account);
+    expect(rest).toMatchObject({ complete: true, comparedSeq: last });
+    expect(rest.differences.map(({ what }) => what)).not.toContain("balance");
   });
 
   test("that neither has any more are told, and nothing is made up", async ({ expect }) => {

@@ -157,4 +157,19 @@ describe("an account that is deleted", () => {
     expect(await env.DB.prepare("select id from accounts where id = ?").bind(account).first()).toBeNull();
     expect(await object.status()).toBeNull();
   });
+
+  test("goes though any number of others never can", async ({ expect }) => {
+    for (let nr = 0; nr < 12; nr++)
+      await env.DB.prepare(
+        "insert into accounts (id, name, created_at_ms, deleted_at_ms) values (?, 'x', 0, 1)",
+      )
+        .bind(`acc_0000_${String(nr).padStart(11, "0")}x`)
+        .run();
+    const account = await accountUsed([500]);
+    await accountObject(env, account).retire();
+    await env.DB.prepare("update accounts set deleted_at_ms = 2 where id = ?").bind(account).run();
+    await steps(8);
+    expect(await env.DB.prepare("select id from accounts where id = ?").bind(account).first()).toBeNull();
+    await env.DB.prepare("delete from accounts where id like 'acc_0000_%'").run();
+  });
 });

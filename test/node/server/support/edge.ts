@@ -23,7 +23,7 @@ import {
 } from "@sluice/protocol/call";
 import { EnrolAsk, ENROL_PATH, type EnrolAnswer } from "@sluice/protocol/enrol";
 import { ulid } from "@sluice/protocol/ids";
-import { journalPath, JournalAnswer } from "@sluice/protocol/journal";
+import { journalListPath, journalPath, JournalAnswer, JournalList } from "@sluice/protocol/journal";
 import { openReceipt, type Receipt } from "@sluice/protocol/receipt";
 import { importPublicKey, verifyText } from "@sluice/protocol/sign";
 
@@ -166,6 +166,10 @@ export class TestEdge {
   async journal(node: string, request: string, from: number, to: number): Promise<JournalAnswer> {
     const path = journalPath({ request, ordinal: 0, choice: 0 }, from, to);
     return JournalAnswer.parse(await (await this.get(node, path)).json());
+  }
+
+  async journalList(node: string, after: number, begunBeforeMs: number): Promise<JournalList> {
+    return JournalList.parse(await (await this.get(node, journalListPath(after, begunBeforeMs))).json());
   }
 
   /** A signed question without a body. */

@@ -1,0 +1,34 @@
+/** A signed question to a node, without a body: what its journal says. A node that is away answers nothing, and that is no error. */
+import { MAC_HEADER, signCall } from "@sluice/protocol/call";
+import type { z } from "zod";
+import type { Env } from "../core/env.ts";
+import { callKey, secretsOf } from "../core/secrets.ts";
+import { nodeById } from "../db/registry.ts";
+
+const NODE_WAIT_MS = 2_000;
+const NO_BODY = new Uint8Array();
+
+/** Null: it knows of no such thing (404). Undefined: it is away, or says what cannot be read. */
+export async function askNode<Schema extends z.ZodType>(
+  env: Env,
+  node: string,
+  path: string,
+  schema: Schema,
+): Promise<z.output<Schema> | null | undefined> {
+  const record = await nodeById(env, node);
+  const secrets = secretsOf(env);
+  const key = record === undefined ? undefined : await callKey(secrets, secrets.current, node);
+  if (record === undefined || key === undefined) return undefined;
+  try {
+    const response = await fetch(new URL(path, record.url), {
+      headers: { [MAC_HEADER]: await signCall(secrets.current, key, path, NO_BODY) },
+      redirect: "manual",
+      signal: AbortSignal.timeout(NODE_WAIT_MS),
+    });
+    if (response.status === 404) return null;
+    const answer = schema.safeParse(await response.json());
+    return answer.success ? answer.data : undefined;
+  } catch {
+    return undefined;
+  }
+}

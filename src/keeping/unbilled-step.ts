@@ -1,0 +1,45 @@
+/**
+ * By cron: some nodes at a time, each a stretch of its journal further, and an alert where there is something that was never
+ * billed. It is told once: the next step goes on behind it. A node that is away keeps its place, and none of the others waiting.
+ */
+import type { Env } from "../core/env.ts";
+import { raiseAlert } from "../db/alerts.ts";
+import { choreCursor, nodesAfter, saveChoreCursor } from "../db/chores.ts";
+import { walkJournal, type Unbilled } from "./unbilled.ts";
+
+const CURSOR = "journals";
+const NODES_PER_STEP = 10;
+/** Of 500 attempts each: enough for twenty a second on each of ten nodes, every two minutes. */
+const LISTS_PER_NODE = 5;
+const TOLD_MAX = 3;
+
+export async function journalsStep(env: Env, nowMs: number): Promise<void> {
+  const after = await choreCursor(env, CURSOR);
+  const nodes = await nodesAfter(env, after, NODES_PER_STEP);
+  await Promise.all(nodes.map((node) => walkOn(env, node, nowMs)));
+  const next = nodes.length < NODES_PER_STEP ? "" : (nodes.at(-1) ?? "");
+  if (next !== after) await saveChoreCursor(env, CURSOR, next, nowMs);
+}
+
+async function walkOn(env: Env, node: string, nowMs: number): Promise<void> {
+  const name = `journal/${node}`;
+  const before = await choreCursor(env, name);
+  let cursor = before;
+  const found: Unbilled[] = [];
+  for (let list = 0; list < LISTS_PER_NODE; list++) {
+    const walked = await walkJournal(env, node, cursor, nowMs);
+    found.push(...walked.differences);
+    cursor = walked.cursor;
+    if (!walked.more) break;
+  }
+  if (found.length > 0) {
+    const told = found.slice(0, TOLD_MAX).map(say).join("; ");
+    const detail = `${found.length} attempts: ${told}${found.length > TOLD_MAX ? "; ..." : ""}`;
+    await raiseAlert(env, { kind: "journal_unbilled", subject: node, detail }, nowMs);
+  }
+  if (cursor !== before) await saveChoreCursor(env, name, cursor, nowMs);
+}
+
+function say({ what, request, ordinal, positions }: Unbilled): string {
+  return `${what}: ${request}, attempt ${ordinal}, ${positions} positions`;
+}

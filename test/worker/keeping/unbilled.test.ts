@@ -1,0 +1,183 @@
+/** What a node journalled and the edge never billed is found, by the node's own list of it, and told. */
+import type { JournalList } from "@sluice/protocol/journal";
+import { sealTicket } from "@sluice/protocol/ticket";
+import { env } from "cloudflare:workers";
+import { afterEach, beforeEach, describe, test, vi } from "vitest";
+import type { Env } from "../../../src/core/env.ts";
+import { secretsOf, ticketKey } from "../../../src/core/secrets.ts";
+import { walkJournal } from "../../../src/keeping/unbilled.ts";
+import { journalsStep } from "../../../src/keeping/unbilled-step.ts";
+import { HOLD, newRequest, openAccount, PRICE, receipt, REGION, type Account } from "../account/support.ts";
+import { ask } from "../admin/support.ts";
+
+const NODE = "node_ab12cd34ef";
+const SINCE_MS = 1_000;
+const PROJECTED_WITHIN_MS = 15_000;
+
+type Listed = JournalList["attempts"][number];
+
+/** What the node's journal holds. The node itself is a machine elsewhere. */
+const journal: { sinceMs: number; attempts: Listed[]; away: boolean; limit: number } = {
+  sinceMs: SINCE_MS,
+  attempts: [],
+  away: false,
+  limit: 500,
+};
+
+beforeEach(async () => {
+  Object.assign(journal, { sinceMs: SINCE_MS, attempts: [], away: false, limit: 500 });
+  await env.DB.prepare("delete from nodes").run();
+  await env.DB.prepare("delete from chores").run();
+  await env.DB.prepare(
+    "insert into nodes (id, name, region, url, public_key, created_at_ms) values (?, 'n', ?, 'https://gpu.example.com', 'k', 0)",
+  )
+    .bind(NODE, REGION)
+    .run();
+  vi.spyOn(globalThis, "fetch").mockImplementation(async (input) => {
+    if (journal.away) throw new Error("away");
+    const url = new URL(String(input));
+    const after = Number(url.searchParams.get("after"));
+    const beyond = journal.attempts.filter(({ id }) => id > after);
+    const attempts = beyond.slice(0, journal.limit);
+    return Response.json({ v: 1, sinceMs: journal.sinceMs, attempts, more: beyond.length > journal.limit });
+  });
+});
+afterEach(() => void vi.restoreAllMocks());
+
+async function listed(account: string, request: string, more: Partial<Listed> & { ordinal?: number } = {}) {
+  const { ordinal = 0, ...rest } = more;
+  const secrets = secretsOf(env);
+  const key = await ticketKey(secrets, secrets.current, NODE);
+  if (key === undefined) throw new Error("no secret");
+  const ticket = await sealTicket(
+    secrets.current,
+    key,
+    {
+      ...{
+        v: 1,
+        account,
+        key: "key_0000000000",
+        request,
+        ordinal,
+        node: NODE,
+        region: REGION,
+        model: "tiny",
+      },
+      ...{
+        from: 0,
+        prompt: 0,
+        cached: 0,
+        promptCeiling: 100,
+        outputCeiling: 100,
+        issuedAtMs: 0,
+        price: PRICE,
+      },
+    },
+    crypto.getRandomValues(new Uint8Array(12)),
+  );
+  const attempt = { request, ordinal, choice: 0 };
+  const id = journal.attempts.length + 1;
+  journal.attempts.push({ id, attempt, ticket, to: 30, ended: "stop", receipt: "acknowledged", ...rest });
+}
+
+async function billed(account: Account): Promise<string> {
+  const request = await account.admit();
+  await account.settle(receipt(request, "stop"));
+  await projected(account);
+  return request;
+}
+
+async function projected(account: Account): Promise<Account> {
+  await vi.waitFor(
+    async () => {
+      const status = await account.object.status();
+      if (status === null || status.eventsUnprojected > 0) throw new Error("not projected yet");
+    },
+    { timeout: PROJECTED_WITHIN_MS, interval: 50 },
+  );
+  return account;
+}
+
+describe("what a node journalled", () => {
+  test("and was billed is in order; what has no row, an attempt too many, or a receipt nobody took is told", async ({
+    expect,
+  }) => {
+    const account = await openAccount(10 * HOLD);
+    const known = await billed(account);
+    const never = newRequest();
+    await listed(account.id, known);
+    await listed(account.id, known, { ordinal: 3 });
+    await listed(account.id, never);
+    await listed(account.id, known, { receipt: "waiting" });
+    await listed(account.id, newRequest(), { ticket: "k9:AAAA" });
+    const walked = await walkJournal(env, NODE, "", Date.now());
+    expect(walked).toMatchObject({
+      reached: true,
+      listed: 5,
+      early: 0,
+      more: false,
+      cursor: `${SINCE_MS}:5`,
+    });
+    expect(walked.differences).toMatchObject([
+      { what: "unbilled", account: account.id, request: known, ordinal: 3, positions: 30 },
+      { what: "unbilled", account: account.id, request: never, ordinal: 0 },
+      { what: "unacknowledged", request: known, ordinal: 0 },
+      { what: "unreadable", account: null },
+    ]);
+  });
+
+  test("and D1 has yet to hear of is not compared", async ({ expect }) => {
+    const account = await openAccount(10 * HOLD);
+    // A queue that takes messages and loses them.
+    await account.inside((object) => {
+      const { EVENTS } = (object as unknown as { env: Env }).env;
+      vi.spyOn(EVENTS, "send").mockImplementation(async () => undefined as never);
+    });
+    const request = await account.admit();
+    await account.settle(receipt(request, "stop"));
+    await listed(account.id, request);
+    expect(await walkJournal(env, NODE, "", Date.now())).toMatchObject({ early: 1, differences: [] });
+  });
+
+  test("is gone through once, a stretch at a time; another journal from its beginning; a node that is away keeps its place", async ({
+    expect,
+  }) => {
+    const account = await openAccount(10 * HOLD);
+    for (let nr = 0; nr < 5; nr++) await listed(account.id, newRequest());
+    journal.limit = 2;
+    const first = await walkJournal(env, NODE, "", Date.now());
+    expect(first).toMatchObject({ listed: 2, more: true, cursor: `${SINCE_MS}:2` });
+    journal.away = true;
+    expect(await walkJournal(env, NODE, first.cursor, Date.now())).toMatchObject({
+      reached: false,
+      cursor: first.cursor,
+      more: false,
+    });
+    journal.away = false;
+    journal.sinceMs = 2_000;
+    const anew = await walkJournal(env, NODE, first.cursor, Date.now());
+    expect(anew).toMatchObject({ listed: 2, cursor: "2000:2" });
+  });
+
+  test("and was never billed is an alert by cron, told once", async ({ expect }) => {
+    const account = await projected(await openAccount(10 * HOLD));
+    const never = newRequest();
+    await listed(account.id, never);
+    await journalsStep(env, Date.now());
+    await journalsStep(env, Date.now());
+    const { body } = await ask("GET", "/alerts");
+    const alerts = (body.alerts as { kind: string; subject: string; detail: string; times: number }[]).filter(
+      ({ kind }) => kind === "journal_unbilled",
+    );
+    expect(alerts).toMatchObject([{ subject: NODE, times: 1 }]);
+    expect(alerts[0]?.detail).toContain(`unbilled: ${never}, attempt 0, 30 positions`);
+  });
+
+  test("is asked for by an operator, node by node", async ({ expect }) => {
+    const account = await projected(await openAccount(10 * HOLD));
+    await listed(account.id, newRequest());
+    const { status, body } = await ask("POST", "/reconcile/journal", { node: NODE });
+    expect([status, body.differences.length, body.cursor]).toEqual([200, 1, `${SINCE_MS}:1`]);
+    expect((await ask("POST", "/reconcile/journal", { node: "node_zzzzzzzzzz" })).status).toBe(404);
+  });
+});
