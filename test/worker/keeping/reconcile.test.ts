@@ -187,9 +187,10 @@ describe("the books of an account", () => {
     await evictDurableObject(account.object);
     await run(
       `insert into ledger_entries with recursive n(seq) as (select 4 union all select seq + 1 from n where seq < ?2)
-       select ?1, seq, 'credit', 0, 1, '', 0 from n`,
+       select ?1, seq, 'credit', 0, 1, '', ?3 from n`,
       account.id,
       last,
+      Date.now(),
     );
     await run("delete from usage_events where account = ? and seq = 2", account.id);
     const whole = await compare(account, { whole: true });

@@ -35,7 +35,7 @@ beforeEach(async () => {
     .run();
   vi.spyOn(globalThis, "fetch").mockImplementation(async (input) => {
     if (journal.away) throw new Error("away");
-    const url = new URL(String(input));
+    const url = new URL(input instanceof Request ? input.url : input);
     const after = Number(url.searchParams.get("after"));
     const beyond = journal.attempts.filter(({ id }) => id > after);
     const attempts = beyond.slice(0, journal.limit);
@@ -53,25 +53,21 @@ async function listed(account: string, request: string, more: Partial<Listed> & 
     secrets.current,
     key,
     {
-      ...{
-        v: 1,
-        account,
-        key: "key_0000000000",
-        request,
-        ordinal,
-        node: NODE,
-        region: REGION,
-        model: "tiny",
-      },
-      ...{
-        from: 0,
-        prompt: 0,
-        cached: 0,
-        promptCeiling: 100,
-        outputCeiling: 100,
-        issuedAtMs: 0,
-        price: PRICE,
-      },
+      v: 1,
+      account,
+      key: "key_0000000000",
+      request,
+      ordinal,
+      node: NODE,
+      region: REGION,
+      model: "tiny",
+      from: 0,
+      prompt: 0,
+      cached: 0,
+      promptCeiling: 100,
+      outputCeiling: 100,
+      issuedAtMs: 0,
+      price: PRICE,
     },
     crypto.getRandomValues(new Uint8Array(12)),
   );
