@@ -12,6 +12,8 @@ const TIMER_MS_MAX = 2_147_483_647;
 
 export type LifeHooks = {
   readonly engineReady: () => boolean;
+  /** While none is ready: about how long until one is. */
+  readonly wakeMs: () => number | undefined;
   readonly clockKnown: () => boolean;
   /** The deadline of a drain has come. */
   readonly onDeadline: () => void;
@@ -38,7 +40,7 @@ export class Life {
       case "draining":
         return { kind: "draining" };
       case "loading":
-        return { kind: "loading", retryAfterMs: RETRY_AFTER_MS };
+        return { kind: "loading", retryAfterMs: this.#hooks.wakeMs() ?? RETRY_AFTER_MS };
       case "ready":
         return undefined;
     }

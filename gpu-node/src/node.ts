@@ -53,6 +53,7 @@ export class GpuNode {
     const { workshop, edge, wallMs, dice } = parts;
     this.#life = new Life({
       engineReady: () => workshop.ready,
+      wakeMs: () => workshop.wakeMs,
       clockKnown: () => edge === undefined || edge.side.clock.known,
       onDeadline: () => workshop.running.stopAll("drained"),
     });

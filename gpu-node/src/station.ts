@@ -31,6 +31,8 @@ const PROBE_MESSAGE = { role: "user", content: "Hi" } as const;
 const GREEDY = { temperature: 0, topP: 1 };
 
 export const LOADING: Refusal = { kind: "loading", retryAfterMs: 1_000 };
+/** A refusal says no longer time. */
+export const WAKE_MS_MAX = 60_000;
 
 /** What a station has in common with the others of its node. */
 export type Shared = {
@@ -71,7 +73,15 @@ export class Station {
 
   get served(): ServedModel {
     const { model, weights, contextTokens, features } = this.engine.info;
-    return { id: model, weights, contextTokens, features: [...features, PROBE_FEATURE] };
+    const wakeMs = this.engine.ready ? undefined : this.engine.wakeMs?.();
+    return {
+      ...(wakeMs === undefined ? {} : { wakeMs }), id: model, weights, contextTokens, features: [...features, PROBE_FEATURE] };
+  }
+
+  /** Why it takes no calls while its engine starts again, and when it may. */
+  get loading(): Refusal {
+    const wakeMs = this.engine.wakeMs?.();
+    return wakeMs === undefined ? LOADING : { kind: "loading", retryAfterMs: Math.min(WAKE_MS_MAX, wakeMs) };
   }
 
   /** A plan for what is asked, or why there is none. */
@@ -84,7 +94,7 @@ export class Station {
         return invalidField(wish.input.kind === "chat" ? "messages" : "prompt", error.message);
       // It died while it tokenised; it comes back by itself.
       this.#shared.log("prepare_failed", { model: this.model, ...errorFields(error) });
-      return { ok: false, refusal: LOADING };
+      return { ok: false, refusal: this.loading };
     }
   }
 

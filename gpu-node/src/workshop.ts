@@ -15,7 +15,7 @@ import { invalid } from "./intake/refuse.ts";
 import { LoopDelay } from "./load/loop-delay.ts";
 import { Measures } from "./load/measures.ts";
 import { errorFields, type Log } from "./log.ts";
-import { LOADING, Station, type Shared } from "./station.ts";
+import { LOADING, Station, WAKE_MS_MAX, type Shared } from "./station.ts";
 
 export type WorkshopLimits = Shared["limits"] & {
   /** Of readers; tests shorten them. */
@@ -81,12 +81,19 @@ export class Workshop {
   seek(model: string): Sought {
     const station = this.#stations.get(model);
     if (station?.engine.ready === true) return { ok: true, station };
-    const known = station !== undefined || this.#awaited.has(model);
+    if (station !== undefined) return { ok: false, refusal: station.loading };
+    const known = this.#awaited.has(model);
     return { ok: false, refusal: known ? LOADING : { kind: "unknown_model", model } };
   }
 
   get ready(): boolean {
     return this.stations.some(({ engine }) => engine.ready);
+  }
+
+  /** While none is ready: about how long until one is; undefined where that is not known. */
+  get wakeMs(): number | undefined {
+    const known = this.stations.flatMap(({ engine }) => engine.wakeMs?.() ?? []);
+    return known.length === 0 ? undefined : Math.min(WAKE_MS_MAX, ...known);
   }
 
   outlet(response: ConstructorParameters<typeof Outlet>[0]): Outlet {
@@ -109,10 +116,10 @@ export class Workshop {
 
   /* ---- what others want to know --------------------------------------------------------------------------------- */
 
-  /** Those that take calls; while none does, those that will again. */
+  /** Those that take calls, and those that say when they will again; while none does, all. */
   get models(): readonly ServedModel[] {
     const { stations } = this;
-    const ready = stations.filter(({ engine }) => engine.ready);
+    const ready = stations.filter(({ engine }) => engine.ready || engine.wakeMs?.() !== undefined);
     const alone = stations.length === 1;
     return (ready.length > 0 ? ready : stations).map(({ served, load }) =>
       alone ? served : { ...served, load },

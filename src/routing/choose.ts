@@ -86,7 +86,8 @@ export function choose(
   const key = wish.opening ?? Math.floor(dice() * 2 ** 32);
   const ranked = fit.map((node) => {
     const heldChars = wish.prompt === undefined ? 0 : knowledge.heldChars(node, wish.prompt);
-    const wakeMs = node.models.find((model) => model.id === wish.model)?.wakeMs ?? 0;
+    const said = node.models.find((model) => model.id === wish.model)?.wakeMs ?? 0;
+    const wakeMs = Math.max(0, said - Math.max(0, nowMs - node.beatAtMs));
     const reading = {
       node,
       rttMs: knowledge.rttMs(node.region),
@@ -100,7 +101,8 @@ export function choose(
       node,
       expectedMs,
       uncachedTokens: expected.uncachedTokens,
-      room: hasRoom(node, nowMs),
+      // Whose only engine starts again would refuse now, and not for long.
+      room: node.state === "ready" && hasRoom(node, nowMs),
       holds: wish.prompt !== undefined && heldChars >= RANKED.heldShare * wish.prompt.charsTotal,
       nearness: rendezvous(key, numberOf(node.id), 1 / expectedMs),
       standing: 0,
@@ -188,9 +190,15 @@ export function fits(
   node: LiveNode,
 ): boolean {
   return (
-    node.state === "ready" &&
+    node.state !== "draining" &&
     (wish.regions === null || wish.regions.includes(node.region)) &&
-    node.models.some((model) => model.id === wish.model && does(model, wish))
+    node.models.some(
+      (model) =>
+        model.id === wish.model &&
+        // One that loads is there only where it says when it wakes.
+        (node.state === "ready" || model.wakeMs !== undefined) &&
+        does(model, wish),
+    )
   );
 }
 

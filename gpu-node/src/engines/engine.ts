@@ -174,6 +174,8 @@ export interface Engine {
   readonly info: EngineInfo;
   /** False while it (re)starts: calls are refused with `loading`. */
   readonly ready: boolean;
+  /** While it is not ready: about how long until it is, by what its starts have taken; undefined where that is not known. */
+  readonly wakeMs?: () => number | undefined;
   /**
    * The exact prompt of a chat. Special tokens come from the template alone. Of a prompt that has more than `tokensMax`
    * it may give only the beginning, which has more than that, too.

@@ -74,6 +74,16 @@ describe("the first is the one", () => {
     const asleep = node("asleep", serving({ wakeMs: 3_000 }));
     expect(ids([asleep, node("awake")])).toEqual(["awake", "asleep"]);
     expect(ids([asleep, node("awake", {}, { prefillTokensPending: 60_000 })])).toEqual(["asleep", "awake"]);
+    // It has had most of its time since it said so.
+    const soon = node("asleep", { ...serving({ wakeMs: 3_000 }), beatAtMs: NOW - 2_990 });
+    expect(ids([soon, node("awake", {}, { prefillTokensPending: 6_000 })])).toEqual(["asleep", "awake"]);
+  });
+
+  test("that starts its engine again comes after those that have room, and is there at all only if it says how long", () => {
+    const loading = (id: string, wakeMs?: number): LiveNode =>
+      node(id, { state: "loading", ...serving(wakeMs === undefined ? {} : { wakeMs }) });
+    const busy = node("busy", {}, { prefillTokensPending: 60_000 });
+    expect(ids([loading("restarting", 300), busy, loading("new")])).toEqual(["busy", "restarting"]);
   });
 });
 

@@ -119,6 +119,10 @@ class ChildEngine implements LlamaEngine {
     return this.#supervisor.pid;
   }
 
+  wakeMs(): number | undefined {
+    return this.#supervisor.wakeMs;
+  }
+
   readonly mappedBytes = (): number => mappedBytes(this.pid);
 
   encodeChat(prompt: ChatPrompt, tokensMax?: number): Promise<readonly number[]> {

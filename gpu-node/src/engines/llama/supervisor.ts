@@ -17,6 +17,9 @@ const LAST_WORDS_BYTES = 2_048;
 const LAST_WORDS_LINES = 4;
 /** How long an ended child's last words may still take to arrive. */
 const LAST_WORDS_WAIT_MS = 50;
+/** What is late by this many times its usual time is not known to come at all. */
+const OVERDUE = 3;
+const WAKE_MS_MIN = 100;
 /** A child that was told to go gets this long before it is killed. */
 const CLOSE_GRACE_MS = 2_000;
 
@@ -46,6 +49,10 @@ export class Supervisor {
   #ready = false;
   #closed = false;
   #crashesInARow = 0;
+  /** When the child that is not ready yet was started, or will be. */
+  #startsAtMs = 0;
+  /** What the last start took, from its fork to `ready`. */
+  #startMs: number | undefined;
   #restart: NodeJS.Timeout | undefined;
   #gone: Promise<void> = Promise.resolve();
 
@@ -60,6 +67,14 @@ export class Supervisor {
 
   get pid(): number | undefined {
     return this.#child?.pid;
+  }
+
+  /** About how long until it is ready again; undefined where that is not known, or it takes longer than it ever did. */
+  get wakeMs(): number | undefined {
+    if (this.#ready || this.#closed || this.#startMs === undefined) return undefined;
+    const overdueMs = performance.now() - this.#startsAtMs - this.#startMs;
+    if (overdueMs > this.#startMs * OVERDUE) return undefined;
+    return Math.max(WAKE_MS_MIN, Math.round(-overdueMs));
   }
 
   /** Resolves when the first child is ready; rejects with `bad_model` when it cannot be. */
@@ -84,6 +99,7 @@ export class Supervisor {
   }
 
   #fork(first: Started | undefined): void {
+    this.#startsAtMs = performance.now();
     const child = fork(CHILD_PATH, [], {
       execArgv: [],
       serialization: "json",
@@ -126,6 +142,7 @@ export class Supervisor {
       this.#hooks.ready(message);
       this.#ready = true;
       life.readyAt = performance.now();
+      this.#startMs = life.readyAt - this.#startsAtMs;
       life.first?.resolve();
     }
   }
@@ -158,6 +175,7 @@ export class Supervisor {
   #scheduleRestart(): void {
     const delayMs = restartDelayMs(this.#crashesInARow);
     this.#hooks.log(`engine process: starting again in ${delayMs} ms`);
+    this.#startsAtMs = performance.now() + delayMs;
     this.#restart = setTimeout(() => {
       this.#tryRestart().catch((error: unknown) => {
         this.#hooks.log(`engine process: ${error instanceof Error ? error.message : String(error)}`);
