@@ -75,7 +75,12 @@ export class Station {
     const { model, weights, contextTokens, features } = this.engine.info;
     const wakeMs = this.engine.ready ? undefined : this.engine.wakeMs?.();
     return {
-      ...(wakeMs === undefined ? {} : { wakeMs }), id: model, weights, contextTokens, features: [...features, PROBE_FEATURE] };
+      ...(wakeMs === undefined ? {} : { wakeMs }),
+      id: model,
+      weights,
+      contextTokens,
+      features: [...features, PROBE_FEATURE],
+    };
   }
 
   /** Why it takes no calls while its engine starts again, and when it may. */
