@@ -18,11 +18,13 @@ import { authenticate, rememberRefusal } from "./auth/authenticate.ts";
 import { resolveModel, type Catalogue } from "./core/catalogue.ts";
 import { accountObject, type Env } from "./core/env.ts";
 import { FaultError, type Fault } from "./core/fault.ts";
+import { isUpstream } from "./core/place.ts";
 import type { Secrets } from "./core/secrets.ts";
 import { readCatalogue } from "./db/catalogue.ts";
 import { inOrder } from "./dispatch/order.ts";
 import { walk, type Naming, type Steps } from "./dispatch/walk.ts";
 import { attempt } from "./infer/attempt.ts";
+import { overflowing, withOverflow } from "./infer/overflow.ts";
 import { firstLeg, type Leg } from "./infer/leg.ts";
 import { freeHitAsk, hitAsk, recall, search, type Admitted, type Search } from "./infer/recall.ts";
 import { rank, ROOM_WAIT_AMID_MS, ROOM_WAIT_MS } from "./infer/rank.ts";
@@ -238,19 +240,27 @@ function extendHold(
 
 type Extend = Steps<unknown>["extend"];
 
-/** Ranks the nodes and walks the ranking until one has content. */
+/** Ranks the nodes, and upstreams behind those that are well; and walks the ranking until one has content. */
 async function route(travel: Travel, job: AdmittedJob, leg: Leg, extend?: Extend): Going {
   const { who, admitted, catalogue } = job;
   const { promptCeiling, issueByMs, after, resume } = leg;
-  const where = { regions: admitted.regions ?? catalogue.regions, pinned: admitted.regions };
+  // How many tokens a prompt has, only nodes can say.
+  const offered = extend === undefined ? catalogue.upstreams : [];
+  const overflow = overflowing(travel, job, { admitted, leg, upstreams: offered });
+  const where = {
+    regions: admitted.regions ?? catalogue.regions,
+    pinned: admitted.regions,
+    overflowing: overflow,
+  };
   const { choices, names, lacking } = await rank(travel, job, leg, where);
   // Who has answered this request is known to be there, or to have been, whatever became of its beats.
   const known = new Map(choices.map(({ node }) => [node.id, node]));
-  for (const node of travel.served) if (!known.has(node.id)) known.set(node.id, node);
+  for (const node of travel.served) if (!isUpstream(node) && !known.has(node.id)) known.set(node.id, node);
   const nodes = [...known.values()];
   const uncached = new Map(choices.map(({ node, uncachedTokens }) => [node.id, uncachedTokens]));
   mark(travel, "route");
-  return walk(inOrder(nodes, leg.failed, leg.seen.to, Date.now()), {
+  const order = inOrder(nodes, leg.failed, leg.seen.to, Date.now());
+  return walk(withOverflow(order, choices, overflow), {
     nobody: lacking === undefined ? nobodyIn(admitted.regions) : unsupportedBy(lacking, job.call.modelAs),
     after,
     promptCeiling,
@@ -271,6 +281,7 @@ async function route(travel: Travel, job: AdmittedJob, leg: Leg, extend?: Extend
         promptCeiling,
         outputCeiling: admitted.outputCeiling,
         resume,
+        overflow: isUpstream(naming.node) ? overflow() : undefined,
       }),
   });
 }

@@ -105,6 +105,8 @@ export type Waited = {
   movedAtMs?: number;
   readonly bodyBytes: number;
   readonly promptTokens: number;
+  /** It does not say that it lives: an upstream. Then only its tokens are waited for. */
+  readonly quiet: boolean;
 };
 
 const KIB = 1_024;
@@ -117,7 +119,7 @@ export function overrun(limits: Timeouts, waited: Waited, nowMs: number): Overru
     const connectMs = limits.connectMs + (limits.connectMsPerKiB * waited.bodyBytes) / KIB;
     return nowMs - waited.calledAtMs > connectMs ? "connect" : undefined;
   }
-  if (nowMs - waited.heardAtMs > limits.silenceMs) return "silence";
+  if (!waited.quiet && nowMs - waited.heardAtMs > limits.silenceMs) return "silence";
   if (movedAtMs !== undefined)
     return nowMs - movedAtMs > limits.betweenTokensMs ? "between_tokens" : undefined;
   const firstTokenMs = limits.firstTokenMs + limits.firstTokenMsPerPromptToken * waited.promptTokens;

@@ -8,7 +8,7 @@ import { PRICE_MICRO_USD_PER_M_MAX } from "@sluice/protocol/limits";
 import { z } from "zod";
 
 /** What of a call an upstream may be able to do beside plain text, as calls name it (wire/needs.ts). */
-export const UpstreamFeature = z.enum(["tools", "json", "logprobs", "logit_bias", "penalties"]);
+export const UpstreamFeature = z.enum(["tools", "json", "logit_bias", "penalties"]);
 export type UpstreamFeature = z.infer<typeof UpstreamFeature>;
 
 const rate = z.int().min(0).max(PRICE_MICRO_USD_PER_M_MAX);

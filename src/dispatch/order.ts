@@ -14,6 +14,10 @@ import type { LiveNode } from "../core/node.ts";
 /** Since the last beat, when a node counts as late: two beats missed, and half a second for the way of the third. */
 export const BEAT_LATE_MS = 2_500;
 
+export function isLate({ beatAtMs, asOfMs }: LiveNode, nowMs: number): boolean {
+  return (asOfMs ?? nowMs) - beatAtMs > BEAT_LATE_MS;
+}
+
 export function inOrder(
   ranking: readonly LiveNode[],
   /** From which position each node that failed this request was asked to answer. */
@@ -29,7 +33,7 @@ export function inOrder(
     const failedFrom = failed.get(node.id);
     if (failedFrom !== undefined) {
       if (broughtTo > failedFrom) again.push(node);
-    } else if ((node.asOfMs ?? nowMs) - node.beatAtMs > BEAT_LATE_MS) late.push(node);
+    } else if (isLate(node, nowMs)) late.push(node);
     else fresh.push(node);
   }
   const round = [...fresh, ...late];

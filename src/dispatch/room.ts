@@ -6,7 +6,7 @@
  * slot comes free when an answer ends, and nobody knows when that is. Each ask is a call of its own and a word to the
  * account's object, so there are a few of them, however long the wait.
  */
-import type { LiveNode } from "../core/node.ts";
+import type { Place } from "../core/place.ts";
 
 /** Shorter waits are not worth a call. */
 const WAIT_MIN_MS = 100;
@@ -16,9 +16,9 @@ const WAIT_MAX_MS = 2_000;
 export const ASKED_AGAIN_MAX = 4;
 
 /** A node that was there and had no room. */
-export type Busy = { readonly node: LiveNode; readonly roomAtMs: number };
+export type Busy = { readonly node: Place; readonly roomAtMs: number };
 
-export type Again = { readonly waitMs: number; readonly node: LiveNode };
+export type Again = { readonly waitMs: number; readonly node: Place };
 
 /** Whom to ask after how long; undefined where it is time to give up. */
 export function askAgain(

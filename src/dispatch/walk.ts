@@ -12,12 +12,12 @@
  *
  * How a node is tried and what "content" is are the caller's: this file decides only who is next and who is told.
  */
-import type { ExtendVerdict, NextCall, Overrun, WordWhy } from "@sluice/protocol/account";
+import type { Counted, ExtendVerdict, NextCall, Overrun, WordWhy } from "@sluice/protocol/account";
 import { ATTEMPTS_MAX, WORD_ACK_WAIT_MS } from "@sluice/protocol/limits";
 import type { Ending } from "@sluice/protocol/receipt";
 import type { Refusal } from "@sluice/protocol/refusal";
 import { FaultError, type Fault } from "../core/fault.ts";
-import type { LiveNode } from "../core/node.ts";
+import { isUpstream, type Place } from "../core/place.ts";
 import { judge } from "./judge.ts";
 import { askAgain, type Busy } from "./room.ts";
 
@@ -41,15 +41,18 @@ export type Saying = {
   readonly limit?: Overrun | undefined;
   /** With `node_failed`. */
   readonly ended?: Ending | undefined;
-  readonly node: LiveNode | null;
+  readonly node: Place | null;
   readonly next: NextCall | null;
+  /** Of an attempt at an upstream that came to something. */
+  readonly counted?: Counted | undefined;
+  readonly reasoning?: number | undefined;
 };
 
 /** One call as it is named to the node and to the account's object: under the same ordinal, with the same moment. */
-export type Naming = { readonly ordinal: number; readonly node: LiveNode; readonly issuedAtMs: number };
+export type Naming = { readonly ordinal: number; readonly node: Place; readonly issuedAtMs: number };
 
 /** An attempt that had begun to answer and broke off: the walk goes on from it. */
-export type Broken = Pick<Saying, "ordinal" | "why" | "limit" | "ended"> & { readonly node: LiveNode };
+export type Broken = Pick<Saying, "ordinal" | "why" | "limit" | "ended"> & { readonly node: Place };
 
 export type Steps<Answer> = {
   /** Undefined at the beginning of a request. */
@@ -73,7 +76,7 @@ export type Steps<Answer> = {
 
 export type Walked<Answer> = {
   readonly answer: Answer;
-  readonly node: LiveNode;
+  readonly node: Place;
   readonly ordinal: number;
   /** As it may have been extended. */
   readonly promptCeiling: number;
@@ -81,10 +84,11 @@ export type Walked<Answer> = {
 
 /** Throws a FaultError where no node answers, having told the account's object how it ended. */
 export async function walk<Answer>(
-  ranking: readonly LiveNode[],
+  /** Looked at no further than the walk goes. */
+  ranking: Iterable<Place>,
   steps: Steps<Answer>,
 ): Promise<Walked<Answer> | "client_gone"> {
-  const queue = [...ranking];
+  const queue = ranking[Symbol.iterator]();
   let acknowledged: Promise<"open" | "closed" | "lost"> = Promise.resolve("open");
   let promptCeiling = steps.promptCeiling;
   let extended = false;
@@ -94,20 +98,22 @@ export async function walk<Answer>(
   const hopeless = new Set<string>();
   const busy = new Map<string, Busy>();
   let askedAgain = 0;
-  const nextNode = (): LiveNode | undefined => {
-    for (let node = queue.shift(); node !== undefined; node = queue.shift())
-      if (!hopeless.has(node.id)) return node;
-    return undefined;
+  const nextNode = (): Place | undefined => {
+    for (;;) {
+      const next = queue.next();
+      if (next.done === true) return undefined;
+      if (!hopeless.has(next.value.id)) return next.value;
+    }
   };
 
-  const nextNaming = (ordinal: number, node: LiveNode | undefined): Naming | undefined => {
+  const nextNaming = (ordinal: number, node: Place | undefined): Naming | undefined => {
     const issuedAtMs = steps.nowMs();
     if (node === undefined || ordinal >= ATTEMPTS_MAX || issuedAtMs > steps.issueByMs) return undefined;
     return { ordinal, node, issuedAtMs };
   };
 
   /** After the list's end: a node that had no room, once it may have some. */
-  const whenRoom = async (): Promise<LiveNode | undefined> => {
+  const whenRoom = async (): Promise<Place | undefined> => {
     const times = { nowMs: steps.nowMs(), untilMs: steps.roomUntilMs, asked: askedAgain };
     const again = askAgain([...busy.values()], times);
     if (again === undefined) return undefined;
@@ -116,8 +122,9 @@ export async function walk<Answer>(
     return again.node;
   };
 
-  const { after } = steps;
-  let naming = nextNaming(after === undefined ? 0 : after.ordinal + 1, nextNode());
+  const first = nextNode();
+  const after = steps.after ?? (first !== undefined && isUpstream(first) ? NOBODY : undefined);
+  let naming = nextNaming(after === undefined ? 0 : after.ordinal + 1, first);
   if (naming === undefined) {
     await steps.tell({ ...(after ?? { ordinal: 0, why: "no_node", node: null }), next: null });
     throw new FaultError(steps.nobody);
@@ -168,7 +175,9 @@ export async function walk<Answer>(
       }
       if (verdict.kind === "next") {
         retryAfterMs = Math.min(retryAfterMs, verdict.retryAfterMs);
-        if (verdict.busy) busy.set(node.id, { node, roomAtMs: steps.nowMs() + verdict.retryAfterMs });
+        // An upstream's limit is no queue: who asks again at once only makes it longer.
+        if (verdict.busy && !isUpstream(node))
+          busy.set(node.id, { node, roomAtMs: steps.nowMs() + verdict.retryAfterMs });
         else busy.delete(node.id);
       }
     } else {
@@ -195,6 +204,12 @@ export async function walk<Answer>(
     naming = following;
   }
 }
+
+/**
+ * Attempt 0, where the first to be asked is an upstream: the account's object has to hear of that call before it is made, because
+ * nobody else will ever tell of it.
+ */
+const NOBODY = { ordinal: 0, why: "no_node", node: null } as const;
 
 function nextCall({ ordinal, node, issuedAtMs }: Naming): NextCall {
   return { ordinal, node: node.id, region: node.region, issuedAtMs };

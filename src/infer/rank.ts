@@ -11,6 +11,7 @@ import { choose, fits, type Choice, type Wish } from "../routing/choose.ts";
 import { isolate } from "../routing/isolate.ts";
 import type { Need } from "../wire/needs.ts";
 import type { Leg } from "./leg.ts";
+import type { Overflowing } from "./overflow.ts";
 import type { Job, Travel } from "./travel.ts";
 import { wishUnder } from "./wish.ts";
 
@@ -33,7 +34,12 @@ export async function rank(
   travel: Travel,
   { who, call, wanted, trail, arrivedAtMs }: Job,
   leg: Leg,
-  where: { readonly regions: readonly string[]; readonly pinned: readonly string[] | null },
+  where: {
+    readonly regions: readonly string[];
+    readonly pinned: readonly string[] | null;
+    /** Nobody waits for a node's room who may go to an upstream. */
+    readonly overflowing: Overflowing;
+  },
 ): Promise<Ranked> {
   const needs = {
     model: wanted.model.id,
@@ -55,7 +61,7 @@ export async function rank(
   const order = ({ nodes }: FleetView): readonly Choice[] =>
     choose(wish, nodes, isolate.knowledge(Date.now()), Math.random);
   let choices = order(first);
-  while (choices.length > 0 && choices.every((choice) => !choice.room)) {
+  while (choices.length > 0 && choices.every((choice) => !choice.room) && where.overflowing() === undefined) {
     const leftMs = arrivedAtMs + ROOM_WAIT_MS - Date.now();
     if (leftMs <= 0 || travel.client.signal.aborted) break;
     await scheduler.wait(Math.min(ROOM_POLL_MS, leftMs));

@@ -14,7 +14,7 @@ import type { AnswerName } from "../cache/name.ts";
 import { ANSWER_BYTES_MAX, FOLLOW_MS_MAX, type CachePlan } from "../cache/policy.ts";
 import { seal } from "../cache/seal.ts";
 import { logError } from "../core/log.ts";
-import type { LiveNode } from "../core/node.ts";
+import { isUpstream, type Place } from "../core/place.ts";
 import type { Progress } from "../relay/progress.ts";
 import {
   countsOf,
@@ -41,7 +41,7 @@ export type Keeper = {
   /** Whole events of a stream, or the text of an answer in one piece, as the client got them. */
   saw(text: string): void;
   /** It ended naturally, from one attempt, on this node. */
-  done(node: LiveNode, progress: Progress): void;
+  done(node: Place, progress: Progress): void;
 };
 
 type Landed = { readonly finished: Finished; readonly counts: Counts };
@@ -127,7 +127,7 @@ function watch(watched: Watched): Keeper {
     },
   };
 
-  async function keep(of: Watched, node: LiveNode, progress: Progress, text: string): Promise<void> {
+  async function keep(of: Watched, node: Place, progress: Progress, text: string): Promise<void> {
     const landed = isForAnybody(of, node, progress) ? read(job, progress, text) : undefined;
     if (landed === undefined) {
       of.lead?.land({ kind: "not_for_others" });
@@ -137,7 +137,9 @@ function watch(watched: Watched): Keeper {
   }
 }
 
-function isForAnybody({ job, named }: Watched, node: LiveNode, progress: Progress): boolean {
+function isForAnybody({ job, named }: Watched, node: Place, progress: Progress): boolean {
+  // Whatever an upstream calls by the same name, nobody here has seen its weights.
+  if (isUpstream(node)) return false;
   const served = node.models.find(({ id }) => id === job.wanted.model.id);
   if (served?.weights !== named.weights) return false;
   return progress.ended !== "length" || job.call.outputAsked !== null;

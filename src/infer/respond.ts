@@ -6,11 +6,12 @@ import type { AdmitVerdict, WordWhy } from "@sluice/protocol/account";
 import { KEEP_ALIVE } from "@sluice/protocol/events";
 import { FaultError, type Fault } from "../core/fault.ts";
 import { logError } from "../core/log.ts";
-import type { LiveNode } from "../core/node.ts";
+import type { Place } from "../core/place.ts";
 import { within } from "../core/within.ts";
 import type { Walked } from "../dispatch/walk.ts";
 import { pass, wholeAnswer } from "../relay/answer.ts";
 import { ofFailure } from "../routing/health.ts";
+import type { Progress } from "../relay/progress.ts";
 import { startDelivered } from "../relay/delivered.ts";
 import { openOutlet, writeWhole, type Outlet } from "../relay/outlet.ts";
 import { showLimits } from "../wire/limit-headers.ts";
@@ -163,6 +164,7 @@ async function relayStream(
     if (passed.end === "natural") {
       travel.trace.ended = passed.progress.ended ?? "";
       if (leg === first.leg) reply.keep?.done(node, passed.progress);
+      settle(travel, reply, walked, passed.progress);
       return;
     }
     // Frees the connection, and stops a node that is still at it.
@@ -171,8 +173,9 @@ async function relayStream(
     const ended = passed.end === "node_failed" ? passed.progress.ended : undefined;
     const end = (why: WordWhy): Promise<unknown> => {
       travel.trace.ended = limit === undefined ? why : `${why}_${limit}`;
-      const saying = { ordinal, why, limit, ended, node, next: null };
-      return tell(travel, reply.who.account, saying, passed.progress);
+      const { seen = passed.progress, ...told } = walked.answer.told?.(passed.progress, false) ?? {};
+      const saying = { ordinal, why, limit, ended, node, next: null, ...told };
+      return tell(travel, reply.who.account, saying, seen);
     };
     // A fetch that breaks because we let go of it is the client's leaving, not the node's failing.
     const left = departure(travel) ?? (passed.end === "client_gone" ? "client_gone" : undefined);
@@ -216,6 +219,20 @@ async function relayStream(
   }
 }
 
+/** The word on an upstream's answer that ended by itself: no receipt will come. */
+function settle(
+  travel: Travel,
+  reply: Reply,
+  { answer, node, ordinal }: Walked<Answering>,
+  progress: Progress,
+): void {
+  if (answer.told === undefined) return;
+  const { seen, ...told } = answer.told(progress, true);
+  const { ended } = progress;
+  const saying = { ordinal, why: "answered", ended, node, next: null, ...told } as const;
+  travel.ctx.waitUntil(tell(travel, reply.who.account, saying, seen));
+}
+
 /** The last comment of a stream: every node it came from, and where each stands. */
 function served({ served }: Travel): string {
   return `: served by ${served.map(({ id, region }) => `${id}/${region}`).join(" ")}\n`;
@@ -236,6 +253,7 @@ async function settleWhole(
     reply.keepReplay?.(text);
     reply.keep?.saw(text);
     reply.keep?.done(node, answering.progress);
+    settle(travel, reply, walked, answering.progress);
     return text;
   }
   await tell(
@@ -257,7 +275,7 @@ async function fail(outlet: Outlet, fault: Fault, stream: boolean): Promise<void
 function responseHeaders(
   travel: Travel,
   reply: Pick<Reply, "call" | "admitted"> & Partial<Pick<Reply, "keep">>,
-  node: LiveNode | undefined,
+  node: Place | undefined,
 ): Headers {
   const headers = new Headers({
     "content-type": reply.call.stream ? "text/event-stream; charset=utf-8" : "application/json",

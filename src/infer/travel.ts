@@ -9,7 +9,7 @@ import type { Principal } from "../auth/authenticate.ts";
 import type { Resolved } from "../core/catalogue.ts";
 import type { Env } from "../core/env.ts";
 import { log } from "../core/log.ts";
-import type { LiveNode } from "../core/node.ts";
+import { isUpstream, type Place } from "../core/place.ts";
 import type { Secrets } from "../core/secrets.ts";
 import type { Saying } from "../dispatch/walk.ts";
 import { sendWord } from "../dispatch/words.ts";
@@ -33,7 +33,7 @@ export type Travel = {
   /** Nodes that failed this request, and from which position each had been asked to make its answer. */
   readonly failed: Map<string, number>;
   /** Nodes whose events the client has been sent, in order. */
-  readonly served: LiveNode[];
+  readonly served: Place[];
   /** Run once, at the request's very end, however it came. */
   readonly atEnd: (() => void)[];
 };
@@ -97,6 +97,8 @@ export function departure(travel: Travel): Extract<WordWhy, "client_gone" | "cli
   return travel.client.signal.reason === "client_slow" ? "client_slow" : "client_gone";
 }
 
+const COUNTED_NOTHING = { certainty: "estimated", costNanoUsd: 0 } as const;
+
 /** Sends the word that says how an attempt ended; resolves when it is known to have arrived, or is given up. */
 export async function tell(
   travel: Travel,
@@ -104,6 +106,9 @@ export async function tell(
   saying: Saying,
   seen: Progress,
 ): Promise<"open" | "closed" | "lost"> {
+  const { node, reasoning } = saying;
+  // Nobody else tells of an attempt at an upstream, also of one that came to nothing.
+  const counted = saying.counted ?? (node !== null && isUpstream(node) ? COUNTED_NOTHING : undefined);
   const told = sendWord(travel.env, {
     v: NEWEST,
     account,
@@ -115,8 +120,10 @@ export async function tell(
     seenTo: seen.to,
     prompt: seen.prompt,
     cached: seen.cached,
-    node: saying.node?.id ?? null,
-    region: saying.node?.region ?? null,
+    ...(reasoning === undefined ? {} : { reasoning }),
+    ...(counted === undefined ? {} : { counted }),
+    node: node?.id ?? null,
+    region: node?.region ?? null,
     next: saying.next,
   });
   travel.ctx.waitUntil(told);

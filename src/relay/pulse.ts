@@ -16,6 +16,8 @@ const CLIENT_SLOW_MS = 30_000;
 export type Watched = {
   readonly bodyBytes: number;
   readonly promptTokens: number;
+  /** It does not say that it lives, nor when it takes the call: an upstream. */
+  readonly quiet?: boolean;
   /** Called once, when a limit has run out. */
   readonly lost: (limit: Overrun) => void;
 };
@@ -72,9 +74,10 @@ export function startPulse(limits: Timeouts, enteredAtMs: number): Pulse {
     },
     watch(call) {
       const calledAtMs = Date.now();
-      const { bodyBytes, promptTokens } = call;
+      const { bodyBytes, promptTokens, quiet = false } = call;
       lost = call.lost;
-      waited = { enteredAtMs, calledAtMs, heardAtMs: calledAtMs, bodyBytes, promptTokens };
+      waited = { enteredAtMs, calledAtMs, heardAtMs: calledAtMs, bodyBytes, promptTokens, quiet };
+      if (quiet) waited.takenAtMs = calledAtMs;
     },
     unwatch() {
       waited = undefined;

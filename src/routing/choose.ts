@@ -56,7 +56,7 @@ export type Wish = {
 export type Knowledge = {
   /** By the edge's clock. */
   readonly nowMs: number;
-  own(node: LiveNode, model: string): OwnCalls;
+  own(node: Pick<LiveNode, "id" | "beatAtMs">, model: string): OwnCalls;
   rttMs(region: string): number;
   /** Until when a node comes last because calls to it have failed here; undefined where it is well. */
   behindUntilMs(node: string): number | undefined;

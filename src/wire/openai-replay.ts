@@ -230,7 +230,7 @@ function toolCalls(said: readonly Said[]): object[] {
 }
 
 /** In OpenAI's words and in DeepSeek's, as nodes print it. */
-function printUsage(counts: Counts): Finished["usage"] {
+export function printUsage(counts: Counts): Finished["usage"] {
   const { promptTokens: prompt, cachedTokens: cached, completionTokens: completion } = counts;
   return {
     prompt_tokens: prompt,

@@ -21,7 +21,7 @@ const TEST_CODE_LINES_MAX = 400;
 const LAYERS: readonly (readonly string[])[] = [
   ["core"],
   ["db", "wire"],
-  ["auth", "account", "cache", "routing", "dispatch", "relay", "metering", "nodes", "keeping"],
+  ["auth", "account", "cache", "routing", "dispatch", "relay", "upstream", "metering", "nodes", "keeping"],
   ["infer"],
   ["infer.ts", "admin", "tenant"],
   ["app.ts"],

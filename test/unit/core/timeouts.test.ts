@@ -2,7 +2,14 @@
 import { expect, test } from "vitest";
 import { overrun, parseTimeouts, TIMEOUTS, type Waited } from "../../../src/core/timeouts.ts";
 
-const called: Waited = { enteredAtMs: 0, calledAtMs: 0, heardAtMs: 0, bodyBytes: 0, promptTokens: 0 };
+const called: Waited = {
+  enteredAtMs: 0,
+  calledAtMs: 0,
+  heardAtMs: 0,
+  bodyBytes: 0,
+  promptTokens: 0,
+  quiet: false,
+};
 const taken: Waited = { ...called, takenAtMs: 0 };
 const moved: Waited = { ...taken, movedAtMs: 0 };
 
@@ -18,6 +25,8 @@ test.each<[string, Waited, number, string | undefined]>([
   ["...but not for ever", { ...taken, heardAtMs: 62_000, promptTokens: 100 }, 62_001, "first_token"],
   ["a node that lives and makes no further token", { ...moved, heardAtMs: 10_000 }, 10_001, "between_tokens"],
   ["a node that makes tokens", { ...moved, heardAtMs: 10_000, movedAtMs: 9_000 }, 10_001, undefined],
+  ["an upstream that says nothing may still be at work", { ...taken, quiet: true }, 60_000, undefined],
+  ["...until its first token is overdue", { ...taken, quiet: true }, 60_001, "first_token"],
   [
     "a request that has had its time",
     { ...moved, heardAtMs: 2_100_000, movedAtMs: 2_100_000 },

@@ -1,0 +1,134 @@
+/**
+ * An attempt at an upstream: what is sent, and what is known of it that a node's receipt and beats would say. The hold is renewed
+ * from here while the answer runs, and when it has ended its counts are ready for the word that settles it.
+ */
+import type { Counted } from "@sluice/protocol/account";
+import { RENEW_INTERVAL_MS } from "@sluice/protocol/limits";
+import { NEWEST } from "@sluice/protocol/version";
+import { accountObject } from "../core/env.ts";
+import { log, logError } from "../core/log.ts";
+import { costNanoUsd } from "../core/money.ts";
+import { openUpstreamKey } from "../core/upstream-key.ts";
+import type { Upstream, UpstreamModel } from "../core/upstream.ts";
+import type { Naming } from "../dispatch/walk.ts";
+import type { Progress } from "../relay/progress.ts";
+import { printAsk, type UpstreamAsk } from "../upstream/ask.ts";
+import { callUpstream, type UpstreamAnswer } from "../upstream/call.ts";
+import { Translator } from "../upstream/translate.ts";
+import { ANSWER_PREFIX } from "../wire/call.ts";
+import type { Counts } from "../wire/openai-replay.ts";
+import type { Job, Travel } from "./travel.ts";
+
+export type UpstreamSpec = {
+  readonly job: Job;
+  readonly naming: Naming;
+  readonly ask: UpstreamAsk;
+  readonly served: UpstreamModel;
+  readonly promptCeiling: number;
+  readonly outputCeiling: number;
+};
+
+/** What settles an attempt: the counts a word carries, and how sure they are. */
+export type Told = { readonly seen: Progress; readonly reasoning: number; readonly counted: Counted };
+
+export type AtUpstream = {
+  readonly answer: UpstreamAnswer;
+  /** Of an answer that ended by itself; and of one that came no further than its client has seen. */
+  readonly told: (seen: Progress, whole: boolean) => Told;
+};
+
+export async function toUpstream(
+  travel: Travel,
+  upstream: Upstream,
+  spec: UpstreamSpec,
+  signal: AbortSignal,
+): Promise<AtUpstream> {
+  const { job, ask, served, promptCeiling, outputCeiling } = spec;
+  const { call } = job;
+  const face = {
+    id: `${ANSWER_PREFIX[call.dialect]}${travel.requestId.slice("req_".length)}`,
+    createdS: Math.floor(travel.enteredAtMs / 1_000),
+    model: call.modelAs,
+    includeUsage: call.includeUsage,
+  };
+  const bounds = { promptCeiling, outputCeiling, promptTokens: ask.promptTokens };
+  const translator = new Translator(face, call.stream, bounds);
+  const told = (seen: Progress, whole: boolean): Told => tellOf(translator, served, seen, whole);
+  const key =
+    upstream.sealedKey === null ? null : await openUpstreamKey(travel.secrets, upstream, upstream.sealedKey);
+  if (key === undefined) {
+    log("upstream_key_unreadable", { upstream: upstream.id });
+    return { answer: { kind: "lost" }, told };
+  }
+  const stop = renewing(travel, spec, () => translator.position);
+  const answer = await callUpstream(
+    {
+      request: travel.requestId,
+      upstream: upstream.id,
+      url: upstream.url,
+      key: key ?? undefined,
+      body: printAsk(ask, served, outputCeiling),
+    },
+    translator,
+    signal,
+  ).catch((error: unknown) => {
+    stop();
+    throw error;
+  });
+  if (answer.kind === "answering") travel.ctx.waitUntil(answer.ends.then(stop));
+  else stop();
+  return { answer, told };
+}
+
+function tellOf(translator: Translator, served: UpstreamModel, seen: Progress, whole: boolean): Told {
+  const settled = translator.settled();
+  const cost = (counts: Counts): number =>
+    costNanoUsd({ id: served.as.slice(0, 64), ...ratesOf(served) }, counts);
+  const { counts } = settled;
+  if (!whole) {
+    // The usage has not come, or counts more than the client was sent.
+    const told = { ...counts, cachedTokens: 0, completionTokens: seen.to };
+    return {
+      seen: { ...seen, prompt: counts.promptTokens, cached: 0 },
+      reasoning: Math.min(counts.reasoningTokens, seen.to),
+      counted: { certainty: "estimated", costNanoUsd: cost(told) },
+    };
+  }
+  return {
+    seen: {
+      ...seen,
+      to: counts.completionTokens,
+      prompt: counts.promptTokens,
+      cached: counts.cachedTokens,
+    },
+    reasoning: counts.reasoningTokens,
+    counted: { certainty: settled.certainty, costNanoUsd: cost(settled.raw) },
+  };
+}
+
+function ratesOf({ inputMicroUsdPerM, cachedMicroUsdPerM, outputMicroUsdPerM }: UpstreamModel) {
+  return { inputMicroUsdPerM, cachedMicroUsdPerM, outputMicroUsdPerM };
+}
+
+/** Says to the account's object that the attempt runs, as a node's beats would. */
+function renewing(travel: Travel, { job, naming }: UpstreamSpec, position: () => number): () => void {
+  const { ordinal, node } = naming;
+  const renew = (): void => {
+    const { account } = job.who;
+    const attempt = { request: travel.requestId, ordinal, position: position() };
+    const renewed = accountObject(travel.env, account)
+      .settle({
+        v: NEWEST,
+        account,
+        receipts: [],
+        renew: [{ ...attempt, node: node.id, region: node.region }],
+      })
+      // The next one comes before the hold lapses.
+      .catch((error: unknown) => logError("renewal_lost", error, { id: travel.requestId }));
+    travel.ctx.waitUntil(renewed);
+  };
+  const timer = setInterval(renew, RENEW_INTERVAL_MS / 2);
+  const stop = (): void => clearInterval(timer);
+  travel.atEnd.push(stop);
+  return stop;
+}

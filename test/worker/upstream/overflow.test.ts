@@ -1,0 +1,224 @@
+/**
+ * The whole way of a request inside workerd to an upstream that is answered from here: what it is sent, what each of its answers
+ * comes to, and that none of its words and no secret reaches a client or a log. There is no node at all.
+ */
+import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { afterEach, beforeAll, beforeEach, describe, test, vi } from "vitest";
+import { app } from "../../../src/app.ts";
+import { accountObject } from "../../../src/core/env.ts";
+import { openUpstreamKey } from "../../../src/core/upstream-key.ts";
+import { parseSecrets } from "../../../src/core/secrets.ts";
+import { readBooks } from "../../../src/db/catalogue.ts";
+import { eventsOf, type Account } from "../account/support.ts";
+import { ask, newAccount } from "../admin/support.ts";
+import { runInDurableObject } from "cloudflare:test";
+import type { AccountObject } from "../../../src/account/account-object.ts";
+
+const SECRET = "sk-planted-key-of-the-upstream";
+const BASE = "https://api.upstream.example.com/v1";
+const RATES = { inputMicroUsdPerM: 1_000_000, cachedMicroUsdPerM: 500_000, outputMicroUsdPerM: 2_000_000 };
+
+type Sent = { readonly url: string; readonly init: RequestInit; readonly body: Record<string, unknown> };
+let sent: Sent[] = [];
+let logged: string[] = [];
+let answer: (signal: AbortSignal | undefined) => Response | Promise<Response>;
+let account: string;
+let key: string;
+
+const chunk = (delta: object, finish: string | null = null): string =>
+  JSON.stringify({ choices: [{ index: 0, delta, finish_reason: finish }] });
+const USAGE = JSON.stringify({ choices: [], usage: { prompt_tokens: 30, completion_tokens: 3 } });
+const ORDINARY = [
+  chunk({ role: "assistant", content: "" }),
+  chunk({ content: "one " }),
+  chunk({ content: "two" }),
+  chunk({}, "stop"),
+  USAGE,
+  "[DONE]",
+];
+const sse = (events: readonly string[]): string => events.map((data) => `data: ${data}\n\n`).join("");
+
+function events(text: string, status = 200): Response {
+  return new Response(text, { status, headers: { "content-type": "text/event-stream" } });
+}
+
+beforeAll(async () => {
+  await ask("PUT", "/models/overflowing", { contextTokens: 1_000, outputTokensDefault: 100, price: RATES });
+  await ask("POST", "/upstreams", {
+    name: "spare",
+    region: "far",
+    url: BASE,
+    apiKey: SECRET,
+    models: [{ model: "overflowing", as: "their-name", ...RATES }],
+    features: ["tools"],
+    concurrency: 2,
+    policy: { trains: true, retainsDays: null },
+  });
+  account = await newAccount({ upstreams: "any" });
+  await ask("POST", `/accounts/${account}/credits`, { creditId: "c", amountUsd: "1" });
+  const { body } = await ask("POST", `/accounts/${account}/keys`, { name: "k" });
+  key = body.key.secret as string;
+});
+
+beforeEach(() => {
+  sent = [];
+  logged = [];
+  answer = () => events(sse(ORDINARY));
+  for (const method of ["log", "error"] as const)
+    vi.spyOn(console, method).mockImplementation((...words) => void logged.push(JSON.stringify(words)));
+  vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init = {}) => {
+    const body = JSON.parse(init.body as string) as Sent["body"];
+    sent.push({ url: input as string, init, body });
+    return answer(init.signal ?? undefined);
+  });
+});
+afterEach(() => vi.restoreAllMocks());
+
+async function call(change: object = {}, headers: Record<string, string> = {}) {
+  const ctx = createExecutionContext();
+  const request = new Request("https://edge.example.com/v1/chat/completions", {
+    method: "POST",
+    headers: { authorization: `Bearer ${key}`, ...headers },
+    body: JSON.stringify({
+      model: "overflowing",
+      temperature: 0,
+      messages: [{ role: "user", content: "planted prompt" }],
+      ...change,
+    }),
+  });
+  const response = await app.fetch(request, env, ctx);
+  const text = await response.text();
+  await waitOnExecutionContext(ctx);
+  return { status: response.status, headers: response.headers, text };
+}
+
+/** The newest row of the account's log. */
+async function row(): Promise<Record<string, unknown>> {
+  const stub = accountObject(env, account) as unknown as DurableObjectStub<AccountObject>;
+  const inside: Account["inside"] = (look) => runInDurableObject(stub, look);
+  return (await eventsOf({ inside } as Account)).at(-1) ?? {};
+}
+
+describe("an upstream", () => {
+  test("is asked under its own name, with its own key, and with no header of the client's", async ({
+    expect,
+  }) => {
+    const { status, headers, text } = await call(
+      { max_tokens: 7 },
+      { "x-forwarded-host": "evil.example.com" },
+    );
+    expect(status).toBe(200);
+    expect(sent).toHaveLength(1);
+    expect(sent[0]).toMatchObject({
+      url: `${BASE}/chat/completions`,
+      init: { method: "POST", redirect: "manual" },
+      body: { model: "their-name", max_tokens: 7, stream: true, stream_options: { include_usage: true } },
+    });
+    expect(sent[0]?.init.headers).toEqual({
+      "content-type": "application/json",
+      accept: "text/event-stream",
+      authorization: `Bearer ${SECRET}`,
+    });
+    expect(JSON.parse(text)).toMatchObject({
+      model: "overflowing",
+      choices: [{ message: { content: "one two" }, finish_reason: "stop" }],
+      usage: { prompt_tokens: 30, completion_tokens: 3 },
+    });
+    expect(headers.get("x-sluice-node")).toMatch(/^upstream_/);
+    expect(headers.get("x-sluice-region")).toBe("far");
+    expect(await row()).toMatchObject({
+      certainty: "reported",
+      ended: "stop",
+      promptTokens: 30,
+      completionTokens: 3,
+      costNanoUsd: 36_000,
+      attempts: [
+        { node: null, ended: "no_node" },
+        { region: "far", upstreamCostNanoUsd: 36_000 },
+      ],
+    });
+  });
+
+  test("is named by the last comment of a stream, which has its answer in whole events", async ({
+    expect,
+  }) => {
+    const { text } = await call({ stream: true, stream_options: { include_usage: true } });
+    expect(text).toMatch(/: served by upstream_\w+\/far\ndata: \[DONE\]\n\n$/);
+    expect(text).not.toContain("their-name");
+  });
+
+  test("answers what was asked before anew: its answers are not kept", async ({ expect }) => {
+    await call();
+    const { headers } = await call();
+    expect(headers.get("x-sluice-cache")).not.toBe("hit");
+    expect(sent).toHaveLength(2);
+  });
+
+  const REFUSALS: readonly (readonly [string, () => Response, number])[] = [
+    ["with 429", () => new Response("planted words", { status: 429, headers: { "retry-after": "9" } }), 503],
+    ["with 401", () => new Response("planted words", { status: 401 }), 503],
+    ["with 400", () => new Response("planted words", { status: 400 }), 503],
+    ["with 500", () => new Response("planted words", { status: 500 }), 502],
+    [
+      "by sending elsewhere",
+      () => new Response(null, { status: 302, headers: { location: "https://evil.example.com" } }),
+      502,
+    ],
+    ["in another format", () => Response.json({ planted: "words" }), 502],
+    ["by failing before its first text", () => events(sse(['{"error":{"message":"planted words"}}'])), 502],
+    ["by breaking off before its first text", () => events(sse(ORDINARY.slice(0, 1))), 502],
+  ];
+  test.for(REFUSALS)(
+    "that refuses %s is asked once, and costs nothing",
+    async ([, refuse, status], { expect }) => {
+      answer = refuse;
+      const got = await call({ stream: true });
+      expect(got.status).toBe(status);
+      expect(sent).toHaveLength(1);
+      expect(await row()).toMatchObject({ costNanoUsd: 0, completionTokens: 0, chargedNanoUsd: 0 });
+      expect(got.text + logged.join("\n")).not.toMatch(/planted|evil/);
+    },
+  );
+
+  test("that breaks off in the middle ends the stream with an error, and what came is paid for", async ({
+    expect,
+  }) => {
+    answer = () => events(sse(ORDINARY.slice(0, 3)));
+    const { text } = await call({ stream: true });
+    expect(text).toContain('"content":"two"');
+    expect(text).toContain('"error"');
+    expect(text).not.toContain("[DONE]");
+    expect(await row()).toMatchObject({ certainty: "estimated", ended: "node_lost", completionTokens: 2 });
+  });
+
+  test("whose answer in one piece breaks off gives none, and nothing is paid", async ({ expect }) => {
+    answer = () => events(sse(ORDINARY.slice(0, 3)));
+    expect((await call()).status).toBe(502);
+    expect(await row()).toMatchObject({ completionTokens: 0, costNanoUsd: 0 });
+  });
+
+  test("is not asked for what it cannot do, nor where the request may not run", async ({ expect }) => {
+    const statuses = [
+      (await call({ response_format: { type: "json_object" } })).status,
+      (await call({ n: 2 })).status,
+      (await call({ top_k: 4 })).status,
+      (await call({ thinking: { type: "enabled" } })).status,
+    ];
+    expect(statuses).toEqual([503, 503, 503, 503]);
+    expect((await call({}, { "x-sluice-regions": "far" })).status).toBe(200);
+    expect(sent).toHaveLength(1);
+  });
+
+  test("shows its key to nobody: not in the answer, not in a log, not in what the isolate reads", async ({
+    expect,
+  }) => {
+    answer = () => events(sse([JSON.stringify({ error: { message: SECRET } })]));
+    const { text } = await call({ stream: true });
+    const { upstreams = [] } = await readBooks(env, Date.now());
+    expect(text + logged.join("\n") + JSON.stringify(upstreams)).not.toContain(SECRET);
+    const [one] = upstreams;
+    const secrets = parseSecrets(env.SLUICE_SECRETS);
+    expect(one && (await openUpstreamKey(secrets, one, one.sealedKey ?? ""))).toBe(SECRET);
+  });
+});
