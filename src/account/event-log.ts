@@ -27,6 +27,13 @@ export const SPARE_ROWS_MAX = 100;
 /** Those beyond go in bites. */
 const DROP_ROWS_MAX = 500;
 
+/** Characters of events that stay in memory for the messages they will be in, four messages of them; twice as many before the oldest go. */
+const RECENT_CHARS_MAX = 400_000;
+
+/** An event as it is printed, once: into the tail, out of it into a row, and into a message. */
+export type Printed = { readonly seq: number; readonly text: string };
+type Kept = { readonly entry: Entry; readonly text: string; readonly event: Printed };
+
 type Entry = {
   readonly event: AccountEvent;
   readonly atMs: number;
@@ -40,14 +47,17 @@ export class EventLog {
   /** D1 has every event through here. */
   #confirmedSeq = 0;
   /** As it is in the account's row. */
-  #tail: readonly Entry[];
+  #tail: readonly Kept[];
   /** What this turn has to add. */
-  #fresh: Entry[] = [];
+  #fresh: Kept[] = [];
+  /** The newest events, without a gap, as far back as there is room. */
+  #recent: Printed[] = [];
+  #recentChars = 0;
 
   constructor(sql: Sql, tail: string, keepMs: number) {
     this.#sql = sql;
     this.#keepMs = keepMs;
-    this.#tail = JSON.parse(tail) as Entry[];
+    this.#tail = (JSON.parse(tail) as Entry[]).map(kept);
   }
 
   confirm(through: number): void {
@@ -56,35 +66,48 @@ export class EventLog {
 
   /** `forgotten` is the request's last state, where its row goes with this event. */
   append(event: AccountEvent, atMs: number, forgotten: Hold | null): void {
-    this.#fresh.push({ event, atMs, facts: forgotten === null ? null : withoutSigned(forgotten) });
+    const facts = forgotten === null ? null : withoutSigned(forgotten);
+    const fresh = kept({ event, atMs, facts });
+    this.#fresh.push(fresh);
+    this.#recent.push(fresh.event);
+    this.#recentChars += fresh.event.text.length;
+    if (this.#recentChars > 2 * RECENT_CHARS_MAX) this.#forgetOldest();
+  }
+
+  /** Half of them at a time: one by one each would move all the others. */
+  #forgetOldest(): void {
+    let at = 0;
+    for (; this.#recentChars > RECENT_CHARS_MAX; at++)
+      this.#recentChars -= this.#recent[at]?.text.length ?? 0;
+    this.#recent = this.#recent.slice(at);
   }
 
   /** Ends a turn: the tail for the account's row, which is written with it. */
   print(): string {
     const newest = this.#fresh.at(-1);
     if (newest !== undefined) {
-      const needed = this.#tail.filter((entry) => !this.#mayGo(entry, newest.atMs));
+      const needed = this.#tail.filter(({ entry }) => !this.#mayGo(entry, newest.entry.atMs));
       this.#tail = [...needed, ...this.#fresh];
       this.#fresh = [];
     }
-    let text = JSON.stringify(this.#tail);
-    if (this.#tail.length > TAIL_EVENTS_MAX || text.length > TAIL_CHARS_MAX) {
+    const chars = this.#tail.reduce((sum, { text }) => sum + text.length, 0);
+    if (this.#tail.length > TAIL_EVENTS_MAX || chars > TAIL_CHARS_MAX) {
       for (const row of inRows(this.#tail)) this.#writeRow(row);
       this.#tail = [];
-      text = "[]";
     }
-    return text;
+    return listOf(this.#tail);
   }
 
   #mayGo({ event, atMs }: Entry, nowMs: number): boolean {
     return event.seq <= this.#confirmedSeq && atMs <= nowMs - this.#keepMs;
   }
 
-  #writeRow(entries: readonly Entry[]): void {
-    const last = entries.at(-1);
+  #writeRow(entries: readonly Kept[]): void {
+    const last = entries.at(-1)?.entry;
     if (last === undefined) return;
-    const requests = entries.map(({ event }) => (event.kind === "usage" ? event.request : "")).join(" ");
-    const row = [last.event.seq, last.atMs, requests, JSON.stringify(entries)] as const;
+    const events = entries.map(({ entry }) => entry.event);
+    const requests = events.map((event) => (event.kind === "usage" ? event.request : "")).join(" ");
+    const row = [last.event.seq, last.atMs, requests, listOf(entries)] as const;
     const written = this.#sql.write(
       `UPDATE log SET seq = ?1, at_ms = ?2, requests = ?3, entries = ?4
        WHERE seq = (SELECT min(seq) FROM log) AND seq <= ?5 AND at_ms <= ?6`,
@@ -93,6 +116,13 @@ export class EventLog {
       last.atMs - this.#keepMs,
     );
     if (written === 0) this.#sql.write("INSERT INTO log VALUES (?, ?, ?, ?)", ...row);
+  }
+
+  /** As `after`, for a message. What was written just now is there as it was printed. */
+  printedAfter(seq: number, max: number): readonly Printed[] {
+    const oldest = this.#recent[0]?.seq ?? Number.POSITIVE_INFINITY;
+    if (oldest <= seq + 1) return this.#recent.slice(seq + 1 - oldest, seq + 1 - oldest + max);
+    return this.after(seq, max).map(printed);
   }
 
   /** In order. */
@@ -109,8 +139,7 @@ export class EventLog {
 
   *#stretches(rows: Iterable<LogRow>): Generator<readonly Entry[]> {
     for (const row of rows) yield entriesOf(row);
-    yield this.#tail;
-    yield this.#fresh;
+    yield this.#inMemory();
   }
 
   /** How many events lie beyond a number, and what they did to the balance. */
@@ -125,7 +154,7 @@ export class EventLog {
        FROM log, json_each(log.entries) AS e WHERE log.seq > ?1 AND json_extract(e.value, '$.event.seq') > ?1`,
       seq,
     );
-    const newest = [...this.#tail, ...this.#fresh].filter(({ event }) => event.seq > seq);
+    const newest = this.#inMemory().filter(({ event }) => event.seq > seq);
     return {
       count: count + newest.length,
       moneyNanoUsd: newest.reduce((sum, { event }) => sum + moneyOf(event), moneyNanoUsd),
@@ -146,7 +175,7 @@ export class EventLog {
 
   #newest(request: string, lastSeq: number): Entry | undefined {
     const isOf = ({ event }: Entry): boolean => event.kind === "usage" && event.request === request;
-    const found = this.#fresh.findLast(isOf) ?? this.#tail.findLast(isOf);
+    const found = this.#inMemory().findLast(isOf);
     if (found !== undefined) return found;
     const [row] = this.#sql.read<LogRow>(
       "SELECT entries FROM log WHERE seq > ? AND instr(requests, ?) > 0 ORDER BY seq DESC LIMIT 1",
@@ -154,6 +183,11 @@ export class EventLog {
       request,
     );
     return row === undefined ? undefined : entriesOf(row).findLast(isOf);
+  }
+
+  /** The newest entries, which are in no row of the log. */
+  #inMemory(): readonly Entry[] {
+    return [...this.#tail, ...this.#fresh].map(({ entry }) => entry);
   }
 
   /** Cuts a log that was longer once: where more rows lie and wait than may, the oldest go. */
@@ -175,6 +209,20 @@ export class EventLog {
 
 type LogRow = { entries: string };
 
+function printed(event: AccountEvent): Printed {
+  return { seq: event.seq, text: JSON.stringify(event) };
+}
+
+function kept(entry: Entry): Kept {
+  const event = printed(entry.event);
+  const facts = JSON.stringify(entry.facts);
+  return { entry, text: `{"event":${event.text},"atMs":${entry.atMs},"facts":${facts}}`, event };
+}
+
+function listOf(entries: readonly Kept[]): string {
+  return `[${entries.map(({ text }) => text).join(",")}]`;
+}
+
 function entriesOf({ entries }: LogRow): readonly Entry[] {
   return JSON.parse(entries) as Entry[];
 }
@@ -184,11 +232,11 @@ function moneyOf(event: AccountEvent): number {
 }
 
 /** As many in a row as it takes. */
-function inRows(entries: readonly Entry[]): readonly (readonly Entry[])[] {
-  const rows: Entry[][] = [];
+function inRows(entries: readonly Kept[]): readonly (readonly Kept[])[] {
+  const rows: Kept[][] = [];
   let chars = 0;
   for (const entry of entries) {
-    const size = JSON.stringify(entry).length;
+    const size = entry.text.length;
     const last = rows.at(-1);
     if (last === undefined || last.length === ROW_EVENTS_MAX || chars + size > ROW_CHARS_MAX) {
       rows.push([entry]);

@@ -2,12 +2,13 @@
  * Sends the log of events to the queue, in order, in messages of consecutive events. The log is the memory, the queue
  * only a transport: what D1 has not confirmed in time is sent again, and the object deletes nothing before that.
  *
- * An event is printed once: its text is measured, and leaves in a message that is put together and not printed again.
+ * An event is printed once, when it is logged: a message is put together of these texts, and not printed again.
  *
  * How far it has sent is in memory alone. A restart sends what is unconfirmed once more, which harms nobody and costs
  * less than a row per message.
  */
 import { NEWEST } from "@sluice/protocol/version";
+import type { Printed } from "./event-log.ts";
 import type { Store } from "./store.ts";
 
 const MESSAGE_EVENTS_MAX = 100;
@@ -16,15 +17,11 @@ const MESSAGE_CHARS_MAX = 100_000;
 /** One round sends at most this many messages; what is left goes with the next. */
 const ROUND_MESSAGES_MAX = 20;
 
-type Printed = { readonly seq: number; readonly text: string };
-
 export type Log = { readonly account: string; readonly store: Store; readonly appliedSeq: number };
 
 export class Outbox {
   readonly #queue: Queue<string>;
   #sentThrough = 0;
-  /** What was read with the last message, and has no room in it. */
-  #unsent: readonly Printed[] = [];
   /** How far D1 was when it last came further, and when that was (or when there was nothing to wait for). */
   #appliedSeq = 0;
   #progressAtMs = 0;
@@ -49,13 +46,12 @@ export class Outbox {
     }
     for (let round = 0; round < ROUND_MESSAGES_MAX; round++) {
       const from = Math.max(this.#sentThrough, appliedSeq);
-      const unsent = this.#after(from, store);
+      const unsent = store.log.printedAfter(from, MESSAGE_EVENTS_MAX);
       const events = fitting(unsent);
       const last = events.at(-1);
       if (last === undefined) return false;
       // Before the wait: another round must not send the same.
       this.#sentThrough = last.seq;
-      this.#unsent = unsent.slice(events.length);
       try {
         await this.#queue.send(messageOf(account, events), { contentType: "text" });
       } catch (error) {
@@ -68,13 +64,6 @@ export class Outbox {
       if (!isFull) return false;
     }
     return true;
-  }
-
-  /** As many events as a message may have, of those beyond `from`. */
-  #after(from: number, store: Store): readonly Printed[] {
-    const known = this.#unsent[0]?.seq === from + 1 ? this.#unsent : [];
-    const more = store.log.after(known.at(-1)?.seq ?? from, MESSAGE_EVENTS_MAX - known.length);
-    return [...known, ...more.map((event) => ({ seq: event.seq, text: JSON.stringify(event) }))];
   }
 }
 
