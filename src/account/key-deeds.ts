@@ -1,13 +1,13 @@
 /**
- * What a key with the scope `keys` may do: make keys, and list, rotate and revoke those it made, or that these made. Called
+ * What a key with the scope `keys` may do: make keys, and list, change, rotate and revoke those it made, or that these made. Called
  * inside turns. A key below another is told by its path alone, so there is no id to guess.
  */
 import type { KeyDeedAnswer, KeyDeedAsk } from "../core/account.ts";
 import { keyRefusal, type KnownKey } from "./admission.ts";
 import type { Books } from "./books.ts";
 import { PATH_MAX } from "./keyring.ts";
-import { keyStatus, revokeKey, rotateKey } from "./keys.ts";
-import { madeUnder } from "./made.ts";
+import { changeKey, keyStatus, revokeKey, rotateKey } from "./keys.ts";
+import { exceeding, madeUnder } from "./made.ts";
 
 /** Keys below one key, revoked ones included: they are listed whole. */
 export const KEYS_BELOW_MAX = 1_000;
@@ -28,8 +28,15 @@ export function doAsKey(books: Books, ask: KeyDeedAsk, nowMs: number): KeyDeedAn
     return { ok: true, keys: keys.map((key) => keyStatus(books, key, nowMs)) };
   }
   const [key, ...makers] = books.keyring.path(deed.id);
-  if (key === undefined || !makers.some(({ id }) => id === who.id)) return refused({ kind: "not_below" });
-  if (deed.do === "rotate") rotateKey(books, key.id, deed.rotation, nowMs);
+  const [maker] = makers;
+  if (key === undefined || maker === undefined || !makers.some(({ id }) => id === who.id))
+    return refused({ kind: "not_below" });
+  if (deed.do === "change") {
+    // Of the key that made it, which need not be the one that asks: that is the narrower of the two.
+    const field = exceeding(maker, deed.change);
+    if (field !== null) return refused({ kind: "exceeds_maker", field });
+    changeKey(books, key.id, deed.change);
+  } else if (deed.do === "rotate") rotateKey(books, key.id, deed.rotation, nowMs);
   else revokeKey(books, key.id, nowMs);
   return shown(books, key.id, nowMs);
 }

@@ -54,6 +54,7 @@ export type KeyDeedAsk = {
   readonly deed:
     | { readonly do: "make"; readonly key: KeySettings }
     | { readonly do: "list" }
+    | { readonly do: "change"; readonly id: string; readonly change: KeyChange }
     | { readonly do: "rotate"; readonly id: string; readonly rotation: KeyRotation }
     | { readonly do: "revoke"; readonly id: string };
 };

@@ -9,7 +9,7 @@ import { z } from "zod";
 import { admissionFault } from "../account/faults.ts";
 import { authenticate, rememberRefusal, type Principal } from "../auth/authenticate.ts";
 import { KEY_DICE_BYTES, makeKey } from "../auth/key.ts";
-import type { KeyDeedAnswer, KeyDeedAsk, KeySettings, KeyStatus } from "../core/account.ts";
+import type { KeyChange, KeyDeedAnswer, KeyDeedAsk, KeySettings, KeyStatus } from "../core/account.ts";
 import { accountObject, type Env } from "../core/env.ts";
 import { FaultError } from "../core/fault.ts";
 import { KEY_SCOPES, type Limits } from "../core/limits.ts";
@@ -40,8 +40,8 @@ const usd = z
   .nullable()
   .exactOptional();
 
-const MakeKey = z.strictObject({
-  name: z.string().trim().min(1).max(100),
+const Name = z.string().trim().min(1).max(100);
+const SETTINGS = {
   /** In seconds; null: never. */
   expires_at: z
     .int()
@@ -63,7 +63,10 @@ const MakeKey = z.strictObject({
       budget_total_usd: usd,
     })
     .default({}),
-});
+};
+const MakeKey = z.strictObject({ name: Name, ...SETTINGS });
+/** What is left out stays. */
+const ChangeKey = z.strictObject({ name: Name.exactOptional(), ...SETTINGS });
 const RotateKey = z.strictObject({ overlap_s: z.int().min(0).max(OVERLAP_S_MAX).default(OVERLAP_S_DEFAULT) });
 
 const FIELDS: { readonly [L in keyof Limits]: keyof z.output<typeof MakeKey>["limits"] } = {
@@ -81,21 +84,13 @@ export const madeKeys = new Hono<{ Bindings: Env }>();
 
 madeKeys.post("/", async (c) => {
   const who = await authenticate(secretsOf(c.env), c.req.raw.headers, Date.now());
-  const { name, expires_at, limits, ...rest } = await readJson(c.req.raw, MakeKey);
+  const { name, ...asked } = await readJson(c.req.raw, MakeKey);
   const nowMs = Date.now();
-  const expiresAtMs = expires_at === undefined || expires_at === null ? expires_at : expires_at * 1_000;
-  if ((expiresAtMs ?? Infinity) <= nowMs) throw invalid("expires_at", "'expires_at' is in the past.");
+  const change = changeOf(asked, nowMs);
   const id = `key_${randomName(KEY_NAME_CHARS, crypto.getRandomValues(new Uint8Array(KEY_NAME_CHARS)))}`;
   const made = await newSecret(c.env, who, id);
   const { secretSha256, lastFour } = made;
-  const given: Partial<Limits> = Object.fromEntries(
-    LIMIT_NAMES.flatMap((field) => {
-      const value = limits[FIELDS[field]];
-      return value === undefined ? [] : [[field, value]];
-    }),
-  );
-  const ends = expiresAtMs === undefined ? {} : { expiresAtMs };
-  const settings: KeySettings = { id, name, secretSha256, lastFour, ...rest, ...ends, ...given };
+  const settings: KeySettings = { id, name, secretSha256, lastFour, ...change };
   const [key] = await act(c.env, who, { do: "make", key: settings });
   const row = { id, account: who.account, name, lastFour, createdAtMs: nowMs, revokedAtMs: null };
   await listKey(c.env, row).catch(unreachable);
@@ -106,6 +101,17 @@ madeKeys.get("/", async (c) => {
   const who = await authenticate(secretsOf(c.env), c.req.raw.headers, Date.now());
   const keys = await act(c.env, who, { do: "list" });
   return c.json({ object: "list", data: keys.map(print) }, 200, FRESH);
+});
+
+/** A name, or less than it had; or more, up to what the key has that made it. */
+madeKeys.patch("/:key", async (c) => {
+  const who = await authenticate(secretsOf(c.env), c.req.raw.headers, Date.now());
+  const { name, ...asked } = await readJson(c.req.raw, ChangeKey);
+  const id = keyOf(c.req.param("key"));
+  const change = { ...(name === undefined ? {} : { name }), ...changeOf(asked, Date.now()) };
+  const [key] = await act(c.env, who, { do: "change", id, change });
+  if (name !== undefined) await renewKey(c.env, id, { name }).catch(unreachable);
+  return c.json({ ...(key && print(key)) }, 200, FRESH);
 });
 
 madeKeys.post("/:key/rotate", async (c) => {
@@ -127,6 +133,20 @@ madeKeys.delete("/:key", async (c) => {
   await markRevoked(c.env, id, Date.now()).catch(unreachable);
   return c.json({ ...(key && print(key)) }, 200, FRESH);
 });
+
+/** What was asked for, in the object's words. */
+function changeOf(asked: Omit<z.output<typeof ChangeKey>, "name">, nowMs: number): KeyChange {
+  const { expires_at, limits, ...rest } = asked;
+  const expiresAtMs = expires_at === undefined || expires_at === null ? expires_at : expires_at * 1_000;
+  if ((expiresAtMs ?? Infinity) <= nowMs) throw invalid("expires_at", "'expires_at' is in the past.");
+  const given: Partial<Limits> = Object.fromEntries(
+    LIMIT_NAMES.flatMap((field) => {
+      const value = limits[FIELDS[field]];
+      return value === undefined ? [] : [[field, value]];
+    }),
+  );
+  return { ...rest, ...(expiresAtMs === undefined ? {} : { expiresAtMs }), ...given };
+}
 
 /** Secrets are nobody's to keep. */
 const FRESH = { "cache-control": "no-store" };

@@ -2,9 +2,9 @@
 import fc from "fast-check";
 import { describe, test } from "vitest";
 import type { KnownKey } from "../../../src/account/admission.ts";
-import { madeUnder } from "../../../src/account/made.ts";
-import { keyed } from "../../../src/account/settings.ts";
-import type { KeySettings } from "../../../src/core/account.ts";
+import { exceeding, madeUnder } from "../../../src/account/made.ts";
+import { keyed, rekeyed } from "../../../src/account/settings.ts";
+import type { KeyChange, KeySettings } from "../../../src/core/account.ts";
 import { KEY_SCOPES, NO_LIMITS, type Limits } from "../../../src/core/limits.ts";
 
 const BASE = { name: "k", secretSha256: "0".repeat(64) };
@@ -50,6 +50,29 @@ describe("a key made by a key", () => {
         expect(key.madeBy).toBe(by.id);
       }),
     );
+  });
+
+  test("is changed to no more than its maker has, and only what is given is looked at", ({ expect }) => {
+    fc.assert(
+      fc.property(maker, given, (by, asked) => {
+        const change: KeyChange = asked;
+        const made = keyed({ ...BASE, id: "key_child00000" }, undefined);
+        const field = exceeding(by, change);
+        if (field === null) {
+          const changed = rekeyed(made, change);
+          for (const limit of Object.keys(NO_LIMITS) as (keyof Limits)[])
+            if (change[limit] !== undefined)
+              expect(within(changed.limits[limit], by.limits[limit])).toBe(true);
+          if (change.expiresAtMs !== undefined)
+            expect(within(changed.expiresAtMs, by.expiresAtMs)).toBe(true);
+          for (const list of ["models", "regions", "scopes"] as const)
+            if (change[list] !== undefined) expect(among(changed[list], by[list])).toBe(true);
+        } else expect(change[field]).not.toBeUndefined();
+      }),
+    );
+    expect(
+      exceeding(keyed({ ...BASE, id: "key_maker00000", requestsPerDay: 1 }, undefined), { name: "x" }),
+    ).toBeNull();
   });
 
   test("gets what was asked for where its maker has as much", ({ expect }) => {

@@ -176,6 +176,51 @@ describe("a key that another made", () => {
     expect(shown.body.key.revokedAtMs).toBeGreaterThan(0);
   });
 
+  test("can be renamed and narrowed by its makers, widened to what its maker has and no further", async ({
+    expect,
+  }) => {
+    const { account, secret } = await maker({ requestsPerDay: 10, regions: ["here", "there"] });
+    const child = (await call(secret, "POST", "", { name: "child", scopes: ["inference", "keys"] })).body;
+    const grandchild = (await call(child.secret, "POST", "", { name: "grandchild" })).body;
+    const path = `/${grandchild.id}`;
+    expect(await admitWith(grandchild.secret)).toBe("admitted");
+    const narrowed = await call(secret, "PATCH", path, {
+      name: "small",
+      regions: ["here"],
+      limits: { budget_total_usd: "0.001" },
+    });
+    expect(narrowed).toMatchObject({
+      status: 200,
+      body: { name: "small", regions: ["here"], limits: { budget_total_usd: "0.001", requests_per_day: 10 } },
+    });
+    // From the next call on; what it was not told stays.
+    expect(await admitWith(grandchild.secret)).toBe("budget_exceeded of the key");
+    const listed = (await ask("GET", `/accounts/${account}/keys`)).body.keys;
+    expect(listed.find(({ id }: { id: string }) => id === grandchild.id).name).toBe("small");
+    const back = await call(child.secret, "PATCH", path, {
+      regions: ["here", "there"],
+      limits: { budget_total_usd: null },
+    });
+    expect(back.body).toMatchObject({ name: "small", regions: ["here", "there"] });
+    // Its maker was narrowed meanwhile: that is the measure, also for the maker's maker.
+    await call(secret, "PATCH", `/${child.id}`, { limits: { requests_per_day: 5 } });
+    for (const [param, change] of [
+      ["limits.requests_per_day", { limits: { requests_per_day: 6 } }],
+      ["regions", { regions: ["elsewhere"] }],
+      ["scopes", { scopes: ["usage"] }],
+      ["expires_at", { expires_at: 1 }],
+      ["secret", { secret: "mine" }],
+    ] as const)
+      expect(await call(secret, "PATCH", path, change)).toMatchObject({
+        status: 400,
+        body: { error: { param } },
+      });
+    for (const own of [secret, child.secret])
+      expect(
+        (await call(own, "PATCH", `/${own === secret ? "key_zzzzzzzzzz" : child.id}`, { name: "x" })).status,
+      ).toBe(404);
+  });
+
   test("can be listed, given a new secret and revoked by its makers, and by no other key", async ({
     expect,
   }) => {
