@@ -48,6 +48,15 @@ describe("a request that ends by itself", () => {
     });
   });
 
+  test("is charged by what a node's server reported, where the receipt says so, and the row says it too", async ({
+    expect,
+  }) => {
+    const account = await openAccount(BALANCE);
+    const request = await account.admit();
+    await account.settle(receipt(request, "stop", { certainty: "reported" }));
+    expect(await billsOf(account)).toEqual([bill("reported", "stop", [30, COST])]);
+  });
+
   test("is acknowledged though nobody here has ever heard of it", async ({ expect }) => {
     const account = await openAccount(BALANCE);
     const request = newRequest();

@@ -15,8 +15,6 @@ export type Verdict = {
 };
 
 const TOO_MANY = 429;
-const UNAVAILABLE = 503;
-const OVERLOADED = 529;
 
 export function judge(error: unknown, name: string): Verdict {
   if (error instanceof EngineFault) return { fault: error, server: "well" };
@@ -40,7 +38,7 @@ export function judge(error: unknown, name: string): Verdict {
   if (!(error instanceof WireError) || error.status < 400)
     return { fault: new EngineFault("engine_died", `${name}: ${reason}`, { cause: error }), server: "lost" };
   const { status } = error;
-  if (status === TOO_MANY || status === UNAVAILABLE || status === OVERLOADED)
+  if (error.isLater)
     return {
       fault: new EngineFault("busy", `${name} has no room (${reason}).`),
       server: status === TOO_MANY ? "well" : "doubtful",

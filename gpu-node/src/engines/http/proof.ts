@@ -23,8 +23,8 @@ export async function prove(wire: Wire, server: Server, model: string, words: Wo
   const leg: Leg = { tokens: [token], tokensMax: 1, sampling: { temperature: 0, topP: 1 } };
   const grammar = server.notation === "gbnf" ? `root ::= <[${token}]>` : `root ::= Token(${token})`;
   const bound = await one(wire, server, model, { ...leg, grammar }).catch((error: unknown) => {
-    // What cannot take the grammar may say so with any status; whether it is well is asked next, without it.
-    if (error instanceof WireError) return undefined;
+    // What cannot take the grammar may say so with any status but "later"; whether it is well is asked next, without it.
+    if (error instanceof WireError && !error.isLater) return undefined;
     throw error;
   });
   const told = bound ?? (await one(wire, server, model, leg));

@@ -12,6 +12,9 @@ const LINE_CHARS_MAX = 16 * 1024 * 1024;
 const REASON_CHARS_MAX = 300;
 const SOCKETS_MAX = 512;
 
+/** Too many requests, unavailable, overloaded. */
+const LATER: ReadonlySet<number> = new Set([429, 503, 529]);
+
 /** The server answered, and not with what was asked for. */
 export class WireError extends Error {
   override readonly name = "WireError";
@@ -20,6 +23,11 @@ export class WireError extends Error {
   constructor(status: number, said = "") {
     super(`status ${status}${said === "" ? "" : `: ${said.slice(0, REASON_CHARS_MAX)}`}`);
     this.status = status;
+  }
+
+  /** It has no room now. */
+  get isLater(): boolean {
+    return LATER.has(this.status);
   }
 }
 
