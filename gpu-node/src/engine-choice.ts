@@ -37,11 +37,12 @@ export async function openChosen(
   if (choice.kind === "http") {
     const { upstream, model } = choice;
     if (upstream?.server === "openai") {
-      const { url, key } = upstream;
+      const { url, key, offers } = upstream;
       return openEngine({
         kind: "text",
         model: choice.modelId,
         url,
+        offers,
         ...(model === undefined ? {} : { servedAs: model }),
         ...slots,
         ...context,

@@ -18,6 +18,7 @@ export const MODEL_FLAGS = {
   "upstream-key": { type: "string" },
   "reuse-in-slots": { type: "boolean" },
   "prefixes-apart": { type: "boolean" },
+  offers: { type: "string" },
   slots: { type: "string" },
   context: { type: "string" },
   "memory-unchecked": { type: "boolean" },
@@ -33,6 +34,10 @@ export const MODELS_MAX = 64;
 
 const Gpu = z.enum(["auto", "cuda", "vulkan", "metal", "cpu"]);
 const Server = z.enum(["vllm", "sglang", "llama-server", "openai"]);
+const Offers = z
+  .string()
+  .transform((text) => text.split(",").map((word) => word.trim()))
+  .pipe(z.array(z.enum(["tools", "json"])).max(2));
 const ModelId = z.string().min(1).max(128);
 
 const ScriptOptions = z.strictObject({
@@ -71,6 +76,7 @@ const engineFields = {
   "upstream-key": z.string().min(1).max(1_024).optional(),
   "reuse-in-slots": z.boolean().default(false),
   "prefixes-apart": z.boolean().default(false),
+  offers: Offers.default([]),
   slots: whole(1, 1_024).optional(),
   context: whole(64, 10_000_000).optional(),
   "memory-unchecked": z.boolean().default(false),
@@ -110,6 +116,8 @@ export type EngineChoice = {
         readonly url: URL;
         readonly key: string | undefined;
         readonly reuseInSlots: boolean;
+        /** Of a server that shows no tokens: what the operator says it honours. */
+        readonly offers: z.infer<typeof Offers>;
       }
     | undefined;
   readonly script: ScriptOptions;
@@ -232,6 +240,7 @@ function upstreamOf(one: One): EngineChoice["upstream"] {
     url: new URL(upstream),
     key: one["upstream-key"],
     reuseInSlots: one["reuse-in-slots"],
+    offers: one.offers,
   };
 }
 

@@ -21,6 +21,7 @@ gpu-node --insecure-standalone [...]   a plain OpenAI server for this machine al
   --upstream-key KEY     what it wants as a bearer token; better as SLUICE_UPSTREAM_KEY, argv is public
   --reuse-in-slots       of llama-server without a prompt cache in RAM: reuse prefixes, each tag in slots of its own
   --prefixes-apart       of openai, the operator's word: that server reuses no prompt of one user for another
+  --offers LIST          of openai, the operator's word: that server honours tools, json (\`--offers tools,json\`)
   --script-options JSON  what the scripted engine is told
   --slots N              requests at once
   --context N            tokens of context per request

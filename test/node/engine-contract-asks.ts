@@ -4,7 +4,8 @@
  */
 import { afterAll, beforeAll, describe, test } from "vitest";
 import type { Engine, EngineEvent, Sampling, Task, Token } from "../../gpu-node/src/engines/engine.ts";
-import { answerGrammar, type Form } from "../../gpu-node/src/grammar/answer-grammar.ts";
+import { answerGrammar } from "../../gpu-node/src/grammar/answer-grammar.ts";
+import type { Form } from "../../gpu-node/src/grammar/form.ts";
 import { collect, textOf, tokensOf } from "./engine-contract.ts";
 
 const GREEDY: Sampling = { temperature: 0, topP: 1 };

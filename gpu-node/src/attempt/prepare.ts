@@ -6,7 +6,8 @@ import type { CallHead } from "@sluice/protocol/call";
 import type { Refusal } from "@sluice/protocol/refusal";
 import { beginAnswer, step, type Answering, type Rules } from "../answer/reduce.ts";
 import type { Engine, EngineInfo, Sampling, Task } from "../engines/engine.ts";
-import { answerGrammar, type Form } from "../grammar/answer-grammar.ts";
+import { answerGrammar } from "../grammar/answer-grammar.ts";
+import type { Form } from "../grammar/form.ts";
 import { openingOf } from "../grammar/tools.ts";
 import { invalidField, unsupported, type Refused } from "../intake/refuse.ts";
 import { roomFor } from "../intake/room.ts";
@@ -101,7 +102,14 @@ export async function prepare(engine: Engine, wish: Wish, frame: Frame): Promise
     ...(built.grammar === undefined ? {} : { grammar: built.grammar }),
     ...(wish.logprobs === undefined ? {} : { logprobs: wish.logprobs }),
     ...(info.told === true && wish.input.kind === "chat"
-      ? { said: { messages: wish.input.messages, stops: wish.stops } }
+      ? {
+          said: {
+            messages: wish.input.messages,
+            tools: wish.input.tools,
+            form: wish.form,
+            stops: wish.stops,
+          },
+        }
       : {}),
     ...(thinking && wish.thinking.tokensMax !== undefined && can(info, "thinking_budget")
       ? { thinkingTokensMax: wish.thinking.tokensMax }

@@ -11,6 +11,7 @@
  * - One process-wide death (a native abort, a kill) fails every running task with `engine_died` and heals by itself.
  */
 
+import type { Form } from "../grammar/form.ts";
 import type { ServerLoad } from "../load/engine-load.ts";
 
 export type EngineInfo = {
@@ -108,7 +109,12 @@ export type Grammar = {
   readonly after?: number;
 };
 
-export type Said = { readonly messages: readonly ChatMessage[]; readonly stops: readonly string[] };
+export type Said = {
+  readonly messages: readonly ChatMessage[];
+  readonly tools: readonly Tool[];
+  readonly form: Form;
+  readonly stops: readonly string[];
+};
 
 export type Task = {
   readonly prompt: readonly number[];

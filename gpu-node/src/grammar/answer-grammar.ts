@@ -8,21 +8,9 @@ import type { Grammar, ToolMarks } from "../engines/engine.ts";
 import { Gbnf, GrammarTooLarge } from "./gbnf.ts";
 import { anyObject } from "./json.ts";
 import { schemaRule, SchemaFault } from "./schema.ts";
-import { openingOf, sectionRule, type OfferedTool } from "./tools.ts";
+import type { Form, Format } from "./form.ts";
+import { openingOf, sectionRule } from "./tools.ts";
 import { tokenOf } from "./gbnf.ts";
-
-export type Format =
-  | { readonly kind: "text" }
-  | { readonly kind: "json" }
-  | { readonly kind: "schema"; readonly schema: unknown; readonly strict: boolean };
-
-export type Form = {
-  readonly format: Format;
-  readonly tools: readonly OfferedTool[];
-  /** Whether tools are called: as the model likes, or in any case. Without tools it says nothing. */
-  readonly call: "may" | "must";
-  readonly parallel: boolean;
-};
 
 export type Built =
   | { readonly ok: true; readonly grammar: Grammar | undefined }

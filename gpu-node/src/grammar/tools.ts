@@ -3,16 +3,10 @@
  * (strict) or at least a JSON object. The marks are tokens by id, so a model cannot spell them out letter by letter. Pure.
  */
 import type { ToolMarks } from "../engines/engine.ts";
+import type { OfferedTool } from "./form.ts";
 import { anyOf, type Gbnf, literal, tokenOf } from "./gbnf.ts";
 import { anyObject, anyValue } from "./json.ts";
 import { schemaRule } from "./schema.ts";
-
-export type OfferedTool = {
-  readonly name: string;
-  readonly strict: boolean;
-  /** JSON Schema; undefined: no arguments were described. */
-  readonly schema: unknown;
-};
 
 /** The part behind the token that opens the section, up to the answer's end. */
 export function sectionRule(

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import type { Tool } from "../engines/engine.ts";
-import type { Form } from "../grammar/answer-grammar.ts";
+import type { Form } from "../grammar/form.ts";
 import { invalidField, unsupported, type Refused } from "./refuse.ts";
 
 const TOOLS_MAX = 128;

@@ -1,6 +1,6 @@
 /** What a client asks for, whatever dialect it came in: the one shape behind every parser of this room. */
 import type { ChatMessage, ChatPrompt, Sampling, Tool } from "../engines/engine.ts";
-import type { Form } from "../grammar/answer-grammar.ts";
+import type { Form } from "../grammar/form.ts";
 import type { ThinkingWish } from "./thinking.ts";
 
 export type Input =

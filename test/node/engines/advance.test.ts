@@ -3,7 +3,8 @@ import fc from "fast-check";
 import { describe, test } from "vitest";
 import type { Token } from "../../../gpu-node/src/engines/engine.ts";
 import { leftOf, type Left } from "../../../gpu-node/src/grammar/advance.ts";
-import { answerGrammar, type Form } from "../../../gpu-node/src/grammar/answer-grammar.ts";
+import { answerGrammar } from "../../../gpu-node/src/grammar/answer-grammar.ts";
+import type { Form } from "../../../gpu-node/src/grammar/form.ts";
 
 const textToken = (text: string): Token => ({ id: -1, bytes: Buffer.from(text) });
 const marks = { format: "v3.1", callsBegin: 90, callsEnd: 91, callBegin: 92, callEnd: 93, sep: 94 } as const;

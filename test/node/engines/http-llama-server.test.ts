@@ -86,7 +86,12 @@ if ("missing" in found) {
         outputTokensMax: 200,
         sampling: { temperature: 0, topP: 1 },
         tag: "a",
-        said: { messages, stops: [] },
+        said: {
+          messages,
+          tools: [],
+          form: { format: { kind: "text" }, tools: [], call: "may", parallel: true },
+          stops: [],
+        },
       };
       const events = await collect(engine.generate(task, never));
       const counted = events.findLast((event) => event.kind === "counted");

@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, describe, test } from "vitest";
 import type { EngineEvent, Task } from "../../../gpu-node/src/engines/engine.ts";
 import type { LlamaEngine } from "../../../gpu-node/src/engines/llama/engine.ts";
-import { answerGrammar, type Form } from "../../../gpu-node/src/grammar/answer-grammar.ts";
+import { answerGrammar } from "../../../gpu-node/src/grammar/answer-grammar.ts";
+import type { Form } from "../../../gpu-node/src/grammar/form.ts";
 import { collect, textOf, tokensOf } from "../engine-contract.ts";
 import { openLlama } from "./weights-under-test.ts";
 

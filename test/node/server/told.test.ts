@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from "vitest";
 import { parseConfig } from "../../../gpu-node/src/config.ts";
-import { createTextEngine } from "../../../gpu-node/src/engines/http/text-engine.ts";
+import { createTextEngine, type Offer } from "../../../gpu-node/src/engines/http/text-engine.ts";
 import { type Answer, type ScriptedServer, scriptedServer } from "../support/scripted-server.ts";
 import { type TestNode, useNode } from "./support/node.ts";
 import { readEvents, type Seen } from "./support/reading.ts";
@@ -23,10 +23,14 @@ const usage = (completion_tokens: number, rest: object = {}): object => ({
 });
 const LAST = { choices: [], usage: usage(12, { prompt_tokens_details: { cached_tokens: 4 } }) };
 
-async function open(answer: Answer): Promise<TestNode & { readonly peer: ScriptedServer }> {
+async function open(
+  answer: Answer,
+  offers: readonly Offer[] = [],
+): Promise<TestNode & { readonly peer: ScriptedServer }> {
   const peer = await scriptedServer();
   peer.answer = () => answer;
   const engine = await createTextEngine({
+    offers,
     model: "m",
     url: peer.url,
     startWithinMs: 5_000,
@@ -122,6 +126,73 @@ describe("an answer of a server that shows no tokens", () => {
       certainty: "estimated",
     });
     await node.peer.asks[0]?.left;
+  });
+
+  test("calls tools and keeps to forms where the operator says that it does", async () => {
+    const call = (index: number, called: object): object => ({ tool_calls: [{ index, function: called }] });
+    const events = [
+      delta({ content: "Let me look." }),
+      delta(call(0, { name: "look", arguments: "" })),
+      delta(call(0, { arguments: '{"at":' })),
+      delta(call(0, { arguments: '"x"}' })),
+      delta(call(1, { name: "look", arguments: "{}" })),
+      delta({}, "tool_calls"),
+      { choices: [], usage: usage(20) },
+    ];
+    const node = await open({ events }, ["tools", "json"]);
+    const parameters = { type: "object", properties: { at: { type: "string" } } };
+    const tools = [{ type: "function", function: { name: "look", description: "looks", parameters } }];
+    const body = {
+      model: "m",
+      tools,
+      tool_choice: "required",
+      messages: [
+        { role: "user", content: "one" },
+        {
+          role: "assistant",
+          content: null,
+          tool_calls: [{ id: "c7", type: "function", function: { name: "look", arguments: "{}" } }],
+        },
+        { role: "tool", tool_call_id: "c7", content: "found" },
+      ],
+    };
+    const response = await node.edge.call(node.url, { body, head: { model: "m", stream: false } });
+    const [, json = "{}"] = /^data: (.*)$/m.exec(await response.text()) ?? [];
+    const whole = JSON.parse(json) as {
+      choices: { message: { content: string; tool_calls: { function: object }[] }; finish_reason: string }[];
+    };
+    expect(whole.choices[0]?.finish_reason).toBe("tool_calls");
+    expect(whole.choices[0]?.message.content).toBe("Let me look.");
+    expect(whole.choices[0]?.message.tool_calls.map((one) => one.function)).toEqual([
+      { name: "look", arguments: '{"at":"x"}' },
+      { name: "look", arguments: "{}" },
+    ]);
+    expect(await node.edge.receipt(response.request)).toMatchObject({ ended: "tool_calls", to: 20 });
+    expect(node.peer.asks[0]?.body).toMatchObject({
+      tools,
+      tool_choice: "required",
+      messages: [
+        {},
+        { content: null, tool_calls: [{ id: "call_1_0", function: { name: "look" } }] },
+        { role: "tool", tool_call_id: "call_1_0", content: "found" },
+      ],
+    });
+  });
+
+  test("is asked for JSON by a schema as the call has it", async () => {
+    const events = [delta({ content: "{}" }), delta({}, "stop"), { choices: [], usage: usage(2) }];
+    const node = await open({ events }, ["json"]);
+    const schema = { type: "object", properties: {}, additionalProperties: false, required: [] };
+    const format = { type: "json_schema", json_schema: { name: "mine", strict: true, schema } };
+    const response = await node.edge.call(node.url, {
+      body: { ...BODY, response_format: format },
+      head: { model: "m" },
+    });
+    await response.text();
+    expect(node.peer.asks[0]?.body["response_format"]).toEqual({
+      ...format,
+      json_schema: { ...format.json_schema, name: "answer" },
+    });
   });
 
   test("cannot be asked for what nobody there promises", async () => {

@@ -25,6 +25,10 @@ const Usage = z.object({
   prompt_tokens_details: z.object({ cached_tokens: Count.nullish() }).nullish(),
   completion_tokens_details: z.object({ reasoning_tokens: Count.nullish() }).nullish(),
 });
+const CallDelta = z.object({
+  index: Count.default(0),
+  function: z.object({ name: z.string().nullish(), arguments: z.string().nullish() }).nullish(),
+});
 const Event = z.object({
   choices: z
     .array(
@@ -34,6 +38,7 @@ const Event = z.object({
             content: z.string().nullish(),
             reasoning_content: z.string().nullish(),
             reasoning: z.string().nullish(),
+            tool_calls: z.array(CallDelta).nullish(),
           })
           .nullish(),
         finish_reason: z.string().nullish(),
@@ -58,34 +63,87 @@ export function textFacts(answer: unknown, wanted: string | undefined): TextFact
   return { model: model.id, contextTokens: model.max_model_len ?? model.context_length ?? undefined };
 }
 
-export function askChat(
-  model: string,
-  { messages, stops }: Said,
-  tokensMax: number,
-  sampling: Sampling,
-): Asked {
+export function askChat(model: string, said: Said, tokensMax: number, sampling: Sampling): Asked {
   const { temperature, topP, presencePenalty, frequencyPenalty, seed } = sampling;
   return {
     path: "/v1/chat/completions",
     body: {
       model,
-      messages: messages.map(({ role, content }) => ({ role, content })),
+      messages: printMessages(said.messages),
+      ...printForm(said),
       max_tokens: tokensMax,
       temperature,
       top_p: topP,
       ...(presencePenalty ? { presence_penalty: presencePenalty } : {}),
       ...(frequencyPenalty ? { frequency_penalty: frequencyPenalty } : {}),
       ...(seed === undefined ? {} : { seed }),
-      ...(stops.length === 0 ? {} : { stop: stops.slice(0, STOPS_MAX) }),
+      ...(said.stops.length === 0 ? {} : { stop: said.stops.slice(0, STOPS_MAX) }),
       stream: true,
       stream_options: { include_usage: true },
     },
   };
 }
 
+/** A tool's message answers the call of its place: the ids say so again. */
+function printMessages(messages: Said["messages"]): readonly object[] {
+  const open: string[] = [];
+  return messages.map(({ role, content, toolCalls = [] }, at) => {
+    if (role === "tool") return { role, content, tool_call_id: open.shift() ?? "" };
+    if (toolCalls.length === 0) return { role, content };
+    const calls = toolCalls.map((called, nth) => {
+      const id = `call_${at}_${nth}`;
+      open.push(id);
+      return { id, type: "function", function: { name: called.name, arguments: called.arguments } };
+    });
+    return { role, content: content === "" ? null : content, tool_calls: calls };
+  });
+}
+
+function printForm({ form, tools }: Said): object {
+  const strict = new Set(form.tools.filter((tool) => tool.strict).map(({ name }) => name));
+  return {
+    ...(form.format.kind === "json" ? { response_format: { type: "json_object" } } : {}),
+    ...(form.format.kind === "schema"
+      ? {
+          response_format: {
+            type: "json_schema",
+            json_schema: { name: "answer", schema: form.format.schema, strict: form.format.strict },
+          },
+        }
+      : {}),
+    ...(tools.length === 0
+      ? {}
+      : {
+          tools: tools.map(({ name, description, parameters }) => ({
+            type: "function",
+            function: {
+              name,
+              description,
+              parameters: JSON.parse(parameters) as unknown,
+              ...(strict.has(name) ? { strict: true } : {}),
+            },
+          })),
+          ...(form.parallel ? {} : { parallel_tool_calls: false }),
+          ...(form.call === "must" ? { tool_choice: choiceOf(form, tools) } : {}),
+        }),
+  };
+}
+
+/** Where one of several has to be called, it is named. */
+function choiceOf(form: Said["form"], tools: Said["tools"]): unknown {
+  const [only] = form.tools;
+  return form.tools.length === 1 && tools.length > 1
+    ? { type: "function", function: { name: only?.name } }
+    : "required";
+}
+
+/** A piece of a call of a tool; its name comes with the first. */
+export type CallPiece = { readonly index: number; readonly name: string; readonly arguments: string };
+
 export type TextPart = {
   readonly reasoning: string;
   readonly content: string;
+  readonly calls: readonly CallPiece[];
   readonly end: "stop" | "length" | undefined;
   readonly counted:
     | {
@@ -104,6 +162,11 @@ export function readChat(event: unknown): TextPart {
   return {
     reasoning: choice?.delta?.reasoning_content ?? choice?.delta?.reasoning ?? "",
     content: choice?.delta?.content ?? "",
+    calls: (choice?.delta?.tool_calls ?? []).map(({ index, function: called }) => ({
+      index,
+      name: called?.name ?? "",
+      arguments: called?.arguments ?? "",
+    })),
     end: end === undefined ? undefined : end === "length" ? "length" : "stop",
     counted:
       usage === null || usage === undefined

@@ -1,31 +1,34 @@
 /**
  * The `http` engine in front of a server that shows no token ids: text goes in, text comes out, and what is billed is what that
  * server says it counted (`told` in engine.ts). Its answers cannot be continued elsewhere; an answer that breaks off ends with an error and
- * is billed by what was said or, where nothing was, by one position an event. Tokens are stand-ins: a piece of text, the marks
- * around thinking, the end. Nothing here keeps prompts' beginnings of different tags apart: the operator has to know that the
+ * is billed by what was said or, where nothing was, by one position an event. Tokens are stand-ins (stand-ins.ts). Whether such a
+ * server honours tools and formats nobody can see from here: they are offered where the operator says so. Nothing here keeps prompts' beginnings of different tags apart: the operator has to know that the
  * server does (config refuses it otherwise).
  */
 import { EngineFault } from "../engine.ts";
 import type { ChatPrompt, Engine, EngineEvent, EngineInfo, Lack, Task, Token } from "../engine.ts";
 import { toldWeights } from "../told.ts";
 import { askChat, readChat, textFacts, type TextFacts, type TextPart } from "./openai.ts";
+import { END, STAND_INS, StandIns, TEXT, THINK, TOOLS } from "./stand-ins.ts";
 import { Peer, type PeerOptions } from "./peer.ts";
 import { isErrorEvent } from "./server.ts";
 import { UnfinishedAnswer } from "./wire.ts";
 
-const [TEXT, THINK_OPEN, THINK_CLOSE, END] = [0, 1, 2, 3] as const;
-const STAND_INS = 4;
 /** For the first look at a prompt: fewer bytes a token than most texts have would ask for larger holds than needed. */
 const BYTES_PER_TOKEN = 4;
 const TOKENS_PER_MESSAGE = 4;
 const SLOTS_DEFAULT = 64;
 const NO_BYTES = new Uint8Array();
 
+export type Offer = "tools" | "json";
+
 export type TextEngineOptions = PeerOptions & {
   /** The model's id, as calls name it. */
   readonly model: string;
   /** The server's own name of it; by default the first it names. */
   readonly servedAs?: string;
+  /** What the operator says it honours beside messages and sampling. */
+  readonly offers?: readonly Offer[];
   readonly slots?: number;
   readonly contextTokens?: number;
   readonly startWithinMs?: number;
@@ -65,17 +68,18 @@ class TextEngine implements Engine {
   }
 
   get info(): EngineInfo {
-    const { model, slots, contextTokens = Number.POSITIVE_INFINITY } = this.#options;
+    const { model, slots, offers = [], contextTokens = Number.POSITIVE_INFINITY } = this.#options;
     return {
       model,
       weights: toldWeights(this.#peer.model),
       contextTokens: Math.min(contextTokens, this.#peer.known?.contextTokens ?? contextTokens),
       slots: slots ?? SLOTS_DEFAULT,
       backend: "openai",
-      features: ["penalties"],
+      features: ["penalties", ...offers],
       vocabularyTokens: STAND_INS,
       endTokens: [END],
-      think: { open: THINK_OPEN, close: THINK_CLOSE },
+      think: THINK,
+      ...(offers.includes("tools") ? { tools: TOOLS } : {}),
       told: true,
     };
   }
@@ -85,8 +89,15 @@ class TextEngine implements Engine {
   }
 
   /** As many stand-ins as the prompt may have tokens. */
-  encodeChat({ messages }: ChatPrompt): Promise<readonly number[]> {
-    const bytes = messages.reduce((sum, { content }) => sum + Buffer.byteLength(content), 0);
+  encodeChat({ messages, tools = [] }: ChatPrompt): Promise<readonly number[]> {
+    const texts = [
+      ...messages.flatMap(({ content, toolCalls = [] }) => [
+        content,
+        ...toolCalls.map((call) => call.arguments),
+      ]),
+      ...tools.flatMap(({ description, parameters }) => [description, parameters]),
+    ];
+    const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
     const tokens = Math.ceil(bytes / BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE * messages.length;
     return Promise.resolve(Array.from({ length: tokens }, () => TEXT));
   }
@@ -119,15 +130,14 @@ class TextEngine implements Engine {
     if (said === undefined || delivered.length > 0)
       throw new EngineFault("unsupported", "Here chats are answered, from their beginning.");
     const { path, body } = askChat(this.#peer.model, said, outputTokensMax, sampling);
-    let [count, thinking, end] = [0, false, undefined as TextPart["end"]];
+    const standIns = new StandIns();
+    let [count, end] = [0, undefined as TextPart["end"]];
     for await (const event of this.#peer.wire.events(path, body, stop)) {
       if (isErrorEvent(event)) throw new EngineFault("failed", "The server gave this task up.");
       const part = readChat(event);
       // Who goes on behind the ceiling does not keep to it, and is left.
-      if (count >= outputTokensMax && part.content + part.reasoning !== "") break;
-      const tokens = end === undefined ? tokensOf(part, thinking) : [];
-      if (part.reasoning !== "") thinking = true;
-      if (part.content !== "") thinking = false;
+      if (count >= outputTokensMax && (part.content + part.reasoning !== "" || part.calls.length > 0)) break;
+      const tokens = end === undefined ? standIns.read(part) : [];
       end ??= part.end;
       if (tokens.length > 0) {
         if (count === 0) yield* begin(part.counted?.cached ?? 0, prompt.length);
@@ -150,17 +160,4 @@ class TextEngine implements Engine {
 function* begin(cached: number, promptTokens: number): Generator<EngineEvent, void, void> {
   yield { kind: "started", cached: Math.min(cached, promptTokens) };
   yield { kind: "evaluated", promptTokens };
-}
-
-function tokensOf({ reasoning, content, end }: TextPart, thinking: boolean): readonly Token[] {
-  const mark = (id: number): Token => ({ id, bytes: NO_BYTES });
-  const text = (piece: string): Token => ({ id: TEXT, bytes: Buffer.from(piece) });
-  const closes = (thinking || reasoning !== "") && content !== "";
-  return [
-    ...(reasoning !== "" && !thinking ? [mark(THINK_OPEN)] : []),
-    ...(reasoning === "" ? [] : [text(reasoning)]),
-    ...(closes ? [mark(THINK_CLOSE)] : []),
-    ...(content === "" ? [] : [text(content)]),
-    ...(end === "stop" ? [mark(END)] : []),
-  ];
 }
