@@ -22,6 +22,15 @@ export const UpstreamModel = z.strictObject({
   thinks: z.boolean(),
   /** Fields that every call gets there, below what the edge sets itself: how to tell this server to think, or not to. */
   extra: z.record(z.string().min(1).max(64), z.json()),
+  /**
+   * The field by which this server keeps prefix caches apart: it gets the isolation tag. Null: it has none, and then what it has
+   * cached may be another account's.
+   */
+  tagField: z
+    .string()
+    .regex(/^[a-z_]{1,64}$/)
+    .nullable()
+    .default(null),
   /** What the operator is charged, in micro-dollars per million tokens. */
   inputMicroUsdPerM: rate,
   cachedMicroUsdPerM: rate,

@@ -183,11 +183,12 @@ function askUpstream(
   upstream: Upstream,
   signal: AbortSignal,
 ): Promise<AtUpstream> {
-  const { job, naming, overflow, promptCeiling, outputCeiling } = spec;
+  const { job, naming, overflow, promptCeiling, outputCeiling, names } = spec;
   const offer = overflow?.offers.find((candidate) => candidate.upstream.id === upstream.id);
   assert(overflow !== undefined && offer !== undefined, "who is asked was offered");
   const { ask } = overflow;
-  const asked = { job, naming, ask, served: offer.served, promptCeiling, outputCeiling };
+  const bounds = { promptCeiling, outputCeiling };
+  const asked = { job, naming, ask, served: offer.served, tag: names.tag, ...bounds };
   return toUpstream(travel, upstream, asked, signal);
 }
 

@@ -26,6 +26,8 @@ export type UpstreamSpec = {
   readonly served: UpstreamModel;
   readonly promptCeiling: number;
   readonly outputCeiling: number;
+  /** Whose prefixes may be reused. */
+  readonly tag: string;
 };
 
 /** What settles an attempt: the counts a word carries, and how sure they are. */
@@ -43,7 +45,7 @@ export async function toUpstream(
   spec: UpstreamSpec,
   signal: AbortSignal,
 ): Promise<AtUpstream> {
-  const { job, ask, served, promptCeiling, outputCeiling } = spec;
+  const { job, ask, served, promptCeiling, outputCeiling, tag } = spec;
   const { call } = job;
   const face = {
     id: `${ANSWER_PREFIX[call.dialect]}${travel.requestId.slice("req_".length)}`,
@@ -51,7 +53,8 @@ export async function toUpstream(
     model: call.modelAs,
     includeUsage: call.includeUsage,
   };
-  const bounds = { promptCeiling, outputCeiling, promptTokens: ask.promptTokens };
+  const isolated = served.tagField !== null;
+  const bounds = { promptCeiling, outputCeiling, promptTokens: ask.promptTokens, isolated };
   const translator = new Translator(face, call.stream, bounds);
   const told = (seen: Progress, whole: boolean): Told => tellOf(translator, served, seen, whole);
   const key =
@@ -67,7 +70,7 @@ export async function toUpstream(
       upstream: upstream.id,
       url: upstream.url,
       key: key ?? undefined,
-      body: printAsk(ask, served, outputCeiling),
+      body: printAsk(ask, served, { outputCeiling, tag }),
     },
     translator,
     signal,

@@ -74,11 +74,21 @@ export function readAsk(body: Uint8Array, thinkingDefault: boolean): UpstreamAsk
   };
 }
 
-/** Always a stream, whatever the client reads: its pieces show that somebody is at work, and its end has the usage. */
-export function printAsk(ask: UpstreamAsk, { as, extra }: UpstreamModel, outputCeiling: number): string {
+/**
+ * `tag`: whose prefixes may be reused, where the server can be told.
+ *
+ * Always a stream, whatever the client reads: its pieces show that somebody is at work, and its end has the
+ * usage.
+ */
+export function printAsk(
+  ask: UpstreamAsk,
+  { as, extra, tagField }: UpstreamModel,
+  { outputCeiling, tag }: { readonly outputCeiling: number; readonly tag: string },
+): string {
   return JSON.stringify({
     ...extra,
     ...ask.fields,
+    ...(tagField === null ? {} : { [tagField]: tag }),
     model: as,
     max_tokens: outputCeiling,
     stream: true,

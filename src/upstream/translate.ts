@@ -5,7 +5,7 @@
  *
  * Positions are counted, because nobody says them: an upstream's are the greater of the pieces with text that came and a quarter
  * of the text's bytes. They stand in the notes, and on the bill where the upstream reports no usage. What it does report is
- * believed, up to what is held. More pieces than output tokens are held end the answer with `length`, whatever was asked for.
+ * believed, up to what is held; but that something was cached is told only where nobody else's prompt can have put it there. More pieces than output tokens are held end the answer with `length`, whatever was asked for.
  */
 import { MORE, printNote, printWorking, type Note } from "@sluice/protocol/events";
 import { TOKENS_MAX } from "@sluice/protocol/limits";
@@ -76,6 +76,8 @@ export type Bounds = {
   readonly outputCeiling: number;
   /** Of the prompt, where nobody counts it. */
   readonly promptTokens: number;
+  /** The upstream reuses no prefix across accounts: only then may one hear what was cached. */
+  readonly isolated: boolean;
 };
 
 export class Translator {
@@ -125,7 +127,7 @@ export class Translator {
   }
 
   settled(): Settled {
-    const { promptCeiling, outputCeiling, promptTokens } = this.#bounds;
+    const { promptCeiling, outputCeiling, promptTokens, isolated } = this.#bounds;
     const estimate = {
       promptTokens,
       cachedTokens: 0,
@@ -137,7 +139,7 @@ export class Translator {
     const completion = Math.min(raw.completionTokens, outputCeiling);
     const counts = {
       promptTokens: prompt,
-      cachedTokens: Math.min(raw.cachedTokens, prompt),
+      cachedTokens: isolated ? Math.min(raw.cachedTokens, prompt) : 0,
       completionTokens: completion,
       reasoningTokens: Math.min(raw.reasoningTokens, completion),
     };

@@ -51,6 +51,7 @@ describe("upstreams add", () => {
               as: "tiny-v3",
               thinks: false,
               extra: {},
+              tagField: null,
               inputMicroUsdPerM: 270_000,
               cachedMicroUsdPerM: 70_000,
               outputMicroUsdPerM: 1_100_000,

@@ -10,6 +10,7 @@ const SERVED = {
   as: "theirs",
   thinks: false,
   extra: {},
+  tagField: null,
   inputMicroUsdPerM: 100,
   cachedMicroUsdPerM: 100,
   outputMicroUsdPerM: 100,

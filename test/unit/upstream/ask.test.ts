@@ -6,6 +6,7 @@ const SERVED = {
   model: "ours",
   as: "theirs",
   thinks: false,
+  tagField: null,
   extra: { chat_template_kwargs: { thinking: false }, max_tokens: 1, stream: false },
   inputMicroUsdPerM: 1,
   cachedMicroUsdPerM: 1,
@@ -17,9 +18,14 @@ function read(body: object, thinkingDefault = false) {
   return readAsk(new TextEncoder().encode(JSON.stringify(body)), thinkingDefault);
 }
 
-function asked(body: object) {
+function asked(body: object, change: object = {}) {
   const ask = read(body);
-  return ask === undefined ? undefined : (JSON.parse(printAsk(ask, SERVED, 77)) as Record<string, unknown>);
+  return ask === undefined
+    ? undefined
+    : (JSON.parse(printAsk(ask, { ...SERVED, ...change }, { outputCeiling: 77, tag: "k1-tag" })) as Record<
+        string,
+        unknown
+      >);
 }
 
 describe("an upstream is asked", () => {
@@ -83,6 +89,13 @@ describe("an upstream is asked", () => {
       { role: "assistant", content: null, tool_calls: [{ id: "a" }] },
       { role: "tool", content: "4", tool_call_id: "a" },
     ]);
+  });
+
+  test("with the isolation tag, where the server has a field that keeps prefix caches apart", ({
+    expect,
+  }) => {
+    expect(asked(CHAT, { tagField: "cache_salt" })).toMatchObject({ cache_salt: "k1-tag" });
+    expect(JSON.stringify(asked(CHAT))).not.toContain("k1-tag");
   });
 
   const NEVER = [

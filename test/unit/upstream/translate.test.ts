@@ -5,7 +5,7 @@ import { describe, test } from "vitest";
 import { Translator, type Bounds } from "../../../src/upstream/translate.ts";
 
 const FACE = { id: "chatcmpl-1", createdS: 7, model: "deepseek-chat", includeUsage: true };
-const BOUNDS: Bounds = { promptCeiling: 100, outputCeiling: 50, promptTokens: 12 };
+const BOUNDS: Bounds = { promptCeiling: 100, outputCeiling: 50, promptTokens: 12, isolated: true };
 
 type Delta = Record<string, unknown>;
 
@@ -156,6 +156,18 @@ describe("a stream", () => {
     expect(translator.over).toBe(true);
     expect(notesOf(events).at(-1)).toMatchObject({ to: 3, ended: "length" });
     expect(translator.settled().counts.completionTokens).toBe(3);
+  });
+
+  test("says nothing of what was cached where another account's prompt may have put it there", ({
+    expect,
+  }) => {
+    const { events, translator } = told(sse(ORDINARY), { bounds: { ...BOUNDS, isolated: false } });
+    expect(dataOf(events).at(-1).usage).toMatchObject({
+      prompt_tokens_details: { cached_tokens: 0 },
+      prompt_cache_hit_tokens: 0,
+    });
+    const { counts, raw } = translator.settled();
+    expect([counts.cachedTokens, raw.cachedTokens]).toEqual([0, 5]);
   });
 
   test("whose usage is more than what is held is billed what is held", ({ expect }) => {

@@ -6,7 +6,7 @@ import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test"
 import { env } from "cloudflare:workers";
 import { afterEach, beforeAll, beforeEach, describe, test, vi } from "vitest";
 import { app } from "../../../src/app.ts";
-import { accountObject } from "../../../src/core/env.ts";
+import { accountObject, type Env } from "../../../src/core/env.ts";
 import { openUpstreamKey } from "../../../src/core/upstream-key.ts";
 import { parseSecrets } from "../../../src/core/secrets.ts";
 import { readBooks } from "../../../src/db/catalogue.ts";
@@ -20,6 +20,7 @@ const BASE = "https://api.upstream.example.com/v1";
 const RATES = { inputMicroUsdPerM: 1_000_000, cachedMicroUsdPerM: 500_000, outputMicroUsdPerM: 2_000_000 };
 
 type Sent = { readonly url: string; readonly init: RequestInit; readonly body: Record<string, unknown> };
+const encoder = new TextEncoder();
 let sent: Sent[] = [];
 let logged: string[] = [];
 let answer: (signal: AbortSignal | undefined) => Response | Promise<Response>;
@@ -75,9 +76,8 @@ beforeEach(() => {
 });
 afterEach(() => vi.restoreAllMocks());
 
-async function call(change: object = {}, headers: Record<string, string> = {}) {
-  const ctx = createExecutionContext();
-  const request = new Request("https://edge.example.com/v1/chat/completions", {
+function requestOf(change: object, headers: Record<string, string> = {}): Request {
+  return new Request("https://edge.example.com/v1/chat/completions", {
     method: "POST",
     headers: { authorization: `Bearer ${key}`, ...headers },
     body: JSON.stringify({
@@ -87,17 +87,38 @@ async function call(change: object = {}, headers: Record<string, string> = {}) {
       ...change,
     }),
   });
-  const response = await app.fetch(request, env, ctx);
+}
+
+async function call(change: object = {}, headers: Record<string, string> = {}, vars: Partial<Env> = {}) {
+  const ctx = createExecutionContext();
+  const response = await app.fetch(requestOf(change, headers), { ...env, ...vars }, ctx);
   const text = await response.text();
   await waitOnExecutionContext(ctx);
   return { status: response.status, headers: response.headers, text };
 }
 
+const inside: Account["inside"] = (look) =>
+  runInDurableObject(accountObject(env, account) as unknown as DurableObjectStub<AccountObject>, look);
+
 /** The newest row of the account's log. */
 async function row(): Promise<Record<string, unknown>> {
-  const stub = accountObject(env, account) as unknown as DurableObjectStub<AccountObject>;
-  const inside: Account["inside"] = (look) => runInDurableObject(stub, look);
   return (await eventsOf({ inside } as Account)).at(-1) ?? {};
+}
+
+/** An upstream that begins and goes on when it is told to. */
+function slowly() {
+  let aborted = false;
+  const { readable, writable } = new IdentityTransformStream();
+  const writer = writable.getWriter();
+  const write = (events: readonly string[]): Promise<void> => writer.write(encoder.encode(sse(events)));
+  answer = (signal) => {
+    signal?.addEventListener("abort", () => {
+      aborted = true;
+      void writer.abort("gone").catch(() => undefined);
+    });
+    return new Response(readable, { headers: { "content-type": "text/event-stream" } });
+  };
+  return { write, close: () => writer.close(), isAborted: () => aborted };
 }
 
 describe("an upstream", () => {
@@ -196,6 +217,69 @@ describe("an upstream", () => {
     answer = () => events(sse(ORDINARY.slice(0, 3)));
     expect((await call()).status).toBe(502);
     expect(await row()).toMatchObject({ completionTokens: 0, costNanoUsd: 0 });
+  });
+
+  test("may be silent for longer than a node, which says every second that it lives", async ({ expect }) => {
+    const upstream = slowly();
+    const asked = call(
+      { stream: true },
+      {},
+      { SLUICE_TIMEOUTS: JSON.stringify({ silenceMs: 1, connectMs: 1 }) },
+    );
+    await vi.waitFor(() => expect(sent).toHaveLength(1));
+    // Two ticks of the clock by which nodes are given up.
+    await scheduler.wait(600);
+    await upstream.write(ORDINARY);
+    await upstream.close();
+    expect((await asked).text).toContain("data: [DONE]");
+  });
+
+  test("that makes no first token in time is given up, and let go of", async ({ expect }) => {
+    const upstream = slowly();
+    const vars = { SLUICE_TIMEOUTS: JSON.stringify({ firstTokenMs: 1, firstTokenMsPerPromptToken: 0 }) };
+    const { status } = await call({ stream: true }, {}, vars);
+    expect(status).toBe(504);
+    expect(upstream.isAborted()).toBe(true);
+    expect(await row()).toMatchObject({ ended: "timeout_first_token", costNanoUsd: 0 });
+  });
+
+  test("is let go of when its client leaves, who pays what it was sent", async ({ expect }) => {
+    const upstream = slowly();
+    const leave = new AbortController();
+    const ctx = createExecutionContext();
+    const asked = app.fetch(new Request(requestOf({ stream: true }), { signal: leave.signal }), env, ctx);
+    await vi.waitFor(() => expect(sent).toHaveLength(1));
+    await upstream.write(ORDINARY.slice(0, 3));
+    const response = await asked;
+    await response.body?.getReader().read();
+    leave.abort();
+    await vi.waitFor(() => expect(upstream.isAborted()).toBe(true));
+    await waitOnExecutionContext(ctx);
+    expect(await row()).toMatchObject({ certainty: "estimated", ended: "client_gone", completionTokens: 2 });
+  });
+
+  test("that answers for long has its hold renewed by the Worker, as beats would", async ({ expect }) => {
+    vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+    try {
+      const upstream = slowly();
+      const asked = call({ stream: true });
+      await vi.waitFor(() => expect(sent).toHaveLength(1));
+      await upstream.write(ORDINARY.slice(0, 3));
+      const positions = (): Promise<string> =>
+        inside((_, { storage }) => {
+          const rows = storage.sql.exec("SELECT facts FROM slots WHERE state = 'open'").toArray();
+          return JSON.stringify(rows.map(({ facts }) => JSON.parse(facts as string) as unknown));
+        });
+      expect(await positions()).not.toContain('"position":2');
+      vi.advanceTimersByTime(15_000);
+      await vi.waitFor(async () => expect(await positions()).toContain('"position":2'));
+      await upstream.write(ORDINARY.slice(3));
+      await upstream.close();
+      expect((await asked).text).toContain("data: [DONE]");
+      expect(await row()).toMatchObject({ certainty: "reported", completionTokens: 3 });
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   test("is not asked for what it cannot do, nor where the request may not run", async ({ expect }) => {

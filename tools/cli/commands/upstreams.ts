@@ -155,6 +155,11 @@ export const upstreams: readonly Command[] = [
       "thinking-models": { value: "OURS=THEIRS,...", about: "models that think there" },
       extra: { value: "JSON", about: "fields that calls without thinking get there" },
       "thinking-extra": { value: "JSON", about: "fields that calls that think get there" },
+      "tag-field": {
+        value: "FIELD",
+        about:
+          "keeps accounts' prefix caches apart there (vLLM: cache_salt); without it no cached tokens are told or billed as such",
+      },
       input: { value: "USD", about: "what it charges you per million input tokens (needed)" },
       cached: { value: "USD", about: "per million found in its cache; as input where not given" },
       output: { value: "USD", about: "per million output tokens (needed)" },
@@ -198,6 +203,7 @@ export const upstreams: readonly Command[] = [
           as,
           thinks,
           extra: fields,
+          tagField: run.text("tag-field") ?? null,
           ...rates,
         }));
       });
