@@ -63,30 +63,49 @@ export function printNote(note: Note): string {
   return `${line}\n`;
 }
 
-function count(text: string | undefined): number | undefined {
-  return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : undefined;
+function count(text: string): number | undefined {
+  return /^\d{1,9}$/.test(text) ? Number(text) : undefined;
+}
+
+const ENDINGS: ReadonlySet<string> = new Set(Ending.options);
+
+type Written = { -readonly [Field in keyof Note]: Note[Field] };
+
+/** What cannot be read is left out. */
+function readField(note: Written, name: string, text: string): void {
+  switch (name) {
+    case "accepted":
+      if (text === "1") note.accepted = true;
+      return;
+    case "queued":
+    case "prompt":
+    case "cached":
+    case "from":
+    case "to":
+    case "reasoning": {
+      const value = count(text);
+      if (value !== undefined) note[name] = value;
+      return;
+    }
+    case "ids":
+      if (/^\d{1,9}(,\d{1,9})*$/.test(text)) note.ids = text.split(",").map(Number);
+      return;
+    case "weights":
+      if (/^[\w:.-]{1,128}$/.test(text)) note.weights = text;
+      return;
+    case "ended":
+      if (ENDINGS.has(text)) note.ended = text as Ending;
+  }
 }
 
 /** The note in one line of an event; undefined where the line is not one. Fields it does not know are skipped. */
 export function parseNote(line: string): Note | undefined {
   if (!line.startsWith(PREFIX)) return undefined;
-  const fields = new Map<string, string>();
+  const note: Written = {};
   for (const word of line.slice(PREFIX.length).trimEnd().split(" ")) {
     const equals = word.indexOf("=");
-    if (equals > 0) fields.set(word.slice(0, equals), word.slice(equals + 1));
+    if (equals > 0) readField(note, word.slice(0, equals), word.slice(equals + 1));
   }
-  const note: { -readonly [Field in keyof Note]: Note[Field] } = {};
-  if (fields.get("accepted") === "1") note.accepted = true;
-  for (const name of ["queued", "prompt", "cached", "from", "to", "reasoning"] as const) {
-    const value = count(fields.get(name));
-    if (value !== undefined) note[name] = value;
-  }
-  const ids = fields.get("ids");
-  if (ids !== undefined && /^\d{1,9}(,\d{1,9})*$/.test(ids)) note.ids = ids.split(",").map(Number);
-  const weights = fields.get("weights");
-  if (weights !== undefined && /^[\w:.-]{1,128}$/.test(weights)) note.weights = weights;
-  const ended = Ending.safeParse(fields.get("ended"));
-  if (ended.success) note.ended = ended.data;
   return note;
 }
 

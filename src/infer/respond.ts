@@ -7,7 +7,6 @@ import { KEEP_ALIVE } from "@sluice/protocol/events";
 import { FaultError, type Fault } from "../core/fault.ts";
 import { logError } from "../core/log.ts";
 import type { Place } from "../core/place.ts";
-import { within } from "../core/within.ts";
 import type { Walked } from "../dispatch/walk.ts";
 import { pass, wholeAnswer } from "../relay/answer.ts";
 import { ofFailure } from "../routing/health.ts";
@@ -49,8 +48,7 @@ export type Reply = Job & {
 export async function respond(travel: Travel, reply: Reply): Promise<Response> {
   const leg = firstLeg(reply.admitted);
   const walking = reply.go(leg);
-  const leftMs = Math.max(0, reply.arrivedAtMs + STATUS_MS - Date.now());
-  const first = (await within(walking, leftMs)) ?? "late";
+  const first = (await travel.pulse.within(walking, reply.arrivedAtMs + STATUS_MS)) ?? "late";
   mark(travel, "status");
   if (first === "client_gone") throw new FaultError({ kind: "client_gone" });
   if (first !== "late" && "recalled" in first) return respondRecalled(travel, reply, first);
@@ -59,7 +57,7 @@ export async function respond(travel: Travel, reply: Reply): Promise<Response> {
     const text = await settleWhole(travel, first, reply);
     if (text === undefined) throw new FaultError({ kind: "upstream_failed" });
     finish(travel);
-    return new Response(text, { headers });
+    return new Response(text, { headers: [...headers] });
   }
   const outlet = openOutlet();
   travel.pulse.feed(outlet, reply.call.stream ? STREAM_SILENCE : JSON_SILENCE, (why) => {
@@ -69,7 +67,7 @@ export async function respond(travel: Travel, reply: Reply): Promise<Response> {
   });
   const relaying = relay(travel, reply, outlet, { leg, walking });
   travel.ctx.waitUntil(relaying);
-  return new Response(outlet.readable, { headers });
+  return new Response(outlet.readable, { headers: [...headers] });
 }
 
 /** A cached answer is whole, whichever way it is told. */
@@ -86,7 +84,7 @@ export function respondRecalled(
   travel.trace.ended = "recalled";
   travel.trace.cache = layer;
   finish(travel);
-  return new Response(recalled, { headers });
+  return new Response(recalled, { headers: [...headers] });
 }
 
 /** Everything after the status. Never rejects: it runs when nobody waits for it any more. */
@@ -276,12 +274,12 @@ function responseHeaders(
   travel: Travel,
   reply: Pick<Reply, "call" | "admitted"> & Partial<Pick<Reply, "keep">>,
   node: Place | undefined,
-): Headers {
-  const headers = new Headers({
-    "content-type": reply.call.stream ? "text/event-stream; charset=utf-8" : "application/json",
-    "cache-control": "no-store",
-    "x-request-id": travel.requestId,
-  });
+): Map<string, string> {
+  const headers = new Map([
+    ["content-type", reply.call.stream ? "text/event-stream; charset=utf-8" : "application/json"],
+    ["cache-control", "no-store"],
+    ["x-request-id", travel.requestId],
+  ]);
   if (node !== undefined) {
     headers.set("x-sluice-node", node.id);
     headers.set("x-sluice-region", node.region);

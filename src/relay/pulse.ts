@@ -1,7 +1,7 @@
 /**
- * One timer per request, for everything that must happen when nothing happens: the client hears something in every
- * second of silence, a client that takes nothing for 30 s is let go, and a node that outruns a limit (core/timeouts.ts)
- * is given up.
+ * One timer per request, for everything that must happen when nothing happens: the status goes out in time, the client hears
+ * something in every second of silence, a client that takes nothing for 30 s is let go, and a node that outruns a limit
+ * (core/timeouts.ts) is given up.
  */
 import type { Overrun } from "@sluice/protocol/account";
 import { overrun, type Timeouts, type Waited } from "../core/timeouts.ts";
@@ -23,6 +23,8 @@ export type Watched = {
 };
 
 export type Pulse = {
+  /** What the work gives, or undefined once `atMs` has come; the work goes on. One at a time. */
+  within<T>(work: Promise<T>, atMs: number): Promise<T | undefined>;
   /** Something has come from the node that is being waited for; `moved`: the answer has come further. */
   readonly heard: (moved?: boolean) => void;
   /** The node has taken the call. */
@@ -40,9 +42,26 @@ export function startPulse(limits: Timeouts, enteredAtMs: number): Pulse {
   let fed:
     | { outlet: Outlet; filler: Uint8Array; gone: (why: "client_gone" | "client_slow") => void }
     | undefined;
+  let due: { readonly atMs: number; readonly call: () => void } | undefined;
+  let timer: ReturnType<typeof setTimeout> | null = null;
+  let ringsAtMs = 0;
 
-  const tick = (): void => {
+  const arm = (nowMs: number): void => {
+    ringsAtMs = Math.min(nowMs + TICK_MS, due?.atMs ?? Number.POSITIVE_INFINITY);
+    timer = setTimeout(ring, Math.max(0, ringsAtMs - nowMs));
+  };
+
+  const ring = (): void => {
     const nowMs = Date.now();
+    if (due !== undefined && due.atMs <= nowMs) {
+      due.call();
+      due = undefined;
+    }
+    arm(nowMs);
+    tick(nowMs);
+  };
+
+  const tick = (nowMs: number): void => {
     const waitingSinceMs = fed?.outlet.waitingSinceMs();
     if (waited !== undefined) {
       // While the client takes its time nobody reads the node: its silence says nothing then.
@@ -61,9 +80,23 @@ export function startPulse(limits: Timeouts, enteredAtMs: number): Pulse {
       outlet.write(filler).catch(() => gone("client_gone"));
     }
   };
-  const timer = setInterval(tick, TICK_MS);
+
+  arm(Date.now());
 
   return {
+    async within(work, atMs) {
+      const late = new Promise<undefined>((resolve) => {
+        due = { atMs, call: () => resolve(undefined) };
+      });
+      if (atMs < ringsAtMs) {
+        clearTimeout(timer);
+        arm(Date.now());
+      }
+      work.catch(() => undefined);
+      const first = await Promise.race([work, late]);
+      due = undefined;
+      return first;
+    },
     heard(moved = false) {
       if (waited === undefined) return;
       waited.heardAtMs = Date.now();
@@ -86,7 +119,8 @@ export function startPulse(limits: Timeouts, enteredAtMs: number): Pulse {
       fed = { outlet, filler, gone };
     },
     stop() {
-      clearInterval(timer);
+      clearTimeout(timer);
+      due = undefined;
       fed = undefined;
       waited = undefined;
     },

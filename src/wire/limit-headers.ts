@@ -27,10 +27,13 @@ export type ShownLimits = {
   readonly tokensPerMinute?: LimitState | null | undefined;
 };
 
+/** Headers, or what will be some: a map costs less than as many calls of the platform's. */
+export type HeadersShown = { readonly set: (name: string, value: string) => unknown };
+
 /** After an admission. Of the limits on requests the one is shown that will be met first. */
 export function showLimits(
   { requestsPerMinute, requestsPerDay, tokensPerMinute }: ShownLimits,
-  headers: Headers,
+  headers: HeadersShown,
 ): void {
   const [minute, day] = [requestsPerMinute ?? undefined, requestsPerDay ?? undefined];
   const requests =
@@ -39,7 +42,11 @@ export function showLimits(
   if (tokensPerMinute !== undefined && tokensPerMinute !== null) show("tokens", tokensPerMinute, headers);
 }
 
-function show(what: "requests" | "tokens", { max, remaining, resetMs }: LimitState, headers: Headers): void {
+function show(
+  what: "requests" | "tokens",
+  { max, remaining, resetMs }: LimitState,
+  headers: HeadersShown,
+): void {
   headers.set(`x-ratelimit-limit-${what}`, String(max));
   headers.set(`x-ratelimit-remaining-${what}`, String(remaining));
   headers.set(`x-ratelimit-reset-${what}`, printDuration(resetMs));
