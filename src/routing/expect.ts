@@ -23,9 +23,15 @@ export const EXPECTED = {
   charsPerToken: 4,
   /**
    * Uncached tokens cost this many times what they take of this request's time: whoever comes after waits for them, too,
-   * and what is evaluated twice in a fleet is capacity lost.
+   * and what is evaluated twice in a fleet is capacity lost...
    */
-  uncachedWeight: 2,
+  uncachedWeight: 1.5,
+  /**
+   * ...and more for each second that prompts wait on average, up to a bound: the longer the queue, the more come after. Without
+   * this a full fleet gives up its caches to even out its queues, has more to evaluate for it, and never catches up.
+   */
+  uncachedWeightPerS: 0.7,
+  uncachedWeightMax: 8,
   /** What a full node costs beside its queue: decoding for many makes every step, prefill included, longer. */
   crowdMs: 50,
 };
@@ -69,6 +75,8 @@ export type Expectation = {
   readonly prefillMs: number;
   readonly crowdMs: number;
   readonly uncachedTokens: number;
+  /** What a millisecond of evaluating them counts for. */
+  readonly uncachedWeight: number;
 };
 
 function prefillPerMs({ load }: LiveNode): number {
@@ -108,6 +116,11 @@ export function uncachedTokens(
   return Math.max(1, Math.min(promptTokens, (prompt.charsTotal - heldChars) / charsPerToken));
 }
 
+function weightAt({ pendingMs }: Mean): number {
+  const { uncachedWeight, uncachedWeightPerS, uncachedWeightMax } = EXPECTED;
+  return Math.min(uncachedWeightMax, uncachedWeight + (uncachedWeightPerS * pendingMs) / 1_000);
+}
+
 export function expect(asked: Asked, reading: Reading, mean: Mean, nowMs: number): Expectation {
   const { node, own, rttMs, wakeMs } = reading;
   const { load } = node;
@@ -129,6 +142,7 @@ export function expect(asked: Asked, reading: Reading, mean: Mean, nowMs: number
     prefillMs: uncached / perMs,
     crowdMs: EXPECTED.crowdMs * Math.min(1, ahead / slots),
     uncachedTokens: uncached,
+    uncachedWeight: weightAt(mean),
   };
 }
 
@@ -138,7 +152,7 @@ export function costMs(expected: Expectation): number {
     expected.networkMs +
     expected.slotMs +
     expected.pendingMs +
-    expected.prefillMs * EXPECTED.uncachedWeight +
+    expected.prefillMs * expected.uncachedWeight +
     expected.crowdMs
   );
 }

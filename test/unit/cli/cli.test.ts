@@ -88,6 +88,12 @@ describe("a command", () => {
       { name: "gpu1", region: "mountain", url: "https://gpu1.example.com", expiresInS: 7_200 },
     ],
     [
+      "nodes add gpu2 --region mountain --node-url https://gpu2.example.com",
+      { joinToken: "sluice-join-y", expiresAtMs: 0, url: "https://gpu2.example.com" },
+      "POST /nodes/join-tokens",
+      { name: "gpu2", region: "mountain", url: "https://gpu2.example.com" },
+    ],
+    [
       "credit acc_1 5 --id c2 --granted --expires 2027-01-31",
       { creditId: "c2", balanceUsd: "5.00" },
       "POST /accounts/acc_1/credits",

@@ -53,6 +53,35 @@ function path({ args: [node = ""] }: Run): string {
   return `/nodes/${encodeURIComponent(node)}`;
 }
 
+const invite: Omit<Command, "name"> = {
+  takes: ["name"],
+  about:
+    "Makes a join token: the machine that shows it first becomes the node at this URL, in this region.",
+  options: {
+    region: { value: "REGION", about: "your own name for the place (needed)", field: "region" },
+    "node-url": { value: "URL", about: "where the edge reaches the machine (needed)", field: "url" },
+    "expires-in": {
+      value: "TIME",
+      about: "how long the token may wait: 12h, 7d; a day where not given",
+      field: "expiresInS",
+    },
+  },
+  run: async (run) => {
+    const [region, url, expires] = [run.text("region"), run.text("node-url"), run.text("expires-in")];
+    if (region === undefined || url === undefined)
+      throw misused("nodes invite needs --region and --node-url", "npm run sluice -- nodes invite --help");
+    const body = {
+      name: run.args[0],
+      region,
+      url,
+      ...(expires === undefined ? {} : { expiresInS: durationS(expires, "--expires-in") }),
+    };
+    const made = await run.api.call(Invited, "POST", "/nodes/join-tokens", body);
+    const text = `${plain(made.joinToken)}\n\nFor the machine at ${plain(made.url)}, until ${printTime(made.expiresAtMs)}. Keep it now: it is stored as a hash.`;
+    return { json: made, text };
+  },
+};
+
 export const nodes: readonly Command[] = [
   {
     name: "nodes list",
@@ -82,35 +111,8 @@ export const nodes: readonly Command[] = [
       return { json: { nodes: rows, regionsUnreachable, next }, text: withMore(table(head, lines), next) };
     },
   },
-  {
-    name: "nodes invite",
-    takes: ["name"],
-    about:
-      "Makes a join token: the machine that shows it first becomes the node at this URL, in this region.",
-    options: {
-      region: { value: "REGION", about: "your own name for the place (needed)", field: "region" },
-      "node-url": { value: "URL", about: "where the edge reaches the machine (needed)", field: "url" },
-      "expires-in": {
-        value: "TIME",
-        about: "how long the token may wait: 12h, 7d; a day where not given",
-        field: "expiresInS",
-      },
-    },
-    run: async (run) => {
-      const [region, url, expires] = [run.text("region"), run.text("node-url"), run.text("expires-in")];
-      if (region === undefined || url === undefined)
-        throw misused("nodes invite needs --region and --node-url", "npm run sluice -- nodes invite --help");
-      const body = {
-        name: run.args[0],
-        region,
-        url,
-        ...(expires === undefined ? {} : { expiresInS: durationS(expires, "--expires-in") }),
-      };
-      const made = await run.api.call(Invited, "POST", "/nodes/join-tokens", body);
-      const text = `${plain(made.joinToken)}\n\nFor the machine at ${plain(made.url)}, until ${printTime(made.expiresAtMs)}. Keep it now: it is stored as a hash.`;
-      return { json: made, text };
-    },
-  },
+  { ...invite, name: "nodes invite" },
+  { ...invite, name: "nodes add", about: "The same as nodes invite." },
   {
     name: "nodes drain",
     takes: ["node"],
