@@ -55,8 +55,7 @@ function path({ args: [node = ""] }: Run): string {
 
 const invite: Omit<Command, "name"> = {
   takes: ["name"],
-  about:
-    "Makes a join token: the machine that shows it first becomes the node at this URL, in this region.",
+  about: "Makes a join token: the machine that shows it first becomes the node at this URL, in this region.",
   options: {
     region: { value: "REGION", about: "your own name for the place (needed)", field: "region" },
     "node-url": { value: "URL", about: "where the edge reaches the machine (needed)", field: "url" },
