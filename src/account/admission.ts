@@ -3,7 +3,7 @@
  * account is and how full its buckets are come as arguments, and nothing is consumed here. A refusal that only other
  * running requests cause says `waitsFor`: one of them may close within the moment the account's object gives it.
  */
-import type { AdmitAsk, AdmitRefusal } from "@sluice/protocol/account";
+import { UpstreamsAllowed, type AdmitAsk, type AdmitRefusal } from "@sluice/protocol/account";
 import { equalInConstantTime, utf8 } from "@sluice/protocol/bytes";
 import type { KeyScope, Limits } from "../core/limits.ts";
 import { sizeHold, type Funds } from "./hold.ts";
@@ -34,6 +34,7 @@ export type KnownKey = {
   readonly revokedAtMs: number | null;
   readonly models: readonly string[] | null;
   readonly regions: readonly string[] | null;
+  readonly upstreams: UpstreamsAllowed;
   readonly limits: Limits;
 };
 
@@ -143,4 +144,15 @@ export function allowedRegions({
     allowed = allowed === null ? key.regions : allowed.filter((region) => here.has(region));
   }
   return allowed;
+}
+
+/** What account and keys all allow: the narrowest. */
+export function allowedUpstreams(
+  account: UpstreamsAllowed,
+  path: readonly Pick<KnownKey, "upstreams">[],
+): UpstreamsAllowed {
+  // From the narrowest to the widest.
+  const order = UpstreamsAllowed.options;
+  const said = [account, ...path.map(({ upstreams }) => upstreams)];
+  return order[Math.min(...said.map((one) => order.indexOf(one)))] ?? "none";
 }

@@ -6,7 +6,7 @@ import type { AdmitAsk, AdmitRefusal, ExtendAsk, ExtendVerdict } from "@sluice/p
 import type { UsageEvent } from "@sluice/protocol/account-log";
 import { assert } from "../core/assert.ts";
 import { hitCostNanoUsd } from "../core/money.ts";
-import { allowedRegions, decideAdmission } from "./admission.ts";
+import { allowedRegions, allowedUpstreams, decideAdmission } from "./admission.ts";
 import type { Books } from "./books.ts";
 import { isExtendable, newHold, noteExtension } from "./facts.ts";
 import { grantedNanoUsd } from "./grants.ts";
@@ -24,6 +24,7 @@ export function admit(books: Books, ask: AdmitAsk, nowMs: number): Tried {
   const scopes = books.scopes.of(account, path);
   const { balanceNanoUsd, suspended, regions } = account;
   const allowed = allowedRegions({ regions, path });
+  const upstreams = allowedUpstreams(account.upstreams, path);
   const cacheSalt = pinnedSalt(books.answers.salt(account.cacheSalt, ask.model), allowed);
   const funds = { balanceNanoUsd, heldNanoUsd: books.heldNanoUsd };
   const { hit } = ask;
@@ -48,7 +49,7 @@ export function admit(books: Books, ask: AdmitAsk, nowMs: number): Tried {
     cacheSalt,
     ...verdict.limits,
     cache: books.answers.setting(path),
-    ...(account.upstreams === "none" ? {} : { upstreams: account.upstreams }),
+    ...(upstreams === "none" ? {} : { upstreams }),
   } as const;
   if (verdict.do === "recall" && hit !== undefined) {
     books.scopes.begin(account, ask, 0, nowMs);

@@ -20,9 +20,11 @@ export class KeyTable {
   save(key: KnownKey): void {
     this.#sql.write(
       `INSERT INTO keys (id, name, secret_sha256, expires_at_ms, revoked_at_ms, models, regions, limits, scopes, made_by,
-        last_four, old_sha256, old_until_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+        last_four, old_sha256, old_until_ms, upstreams)
+       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
        ON CONFLICT DO UPDATE SET name = ?2, secret_sha256 = ?3, expires_at_ms = ?4, revoked_at_ms = ?5, models = ?6,
-        regions = ?7, limits = ?8, scopes = ?9, made_by = ?10, last_four = ?11, old_sha256 = ?12, old_until_ms = ?13`,
+        regions = ?7, limits = ?8, scopes = ?9, made_by = ?10, last_four = ?11, old_sha256 = ?12, old_until_ms = ?13,
+        upstreams = ?14`,
       key.id,
       key.name,
       key.secretSha256,
@@ -36,6 +38,7 @@ export class KeyTable {
       key.lastFour,
       key.old?.secretSha256 ?? null,
       key.old?.untilMs ?? null,
+      key.upstreams,
     );
   }
 

@@ -3,7 +3,7 @@
  */
 import type { KeyChange, KeyRotation, KeySettings, KeyStatus, UsedNow } from "../core/account.ts";
 import { assert } from "../core/assert.ts";
-import type { KnownKey } from "./admission.ts";
+import { allowedUpstreams, type KnownKey } from "./admission.ts";
 import type { Books } from "./books.ts";
 import { keyed, rekeyed } from "./settings.ts";
 import { asOf } from "./used.ts";
@@ -57,6 +57,7 @@ export function keyStatus(books: Books, key: KnownKey, nowMs: number): KeyStatus
     revokedAtMs,
     models: key.models === null ? null : [...key.models],
     regions: key.regions === null ? null : [...key.regions],
+    upstreams: allowedUpstreams("any", books.keyring.path(id)),
     ...limits,
     oldSecretUntilMs: old,
     used: usedNow(books, id, nowMs),

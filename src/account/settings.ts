@@ -51,6 +51,7 @@ export function keyed(given: KeySettings, known: KnownKey | undefined): KnownKey
     expiresAtMs: given.expiresAtMs ?? null,
     models: copied(given.models ?? null),
     regions: copied(given.regions ?? null),
+    upstreams: given.upstreams ?? "any",
     limits: limited(NO_LIMITS, given),
     revokedAtMs: known?.revokedAtMs ?? null,
   };
@@ -64,6 +65,7 @@ export function rekeyed(known: KnownKey, change: KeyChange): KnownKey {
     expiresAtMs: change.expiresAtMs === undefined ? known.expiresAtMs : change.expiresAtMs,
     models: change.models === undefined ? known.models : copied(change.models),
     regions: change.regions === undefined ? known.regions : copied(change.regions),
+    upstreams: change.upstreams ?? known.upstreams,
     limits: limited(known.limits, change),
   };
 }

@@ -33,6 +33,7 @@ const SQL_SCHEMA = `
     revoked_at_ms INTEGER,
     models TEXT,
     regions TEXT,
+    upstreams TEXT NOT NULL DEFAULT 'any',
     limits TEXT NOT NULL DEFAULT '{}',
     scopes TEXT NOT NULL DEFAULT '["inference","usage"]',
     -- The key that made it.
@@ -86,6 +87,7 @@ const ADDED: readonly (readonly [table: string, column: string, declaration: str
   ["account", "upstreams", "TEXT NOT NULL DEFAULT 'none'"],
   ["keys", "limits", "TEXT NOT NULL DEFAULT '{}'"],
   ["keys", "regions", "TEXT"],
+  ["keys", "upstreams", "TEXT NOT NULL DEFAULT 'any'"],
   ["keys", "scopes", `TEXT NOT NULL DEFAULT '["inference","usage"]'`],
   ["keys", "made_by", "TEXT"],
   ["keys", "last_four", "TEXT NOT NULL DEFAULT ''"],

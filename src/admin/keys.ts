@@ -2,6 +2,7 @@
  * API keys of an account. A key is shown in the answer that makes it and never again: neither the object nor D1 has it.
  * A revoked key starts nothing from the next call on, because every call asks the object.
  */
+import { UpstreamsAllowed } from "@sluice/protocol/account";
 import { KeyId, randomName } from "@sluice/protocol/ids";
 import { Hono } from "hono";
 import { z } from "zod";
@@ -40,6 +41,8 @@ const KEY = {
   scopes: z.array(z.enum(KEY_SCOPES)).min(1).max(KEY_SCOPES.length).exactOptional(),
   ...LIMITS,
   cache: Cache.exactOptional(),
+  /** Of what the account allows. */
+  upstreams: UpstreamsAllowed.exactOptional(),
 };
 
 const CreateKey = z.strictObject({ name: Name, ...KEY });

@@ -29,6 +29,8 @@ export type KeyChange = {
   readonly regions?: readonly string[] | null;
   /** Of cached answers; null: as the account says. */
   readonly cache?: CacheSetting | null;
+  /** Where its requests may overflow to, of what the account allows; any of that where not given. */
+  readonly upstreams?: UpstreamsAllowed;
 } & Partial<Limits>;
 
 export type KeySettings = KeyChange & {
@@ -111,6 +113,8 @@ export type KeyStatus = Limits & {
   readonly revokedAtMs: number | null;
   readonly models: readonly string[] | null;
   readonly regions: readonly string[] | null;
+  /** Of what the account allows; a key that made it narrows it too. */
+  readonly upstreams: UpstreamsAllowed;
   /** Until when the secret before the last rotation still opens; null where there is none. */
   readonly oldSecretUntilMs: number | null;
   readonly used: UsedNow;

@@ -17,7 +17,7 @@ export function printKey({ account, key }: KeyLook) {
     /** Null: any. A request runs where key and account both allow it. */
     regions: key.regions ?? account.regions,
     /** Where prompts may go when no node has room. */
-    upstreams: account.upstreams,
+    upstreams: { key: key.upstreams, account: account.upstreams },
     /** Null: none. Both apply; days and months are UTC's. */
     limits: {
       requests_per_minute: { key: key.requestsPerMinute, account: account.requestsPerMinute },

@@ -3,6 +3,7 @@ import { describe, test } from "vitest";
 import {
   ACCOUNT,
   allowedRegions,
+  allowedUpstreams,
   decideAdmission,
   type KnownKey,
   type Situation,
@@ -25,6 +26,7 @@ const KEY: KnownKey = {
   revokedAtMs: null,
   models: null,
   regions: null,
+  upstreams: "any",
   limits: NO_LIMITS,
 };
 const ASK = {
@@ -226,5 +228,19 @@ describe("an admission", () => {
         tokensPerMinute: { max: 1_000, remaining: 800, resetMs: 12_000 },
       },
     });
+  });
+});
+
+describe("the upstreams a request may overflow to", () => {
+  const CASES = [
+    ["any", [], "any"],
+    ["any", ["no-retention"], "no-retention"],
+    ["no-retention", ["any"], "no-retention"],
+    ["any", ["any", "none"], "none"],
+    ["none", ["any", "any"], "none"],
+  ] as const;
+  test.for(CASES)("of an account's %s and its keys' %j are %s", ([account, keys, allowed], { expect }) => {
+    const path = keys.map((upstreams) => ({ ...KEY, upstreams }));
+    expect(allowedUpstreams(account, path)).toBe(allowed);
   });
 });

@@ -56,6 +56,26 @@ test("an account's requests stay with nodes until it says otherwise, and it can 
   expect(await allowed()).toBeUndefined();
 });
 
+test("a key narrows what its account allows, and never widens it", async ({ expect }) => {
+  const account = await openAccount(BALANCE);
+  const allowed = async () => {
+    const verdict = await account.object.admit(account.ask());
+    return verdict.ok ? (verdict.upstreams ?? "none") : "refused";
+  };
+  const cases = [
+    ["any", "no-retention", "no-retention"],
+    ["no-retention", "any", "no-retention"],
+    ["any", "none", "none"],
+    ["none", "any", "none"],
+  ] as const;
+  for (const [ofAccount, ofKey, both] of cases) {
+    await account.object.configure({ account: account.id, upstreams: ofAccount });
+    await account.object.changeKey(account.key, { upstreams: ofKey });
+    expect(await allowed()).toBe(both);
+  }
+  expect(await account.object.keyStatus(account.key)).toMatchObject({ upstreams: "any" });
+});
+
 test("an upstream's answer is charged once by the word that tells of it, however often that comes", async ({
   expect,
 }) => {

@@ -28,6 +28,11 @@ const SETTINGS: { readonly [name: string]: Option } = {
     about: 'the only regions it may run in, or "any" of the account',
     field: "regions",
   },
+  upstreams: {
+    value: "none|no-retention|any",
+    about: "which upstreams it may overflow to, of those the account allows; any of them where not given",
+    field: "upstreams",
+  },
   scopes: {
     value: "A,B",
     about: "what it is for: inference, usage, keys (inference,usage where not given)",
@@ -39,12 +44,14 @@ const SETTINGS: { readonly [name: string]: Option } = {
 function settingsOf(run: Run): object {
   const expiresAtMs = expiryMs(run);
   const [models, regions, scopes] = [run.text("models"), run.text("regions"), run.text("scopes")];
+  const upstreams = run.text("upstreams");
   return {
     ...limitsOf(run),
     ...(expiresAtMs === undefined ? {} : { expiresAtMs }),
     ...(models === undefined ? {} : { models: list(models, "any") }),
     ...(regions === undefined ? {} : { regions: list(regions, "any") }),
     ...(scopes === undefined ? {} : { scopes: list(scopes, "") }),
+    ...(upstreams === undefined ? {} : { upstreams }),
   };
 }
 
@@ -57,6 +64,7 @@ const Shown = z.looseObject({
     madeBy: z.string().nullable(),
     models: z.array(z.string()).nullable(),
     regions: z.array(z.string()).nullable(),
+    upstreams: z.string().optional(),
     expiresAtMs: z.number().nullable(),
     revokedAtMs: z.number().nullable(),
     oldSecretUntilMs: z.number().nullable(),
@@ -74,6 +82,9 @@ function show(answer: z.infer<typeof Shown>): Said {
     ["for", key.scopes.join(", ")],
     ["models", key.models === null ? "any" : key.models.join(", ")],
     ["regions", key.regions === null ? "any of the account" : key.regions.join(", ")],
+    ...(key.upstreams === undefined || key.upstreams === "any"
+      ? []
+      : [["upstreams", key.upstreams] as const]),
     ["expires", key.expiresAtMs === null ? "never" : printTime(key.expiresAtMs)],
     ...(key.madeBy === null ? [] : [["made by", key.madeBy] as const]),
     ...(until === null ? [] : [["old secret", `opens until ${printTime(until)}`] as const]),
