@@ -6,6 +6,7 @@ import type { Dialect } from "@sluice/protocol/call";
 import { Hono, type Context } from "hono";
 import { adminApp } from "./admin/app.ts";
 import { authenticate } from "./auth/authenticate.ts";
+import type { Catalogue } from "./core/catalogue.ts";
 import type { Env } from "./core/env.ts";
 import { FaultError, type Fault } from "./core/fault.ts";
 import { logError } from "./core/log.ts";
@@ -15,11 +16,12 @@ import { infer, type Asked } from "./infer.ts";
 import { settleBeat } from "./metering/settle.ts";
 import { nodesApp } from "./nodes/app.ts";
 import { publicKeys } from "./nodes/public-keys.ts";
+import { liveNodes } from "./nodes/snapshot.ts";
 import { tenantApp } from "./tenant/app.ts";
 import { discardBody } from "./wire/body.ts";
 import { allowedOrigin, parseOrigins, preflight, readableFor, type Origins } from "./wire/cors.ts";
 import { faultResponse } from "./wire/openai-fault.ts";
-import { printModel, printModels } from "./wire/openai-models.ts";
+import { featuresOf, printModel, printModels, type Features } from "./wire/openai-models.ts";
 
 type App = { Bindings: Env };
 
@@ -41,23 +43,22 @@ async function inDialect(c: Context<App>, dialect: Dialect, wanted: Asked["wante
   });
 }
 
-/** Chat models give none worth having, and engines for others are not fronted here: said, instead of a missing url. */
-async function embeddings(c: Context<App>): Promise<Response> {
-  await authenticate(secretsOf(c.env), c.req.raw.headers, Date.now());
-  await discardBody(c.req.raw);
-  const message = "'model': no model here makes embeddings.";
-  throw new FaultError({ kind: "unsupported_parameter", param: "model", message });
+/** What the nodes that live now can do. A region that is away says nothing, and fails nothing. */
+async function known(env: Env, { regions }: Catalogue): Promise<Features> {
+  return featuresOf((await liveNodes(env, regions, Date.now())).nodes);
 }
 
 async function models(c: Context<App>): Promise<Response> {
   await authenticate(secretsOf(c.env), c.req.raw.headers, Date.now());
-  return c.json(printModels(await readCatalogue(c.env, Date.now())));
+  const catalogue = await readCatalogue(c.env, Date.now());
+  return c.json(printModels(catalogue, await known(c.env, catalogue)));
 }
 
 async function model(c: Context<App>): Promise<Response> {
   await authenticate(secretsOf(c.env), c.req.raw.headers, Date.now());
   const name = c.req.param("model") ?? "";
-  const printed = printModel(await readCatalogue(c.env, Date.now()), name);
+  const catalogue = await readCatalogue(c.env, Date.now());
+  const printed = printModel(catalogue, name, await known(c.env, catalogue));
   if (printed === undefined) throw new FaultError({ kind: "model_not_found", model: name });
   return c.json(printed);
 }
@@ -85,6 +86,7 @@ function refuse(fault: Fault): () => never {
 const PATHS = [
   ["/chat/completions", "openai.chat", "answer"],
   ["/completions", "openai.completion", "answer"],
+  ["/embeddings", "openai.embedding", "answer"],
   ["/tokenize", "openai.chat", "count"],
 ] as const satisfies readonly (readonly [string, Dialect, Asked["wanted"]])[];
 
@@ -122,7 +124,6 @@ for (const prefix of ["", "/v1"]) {
     app.post(prefix + path, (c) => inDialect(c, dialect, wanted));
     app.all(prefix + path, refuse({ kind: "method_not_allowed", allow: "POST" }));
   }
-  app.post(`${prefix}/embeddings`, embeddings);
   app.get(`${prefix}/models`, models);
   app.get(`${prefix}/models/:model`, model);
 }

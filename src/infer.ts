@@ -41,6 +41,7 @@ import { keepBody } from "./wire/kept-bodies.ts";
 import type { Need } from "./wire/needs.ts";
 import { parseOpenAiChat } from "./wire/openai-chat.ts";
 import { parseOpenAiCompletion } from "./wire/openai-completion.ts";
+import { parseOpenAiEmbedding } from "./wire/openai-embedding.ts";
 import { narrowed, readRegions, REGIONS_HEADER } from "./wire/regions.ts";
 
 export type Asked = {
@@ -72,6 +73,7 @@ export function infer(
 const PARSERS: { readonly [D in Dialect]: (body: Uint8Array) => ParsedCall } = {
   "openai.chat": parseOpenAiChat,
   "openai.completion": parseOpenAiCompletion,
+  "openai.embedding": parseOpenAiEmbedding,
 };
 
 async function answer(travel: Travel, asked: Asked): Promise<Response> {
@@ -127,7 +129,7 @@ async function admit(travel: Travel, job: Job, searched: Search | undefined): Pr
     request: travel.requestId,
     model: wanted.model.id,
     stream: call.stream,
-    promptCeiling: Math.min(firstPromptCeiling(call), wanted.model.contextTokens),
+    promptCeiling: Math.min(firstPromptCeiling(call), (call.prompts ?? 1) * wanted.model.contextTokens),
     // Of all answers together: they are one attempt, and one bill.
     outputAsked:
       call.outputAsked === null

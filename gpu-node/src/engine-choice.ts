@@ -66,7 +66,7 @@ export async function openChosen(
       log: tell,
     });
   }
-  const { threads, gpu, memoryUnchecked } = choice;
+  const { threads, gpu, embeddings, memoryUnchecked } = choice;
   return openEngine({
     kind: "llama",
     model: choice.modelId,
@@ -75,6 +75,7 @@ export async function openChosen(
     ...context,
     ...(threads === undefined ? {} : { threads }),
     ...(gpu === undefined ? {} : { gpu: gpu === "cpu" ? false : gpu }),
+    embeddings,
     ...(memoryUnchecked ? {} : { occupiedBytes }),
     log: tell,
   });

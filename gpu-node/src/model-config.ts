@@ -21,6 +21,7 @@ export const MODEL_FLAGS = {
   offers: { type: "string" },
   slots: { type: "string" },
   context: { type: "string" },
+  embeddings: { type: "boolean" },
   "memory-unchecked": { type: "boolean" },
 } as const;
 
@@ -79,6 +80,8 @@ const engineFields = {
   offers: Offers.default([]),
   slots: whole(1, 1_024).optional(),
   context: whole(64, 10_000_000).optional(),
+  /** Whether an embedded model makes embeddings, too. */
+  embeddings: z.boolean().default(false),
   "memory-unchecked": z.boolean().default(false),
 };
 
@@ -107,6 +110,7 @@ export type EngineChoice = {
   readonly contextTokens: number | undefined;
   readonly threads: number | undefined;
   readonly gpu: z.infer<typeof Gpu> | undefined;
+  readonly embeddings: boolean;
   /** The operator knows better than the figures whether it fits. */
   readonly memoryUnchecked: boolean;
   /** Of the http engine alone. */
@@ -210,6 +214,7 @@ function choiceOf(one: One): EngineChoice {
     contextTokens: one.context,
     threads: one.threads,
     gpu: one.gpu,
+    embeddings: one.embeddings,
     memoryUnchecked: one["memory-unchecked"],
     upstream: upstreamOf(one),
     script: one["script-options"],

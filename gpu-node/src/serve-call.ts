@@ -9,8 +9,9 @@ import { CALL_HEAD_BYTES_MAX, CLIENT_BODY_BYTES_MAX } from "@sluice/protocol/lim
 import type { Refusal } from "@sluice/protocol/refusal";
 import { trailOf, type PromptSource, type Trail } from "@sluice/protocol/sketch";
 import type { Outlet } from "./attempt/outlet.ts";
-import type { Ledger, Plan } from "./attempt/plan.ts";
+import type { Ledger } from "./attempt/plan.ts";
 import { nameKey } from "./attempt/running.ts";
+import type { Work, Worked } from "./attempt/work.ts";
 import { DIALECTS } from "./dialects.ts";
 import type { EdgeSide } from "./edge-side.ts";
 import { checkCall } from "./intake/node-call.ts";
@@ -97,18 +98,9 @@ async function accept(
   const { station } = sought;
   const continued = head.resume?.weights;
   if (continued !== undefined && continued !== station.weights) return { kind: "other_weights" };
-  const spoken = DIALECTS[head.dialect];
-  const parsed = workshop.read(spoken, clientBody);
-  if (!parsed.ok) return parsed.refusal;
   const name = `${head.request}/${head.ordinal}`;
-  const prepared = await station.prepare(parsed.wish, {
-    ...head,
-    resume: head.resume,
-    notes: true,
-    print: spoken.print,
-    name,
-  });
-  if (!prepared.ok) return prepared.refusal;
+  const worked = await workOf(workshop, station, head, clientBody);
+  if (!worked.ok) return worked.refusal;
   // Tokenising took a moment: the reader may have left, and a drain may have begun, or other weights have come.
   if (life.refusal !== undefined) return life.refusal;
   const still = workshop.seek(head.model);
@@ -117,19 +109,38 @@ async function accept(
   if ("refusal" in place) return place.refusal;
   try {
     if (!outlet.open) return undefined;
-    const begun = beginningOf(tools.edge, head, prepared.plan, station.weights);
+    const begun = beginningOf(tools.edge, head, worked.work, station.weights);
     const id = await tools.edge.journal.begin(begun);
     if (id === undefined) return { kind: "replayed" };
     tools.edge.admitting.settle(name);
     place.leave();
-    await run(tools, { station, id, begun, plan: prepared.plan, head, clientBody }, outlet);
+    await run(tools, { station, id, begun, work: worked.work, head, clientBody }, outlet);
     return undefined;
   } finally {
     place.leave();
   }
 }
 
-function beginningOf(edge: EdgeSide, head: CallHead, plan: Plan, weights: string): Begun {
+/** The client's body, read in its dialect, counted, and made into work; or why not. */
+async function workOf(
+  workshop: Workshop,
+  station: Station,
+  head: CallHead,
+  clientBody: Uint8Array,
+): Promise<Worked> {
+  const spoken = DIALECTS[head.dialect];
+  if (spoken.makes === "embeddings") {
+    const parsed = workshop.read(spoken.parse, clientBody);
+    return parsed.ok ? station.embeddingWork(parsed.wish, { ...head, notes: true }) : parsed;
+  }
+  const parsed = workshop.read(spoken.parse, clientBody);
+  if (!parsed.ok) return parsed;
+  const { resume, request, ordinal } = head;
+  const name = `${request}/${ordinal}`;
+  return station.work(parsed.wish, { ...head, resume, notes: true, print: spoken.print, name });
+}
+
+function beginningOf(edge: EdgeSide, head: CallHead, work: Work, weights: string): Begun {
   const { request, ordinal, ticket, issuedAtMs } = head;
   return {
     request,
@@ -140,10 +151,10 @@ function beginningOf(edge: EdgeSide, head: CallHead, plan: Plan, weights: string
     node: edge.identity.node,
     boot: edge.boot,
     begunAtMs: edge.edgeNowMs ?? issuedAtMs,
-    from: plan.before.positions,
-    reasoning: plan.before.reasoning,
-    prompt: plan.echo?.prompt ?? 0,
-    cached: plan.echo?.cached ?? 0,
+    from: work.before.positions,
+    reasoning: work.before.reasoning,
+    prompt: work.echo?.prompt ?? 0,
+    cached: work.echo?.cached ?? 0,
   };
 }
 
@@ -151,24 +162,24 @@ type Beginning = {
   readonly station: Station;
   readonly id: number;
   readonly begun: Begun;
-  readonly plan: Plan;
+  readonly work: Work;
   readonly head: CallHead;
   readonly clientBody: Uint8Array;
 };
 
 async function run(tools: CallTools, beginning: Beginning, outlet: Outlet): Promise<void> {
-  const { station, id, begun, plan, head } = beginning;
+  const { station, id, begun, work, head } = beginning;
   const { workshop, edge } = tools;
   const key = nameKey({ request: begun.request, ordinal: begun.ordinal, choice: 0 });
   const ledger: Ledger = {
     progress: (progress, counts) => edge.journal.progress(id, progress, counts),
-    ends: (ended) => edge.journal.ends(id, ended),
+    ends: (ended, counts) => edge.journal.ends(id, ended, counts),
   };
-  const attempt = station.attempt(plan, outlet, ledger, key);
+  const attempt = work.begin(outlet, ledger, key);
   workshop.running.add(key, attempt, { place: station, ticket: begun.ticket }, workshop.now());
   outlet.begin("text/event-stream; charset=utf-8", { "x-accel-buffering": "no" });
   outlet.write(
-    `${printNote({ accepted: true, prompt: plan.promptTokens, queued: station.scheduler.queued })}\n`,
+    `${printNote({ accepted: true, prompt: work.promptTokens, queued: station.scheduler.queued })}\n`,
   );
   outlet.breakSilence(() => printWorking(attempt.made));
   const running = attempt.run();
@@ -177,7 +188,7 @@ async function run(tools: CallTools, beginning: Beginning, outlet: Outlet): Prom
   // Of an engine that died nothing is left; of an attempt that ended before its prompt was evaluated, nothing came.
   if (outcome.ended === "engine_died") station.sketchBook.clear();
   else if (trail !== undefined && outcome.to > begun.from)
-    station.sketchBook.note(trail, head.tag, plan.promptTokens);
+    station.sketchBook.note(trail, head.tag, work.promptTokens);
   await edge.close(id, begun, outcome, edge.edgeNowMs ?? begun.begunAtMs);
   workshop.running.delete(key);
   workshop.measures.noteEnd(outcome.ended);

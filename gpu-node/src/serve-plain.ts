@@ -6,9 +6,11 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { CLIENT_BODY_BYTES_MAX } from "@sluice/protocol/limits";
 import type { Refusal } from "@sluice/protocol/refusal";
 import type { Outlet } from "./attempt/outlet.ts";
-import { NO_LEDGER, type Plan } from "./attempt/plan.ts";
+import { NO_LEDGER } from "./attempt/plan.ts";
+import type { Work, Worked } from "./attempt/work.ts";
 import type { Spoken } from "./dialects.ts";
 import { readBody } from "./intake/read-body.ts";
+import type { Refused } from "./intake/refuse.ts";
 import type { Life } from "./life.ts";
 import { printOpenAiError } from "./print/refusals.ts";
 import { sendPrinted } from "./send.ts";
@@ -43,33 +45,59 @@ async function accept(
   response: ServerResponse,
 ): Promise<Refusal | undefined> {
   if (life.refusal !== undefined) return life.refusal;
-  const parsed = workshop.read(spoken, body);
-  if (!parsed.ok) return parsed.refusal;
-  const { wish } = parsed;
-  const sought = workshop.seek(wish.model);
+  const id = newId();
+  const read = readPlain(workshop, spoken, body, id);
+  if (!read.ok) return read.refusal;
+  const sought = workshop.seek(read.model);
   if (!sought.ok) return sought.refusal;
   const { station } = sought;
-  const id = newId();
-  const prepared = await station.prepare(wish, {
-    responseId: `${spoken.idPrefix}${id}`,
-    createdS: Math.floor(Date.now() / 1_000),
-    modelAs: wish.model,
-    thinkingDefault: false,
-    tag: "standalone",
-    lane: "standalone",
-    promptCeiling: Number.POSITIVE_INFINITY,
-    outputCeiling: wish.choices * (wish.outputAsked ?? OUTPUT_TOKENS_DEFAULT),
-    stream: wish.stream,
-    resume: undefined,
-    notes: false,
-    print: spoken.print,
-  });
-  if (!prepared.ok) return prepared.refusal;
+  const worked = await read.workAt(station);
+  if (!worked.ok) return worked.refusal;
   const place = station.enter();
   if ("refusal" in place) return place.refusal;
   place.leave();
-  await run({ workshop, station }, id, prepared.plan, { outlet, response });
+  await run({ workshop, station }, id, worked.work, { outlet, response });
   return undefined;
+}
+
+const ALONE = {
+  lane: "standalone",
+  promptCeiling: Number.POSITIVE_INFINITY,
+  notes: false,
+} as const;
+
+type ReadPlain =
+  | { readonly ok: true; readonly model: string; readonly workAt: (station: Station) => Promise<Worked> }
+  | Refused;
+
+/** What the body asks, of whichever station serves the model it names. */
+function readPlain(workshop: Workshop, spoken: Spoken, body: Uint8Array, id: string): ReadPlain {
+  if (spoken.makes === "embeddings") {
+    const parsed = workshop.read(spoken.parse, body);
+    if (!parsed.ok) return parsed;
+    const { wish } = parsed;
+    const { model } = wish;
+    const workAt = (station: Station): Promise<Worked> =>
+      station.embeddingWork(wish, { ...ALONE, modelAs: model });
+    return { ok: true, model, workAt };
+  }
+  const parsed = workshop.read(spoken.parse, body);
+  if (!parsed.ok) return parsed;
+  const { wish } = parsed;
+  const workAt = (station: Station): Promise<Worked> =>
+    station.work(wish, {
+      ...ALONE,
+      responseId: `${spoken.idPrefix}${id}`,
+      createdS: Math.floor(Date.now() / 1_000),
+      modelAs: wish.model,
+      thinkingDefault: false,
+      tag: "standalone",
+      outputCeiling: wish.choices * (wish.outputAsked ?? OUTPUT_TOKENS_DEFAULT),
+      stream: wish.stream,
+      resume: undefined,
+      print: spoken.print,
+    });
+  return { ok: true, model: wish.model, workAt };
 }
 
 type Reader = { readonly outlet: Outlet; readonly response: ServerResponse };
@@ -77,12 +105,12 @@ type Reader = { readonly outlet: Outlet; readonly response: ServerResponse };
 async function run(
   { workshop, station }: { readonly workshop: Workshop; readonly station: Station },
   id: string,
-  plan: Plan,
+  work: Work,
   { outlet, response }: Reader,
 ): Promise<void> {
-  const attempt = station.attempt(plan, outlet, NO_LEDGER, id);
+  const attempt = work.begin(outlet, NO_LEDGER, id);
   workshop.running.add(id, attempt, { place: station, ticket: undefined }, workshop.now());
-  if (plan.stream) outlet.begin("text/event-stream; charset=utf-8");
+  if (work.stream) outlet.begin("text/event-stream; charset=utf-8");
   else response.setHeader("content-type", "application/json");
   const outcome = await attempt.run();
   workshop.running.delete(id);

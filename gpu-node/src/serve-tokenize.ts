@@ -30,7 +30,7 @@ async function tokenize(workshop: Workshop, body: Uint8Array): Promise<Refusal |
   if (!json.ok) return json.refusal;
   const isChat = Object.hasOwn(Object(json.value) as object, "messages");
   const spoken = DIALECTS[isChat ? "openai.chat" : "openai.completion"];
-  const parsed = workshop.read(spoken, body);
+  const parsed = workshop.read(spoken.parse, body);
   if (!parsed.ok) return parsed.refusal;
   const { wish } = parsed;
   const sought = workshop.seek(wish.model);

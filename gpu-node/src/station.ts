@@ -7,13 +7,16 @@ import type { Load, ServedModel } from "@sluice/protocol/beat";
 import { PROBE_FEATURE } from "@sluice/protocol/probe";
 import type { Refusal } from "@sluice/protocol/refusal";
 import { Attempt } from "./attempt/attempt.ts";
+import { EmbeddingAttempt, planEmbedding, type EmbeddingFrame } from "./attempt/embedding.ts";
 import type { Outlet } from "./attempt/outlet.ts";
 import type { Ledger, Plan } from "./attempt/plan.ts";
 import { prepare, type Frame, type Prepared } from "./attempt/prepare.ts";
 import type { Running } from "./attempt/running.ts";
 import type { Tools } from "./attempt/tools.ts";
+import type { Work, Worked } from "./attempt/work.ts";
 import { SketchBook } from "./beat/sketch-book.ts";
 import { EngineFault, type Engine } from "./engines/engine.ts";
+import type { EmbeddingWish } from "./intake/embedding-body.ts";
 import { invalidField } from "./intake/refuse.ts";
 import type { Wish } from "./intake/wish.ts";
 import { EngineLoad } from "./load/engine-load.ts";
@@ -100,6 +103,33 @@ export class Station {
       // It died while it tokenised; it comes back by itself.
       this.#shared.log("prepare_failed", { model: this.model, ...errorFields(error) });
       return { ok: false, refusal: this.loading };
+    }
+  }
+
+  /** What is asked as work that can be begun, or why it cannot. */
+  async work(wish: Wish, frame: Frame): Promise<Worked> {
+    const prepared = await this.prepare(wish, frame);
+    if (!prepared.ok) return prepared;
+    const { plan } = prepared;
+    const { promptTokens, stream, before, echo } = plan;
+    const begin: Work["begin"] = (outlet, ledger, name) => this.attempt(plan, outlet, ledger, name);
+    return { ok: true, work: { promptTokens, stream, before, echo, begin } };
+  }
+
+  /** The same for embeddings. */
+  async embeddingWork(wish: EmbeddingWish, frame: EmbeddingFrame): Promise<Worked> {
+    try {
+      const planned = await planEmbedding(this.engine, wish, frame);
+      if (!planned.ok) return planned;
+      const { plan } = planned;
+      const begin: Work["begin"] = (outlet, ledger, name) =>
+        new EmbeddingAttempt(plan, this.#tools(name), outlet, ledger);
+      const before = { positions: 0, reasoning: 0 };
+      const { promptTokens } = plan;
+      return { ok: true, work: { promptTokens, stream: false, before, echo: undefined, begin } };
+    } catch (error) {
+      this.#shared.log("prepare_failed", { model: this.model, ...errorFields(error) });
+      return { ok: false, refusal: LOADING };
     }
   }
 

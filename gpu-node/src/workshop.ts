@@ -8,10 +8,8 @@ import type { Sketch } from "@sluice/protocol/sketch";
 import { Outlet, OUTLET_TIMES, type OutletTimes } from "./attempt/outlet.ts";
 import { Running } from "./attempt/running.ts";
 import { joinSketches } from "./beat/sketch-book.ts";
-import type { Spoken } from "./dialects.ts";
 import type { Engine } from "./engines/engine.ts";
-import type { Parsed } from "./intake/chat-body.ts";
-import { invalid } from "./intake/refuse.ts";
+import { invalid, type Refused } from "./intake/refuse.ts";
 import { LoopDelay } from "./load/loop-delay.ts";
 import { Measures } from "./load/measures.ts";
 import { errorFields, type Log } from "./log.ts";
@@ -101,9 +99,9 @@ export class Workshop {
   }
 
   /** What a body asks. A client's body must never be what ends a node: whatever goes wrong is the body's fault first. */
-  read(spoken: Spoken, body: Uint8Array): Parsed {
+  read<Wish>(parse: (body: Uint8Array) => Wish, body: Uint8Array): Wish | Refused {
     try {
-      return spoken.parse(body);
+      return parse(body);
     } catch (error) {
       this.log("body_unreadable", errorFields(error));
       return UNREADABLE;

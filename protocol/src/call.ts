@@ -38,8 +38,9 @@ export const CALL_CONTENT_TYPE = "application/x-sluice-call";
 export const DIALECT_PATHS = {
   "openai.chat": "/v1/chat/completions",
   "openai.completion": "/v1/completions",
+  "openai.embedding": "/v1/embeddings",
 } as const;
-export const Dialect = z.enum(["openai.chat", "openai.completion"]);
+export const Dialect = z.enum(["openai.chat", "openai.completion", "openai.embedding"]);
 export type Dialect = z.infer<typeof Dialect>;
 
 /** What an earlier attempt has already delivered: the next node continues from exactly there. */

@@ -19,6 +19,8 @@ export type Call = {
   /** What not every engine can do. */
   readonly needs: readonly Need[];
   readonly messages: number;
+  /** How many prompts, each of which has to fit the model's context; one where nothing is said. */
+  readonly prompts?: number;
   /** Splits an account's isolation further, where the client says for whom it asks. */
   readonly userId: string | undefined;
   /** Temperature 0, or a seed: asking again would give the same answer. */
@@ -32,6 +34,7 @@ export type Call = {
 export const ANSWER_PREFIX: { readonly [D in Dialect]: string } = {
   "openai.chat": "chatcmpl-",
   "openai.completion": "cmpl-",
+  "openai.embedding": "embd-",
 };
 
 /** A call as it was just parsed, with the prompt as text. That is read once and let go: the call may run for minutes. */

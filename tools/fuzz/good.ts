@@ -64,3 +64,10 @@ export const GOOD_COMPLETIONS: readonly object[] = [
   { model: "m", prompt: "1, 2, 3", max_tokens: 5, logprobs: 2, stop: "x", n: 2, seed: 1 },
   { model: "m", prompt: [1, 2, 3], temperature: 0, stream: true, suffix: null, echo: false, best_of: 1 },
 ];
+
+export const GOOD_EMBEDDINGS: readonly object[] = [
+  { model: "m", input: "1, 2, 3", encoding_format: "base64", user: "u", user_id: "u-1" },
+  { model: "m", input: ["one", "two"], encoding_format: "float", dimensions: 8 },
+  { model: "m", input: [[1, 2], [3]], dimensions: null },
+  { model: "m", input: [1, 2, 3] },
+];

@@ -1,6 +1,6 @@
 /** Runs the targets over mutated bodies and counts what became of them. */
 import { Dice } from "./dice.ts";
-import { GOOD_CHATS, GOOD_COMPLETIONS } from "./good.ts";
+import { GOOD_CHATS, GOOD_COMPLETIONS, GOOD_EMBEDDINGS } from "./good.ts";
 import { mutated } from "./mutate.ts";
 import { targets, type Dialect } from "./targets.ts";
 
@@ -27,8 +27,18 @@ export type Fuzzed = {
 
 const CRASHES_SHOWN = 20;
 const TEXT_SHOWN = 400;
-/** Of five bodies, the text completions. */
-const COMPLETIONS_OF = 5;
+/** Of so many bodies one is a text completion, and one asks for embeddings. */
+const OTHERS_OF = 8;
+const GOOD = {
+  "openai.chat": GOOD_CHATS,
+  "openai.completion": GOOD_COMPLETIONS,
+  "openai.embedding": GOOD_EMBEDDINGS,
+} as const satisfies { readonly [D in Dialect]: readonly object[] };
+
+function dialectOf(body: number): Dialect {
+  if (body % OTHERS_OF === 0) return "openai.completion";
+  return body % OTHERS_OF === 1 ? "openai.embedding" : "openai.chat";
+}
 
 export async function fuzz(wish: {
   readonly seed: number;
@@ -41,8 +51,8 @@ export async function fuzz(wish: {
   const [from, to] = wish.only === undefined ? [0, wish.bodies] : [wish.only, wish.only + 1];
   for (let body = from; body < to; body++) {
     const dice = new Dice(wish.seed * 1_000_003 + body);
-    const dialect: Dialect = body % COMPLETIONS_OF === 0 ? "openai.completion" : "openai.chat";
-    const bytes = mutated(dice.pick(dialect === "openai.chat" ? GOOD_CHATS : GOOD_COMPLETIONS), dice);
+    const dialect = dialectOf(body);
+    const bytes = mutated(dice.pick(GOOD[dialect]), dice);
     for (const { name: target, read } of under) {
       let outcome: string;
       try {

@@ -4,6 +4,7 @@
  */
 import { trailOf } from "@sluice/protocol/sketch";
 import { REFUSAL_STATUS } from "@sluice/protocol/refusal";
+import { planEmbedding } from "../../gpu-node/src/attempt/embedding.ts";
 import { prepare, type Frame } from "../../gpu-node/src/attempt/prepare.ts";
 import { DIALECTS } from "../../gpu-node/src/dialects.ts";
 import type { Engine } from "../../gpu-node/src/engines/engine.ts";
@@ -12,6 +13,7 @@ import { FaultError } from "../../src/core/fault.ts";
 import { canonicalChat } from "../../src/wire/openai-canonical.ts";
 import { parseOpenAiChat } from "../../src/wire/openai-chat.ts";
 import { parseOpenAiCompletion } from "../../src/wire/openai-completion.ts";
+import { parseOpenAiEmbedding } from "../../src/wire/openai-embedding.ts";
 import { openAiFault } from "../../src/wire/openai-fault.ts";
 
 export type Dialect = keyof typeof DIALECTS;
@@ -22,7 +24,11 @@ export type Target = {
   readonly read: (dialect: Dialect, body: Uint8Array) => Promise<string>;
 };
 
-const EDGE_PARSERS = { "openai.chat": parseOpenAiChat, "openai.completion": parseOpenAiCompletion } as const;
+const EDGE_PARSERS = {
+  "openai.chat": parseOpenAiChat,
+  "openai.completion": parseOpenAiCompletion,
+  "openai.embedding": parseOpenAiEmbedding,
+} as const;
 
 function edge(dialect: Dialect, body: Uint8Array): string {
   try {
@@ -53,10 +59,11 @@ function withEveryFeature(engine: Engine): Engine {
 }
 
 export function targets(): readonly Target[] {
-  const engine = withEveryFeature(createScriptEngine({ contextTokens: 4_096 }));
+  const engine = withEveryFeature(createScriptEngine({ contextTokens: 4_096, embedding: { dimensions: 8 } }));
   const node = async (dialect: Dialect, body: Uint8Array): Promise<string> => {
-    const { parse, print } = DIALECTS[dialect];
-    const parsed = parse(body);
+    const spoken = DIALECTS[dialect];
+    if (spoken.makes === "embeddings") return embedding(engine, body);
+    const parsed = spoken.parse(body);
     if (!parsed.ok) return refused(parsed.refusal);
     const frame: Frame = {
       responseId: "chatcmpl-1",
@@ -70,7 +77,7 @@ export function targets(): readonly Target[] {
       stream: parsed.wish.stream,
       resume: undefined,
       notes: true,
-      print,
+      print: spoken.print,
     };
     const prepared = await prepare(engine, parsed.wish, frame);
     return prepared.ok ? "taken" : refused(prepared.refusal);
@@ -79,6 +86,14 @@ export function targets(): readonly Target[] {
     { name: "edge", read: (dialect, body) => Promise.resolve(edge(dialect, body)) },
     { name: "node", read: node },
   ];
+}
+
+async function embedding(engine: Engine, body: Uint8Array): Promise<string> {
+  const parsed = DIALECTS["openai.embedding"].parse(body);
+  if (!parsed.ok) return refused(parsed.refusal);
+  const frame = { modelAs: "m", lane: "l", promptCeiling: 2_048, notes: true };
+  const planned = await planEmbedding(engine, parsed.wish, frame);
+  return planned.ok ? "taken" : refused(planned.refusal);
 }
 
 function refused(refusal: { readonly kind: keyof typeof REFUSAL_STATUS }): string {

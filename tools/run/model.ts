@@ -16,12 +16,13 @@ export function engineArguments(
   if (engine === "script") return ["--engine", "script", ...models.flatMap((model) => ["--model", model])];
   if (engine !== undefined && engine !== "llama")
     throw new PlatformError(`--engine is llama or script, not "${engine}"`);
+  const llama = ["--engine", "llama", "--embeddings"];
   if (models.length === 0) {
     const bundled = join(root, BUNDLED_FILE);
     if (!existsSync(bundled)) throw new PlatformError(`the bundled model is not there (${BUNDLED_FILE})`);
-    return ["--engine", "llama", "--model", bundled];
+    return [...llama, "--model", bundled];
   }
-  return ["--engine", "llama", ...models.flatMap((model) => ["--model", found(model)])];
+  return [...llama, ...models.flatMap((model) => ["--model", found(model)])];
 }
 
 /** As a node takes it: `id=` may stand before it, and a path is looked for from here. */

@@ -35,8 +35,8 @@ export type Plan = {
 /** Where positions are written down before they are handed over. */
 export type Ledger = {
   progress(progress: Progress, counts: Counts | undefined): Promise<void>;
-  /** How an answer in one piece will have ended: kept before it is written. */
-  ends(ended: Ending): Promise<void>;
+  /** How an answer in one piece will have ended: kept before it is written. Without positions its counts come along. */
+  ends(ended: Ending, counts?: Counts): Promise<void>;
 };
 
 export const NO_LEDGER: Ledger = { progress: () => Promise.resolve(), ends: () => Promise.resolve() };

@@ -38,6 +38,8 @@ export type EngineInfo = {
    * is an estimate, an answer's are pieces of text), and what is billed is what that server says it counted.
    */
   readonly told?: true;
+  /** Undefined where it makes no embeddings. */
+  readonly embedding?: { readonly dimensions: number };
 };
 
 export type ToolCall = {
@@ -195,6 +197,11 @@ export interface Engine {
   generate(task: Task, signal: AbortSignal): AsyncIterable<EngineEvent>;
   /** Asked before a task is begun, so that it can be refused; undefined: it can be done. */
   readonly lackFor?: (task: Task) => Lack | undefined;
+  /**
+   * A vector of unit length for each input, in order: what the model makes of it behind its last token. Ends as `generate`
+   * does, and takes a slot like it. Inputs have a token at least, and no more than the context holds.
+   */
+  embed?(inputs: readonly (readonly number[])[], signal: AbortSignal): AsyncIterable<Float32Array>;
   /** What a server of its own says of its load; throws where it does not. */
   readonly serverLoad?: () => Promise<ServerLoad>;
   /** Memory of this machine that holds its weights and looks free, because they are in a file, too. */

@@ -149,9 +149,11 @@ export class Journal {
     });
   }
 
-  /** How an answer in one piece will have ended, before it is written. */
-  ends(id: number, ended: Ending): Promise<void> {
+  /** How an answer in one piece will have ended, before it is written; `counts` where no progress has told them. */
+  ends(id: number, ended: Ending, counts?: Counts): Promise<void> {
     return this.#writes.write(() => {
+      if (counts !== undefined)
+        this.#setCounts.run(counts.prompt, counts.cached, counts.queueMs, counts.prefillMs, id);
       this.#setEnds.run(ended, id);
     });
   }

@@ -100,6 +100,7 @@ const choice = (modelId: string, contextTokens: number): EngineChoice => ({
   contextTokens,
   threads: undefined,
   gpu: undefined,
+  embeddings: false,
   memoryUnchecked: false,
   upstream: undefined,
   script: {},

@@ -4,6 +4,7 @@
  * closes) and at the first error it does not understand: a fresh process is the only state known to be good.
  */
 import { readGgufFile } from "../../weights/gguf-header.ts";
+import { embeddingProblem } from "./embedder.ts";
 import { encodeSegments } from "./encode.ts";
 import { type Loaded, load } from "./load.ts";
 import { type EncodeMessage, type FromChild, type RunMessage, type TaskEvent, ToChild } from "./messages.ts";
@@ -25,6 +26,8 @@ type Engine = {
   run(task: RunMessage): void;
   stop(task: number): void;
   encode(message: EncodeMessage): Promise<void>;
+  embed(ask: number, tokens: readonly number[]): Promise<void>;
+  stopEmbedding(ask: number): void;
 };
 
 let engine: Engine | undefined;
@@ -59,10 +62,19 @@ process.on("message", (raw) => {
     case "encode":
       engine?.encode(message).catch(fatal);
       break;
+    case "embed":
+      engine?.embed(message.ask, message.tokens).catch(fatal);
+      break;
+    case "stop_embedding":
+      engine?.stopEmbedding(message.ask);
+      break;
   }
 });
 
 async function start(message: Extract<ToChild, { kind: "load" }>): Promise<void> {
+  const header = readGgufFile(message.weightsPath);
+  const problem = message.embeddings ? embeddingProblem(header) : undefined;
+  if (problem !== undefined) throw new Error(problem);
   const loaded = await load(message, (line) => {
     send({ kind: "log", line });
     if (engine === undefined && !line.startsWith("info") && complaints.length < COMPLAINTS_MAX)
@@ -75,7 +87,7 @@ async function start(message: Extract<ToChild, { kind: "load" }>): Promise<void>
     if (model.isEogToken(id)) endTokens.push(id);
     if (model.getTokenAttributes(id).control) controlTokens.push(id);
   }
-  const vocabulary = readVocabulary(readGgufFile(message.weightsPath), [...endTokens, ...controlTokens]);
+  const vocabulary = readVocabulary(header, [...endTokens, ...controlTokens]);
   const pieces = piecesOf(loaded, vocabulary);
   const picked = pickTemplate(vocabulary);
   engine = createEngine(loaded, vocabulary, {
@@ -83,20 +95,21 @@ async function start(message: Extract<ToChild, { kind: "load" }>): Promise<void>
     endTokens: new Set(endTokens),
     template: picked.template,
   });
-  const { backend, contextTokens } = loaded;
+  const { backend, contextTokens, embedder } = loaded;
   send({
     kind: "ready",
     backend,
     contextTokens,
     endTokens,
     controlTokens,
+    ...(embedder === undefined ? {} : { embeddingDimensions: embedder.dimensions }),
     ...(picked.tools === undefined ? {} : { tools: picked.tools }),
     ...(pieces === undefined ? {} : { pieces }),
   });
 }
 
 function createEngine(
-  { model, context, batch, contextTokens, chunk }: Loaded,
+  { model, context, batch, contextTokens, chunk, embedder }: Loaded,
   vocabulary: Vocabulary,
   limits: { slots: number; endTokens: ReadonlySet<number>; template: Template },
 ): Engine {
@@ -178,6 +191,12 @@ function createEngine(
       const run = runs.get(task);
       if (run !== undefined) run.stopped = true;
     },
+    embed: async (ask, tokens) => {
+      const vector = await embedder?.embed(ask, tokens);
+      const bytes = vector && Buffer.from(vector.buffer, vector.byteOffset, vector.byteLength);
+      send({ kind: "embedded", ask, vector: bytes?.toString("base64") ?? null });
+    },
+    stopEmbedding: (ask) => embedder?.stop(ask),
     encode: async ({ ask, what, tokensMax }) => {
       try {
         const segments = "text" in what ? [content(what.text)] : limits.template(what);

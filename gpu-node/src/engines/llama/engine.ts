@@ -40,6 +40,8 @@ export type LlamaEngineOptions = {
   readonly threads?: number;
   /** Where digests of large files are remembered. */
   readonly cacheDir?: string;
+  /** Whether it makes embeddings, too: a context more. */
+  readonly embeddings?: boolean;
   /** Memory that looks free and is not, when a process starts; undefined: nobody looks whether it fits. */
   readonly occupiedBytes?: () => number;
   readonly log?: (line: string) => void;
@@ -60,6 +62,7 @@ export async function createLlamaEngine(options: LlamaEngineOptions): Promise<Ll
 }
 
 type Asked = { resolve(tokens: readonly number[]): void; reject(error: unknown): void };
+type Embedding = { resolve(vector: Float32Array): void; reject(error: unknown): void };
 
 class ChildEngine implements LlamaEngine {
   readonly #options: LlamaEngineOptions;
@@ -67,6 +70,7 @@ class ChildEngine implements LlamaEngine {
   readonly #supervisor: Supervisor;
   readonly #tasks = new Map<number, EventQueue>();
   readonly #asked = new Map<number, Asked>();
+  readonly #embeddings = new Map<number, Embedding>();
   #vocabulary: Vocabulary | undefined;
   #pieces: readonly Uint8Array[] | undefined;
   #info: EngineInfo | undefined;
@@ -83,6 +87,7 @@ class ChildEngine implements LlamaEngine {
         weightsPath,
         gpu: options.gpu ?? "auto",
         slots: options.slots ?? SLOTS_DEFAULT,
+        embeddings: options.embeddings ?? false,
         ...(options.threads === undefined ? {} : { threads: options.threads }),
         ...(contextTokens === undefined ? {} : { contextTokens }),
         ...(options.occupiedBytes === undefined ? {} : { occupiedBytes: options.occupiedBytes() }),
@@ -160,6 +165,16 @@ class ChildEngine implements LlamaEngine {
     }
   }
 
+  async *embed(
+    inputs: readonly (readonly number[])[],
+    signal: AbortSignal,
+  ): AsyncGenerator<Float32Array, void, void> {
+    for (const tokens of inputs) {
+      signal.throwIfAborted();
+      yield await this.#embedOne(tokens, signal);
+    }
+  }
+
   async close(): Promise<void> {
     await this.#supervisor.close();
     this.#failAll(new EngineFault("engine_died", "The engine was closed."));
@@ -175,6 +190,23 @@ class ChildEngine implements LlamaEngine {
       this.#asked.set(ask, { resolve, reject });
       this.#supervisor.send({ kind: "encode", ask, what, ...(tokensMax === undefined ? {} : { tokensMax }) });
     });
+  }
+
+  /** Settles when the engine's process is done with it, one way or another: until then the slot is not free. */
+  async #embedOne(tokens: readonly number[], signal: AbortSignal): Promise<Float32Array> {
+    if (!this.ready) throw notReady();
+    const ask = this.#nextId();
+    const stop = (): void => this.#supervisor.send({ kind: "stop_embedding", ask });
+    signal.addEventListener("abort", stop, { once: true });
+    try {
+      return await new Promise<Float32Array>((resolve, reject) => {
+        this.#embeddings.set(ask, { resolve, reject });
+        this.#supervisor.send({ kind: "embed", ask, tokens: [...tokens] });
+      });
+    } finally {
+      signal.removeEventListener("abort", stop);
+      this.#embeddings.delete(ask);
+    }
   }
 
   #becomeReady(message: ReadyMessage): void {
@@ -197,6 +229,11 @@ class ChildEngine implements LlamaEngine {
       case "encoded":
         this.#asked.get(message.ask)?.resolve(message.tokens);
         this.#asked.delete(message.ask);
+        return;
+      case "embedded":
+        if (message.vector === null)
+          this.#embeddings.get(message.ask)?.reject(new Error("the embedding was stopped"));
+        else this.#embeddings.get(message.ask)?.resolve(floatsOf(message.vector));
         return;
       case "unencodable":
         this.#asked.get(message.ask)?.reject(new EngineFault("unsupported", message.reason));
@@ -239,8 +276,9 @@ class ChildEngine implements LlamaEngine {
 
   #failAll(fault: EngineFault): void {
     for (const queue of this.#tasks.values()) queue.fail(fault);
-    for (const asked of this.#asked.values()) asked.reject(fault);
+    for (const asked of [...this.#asked.values(), ...this.#embeddings.values()]) asked.reject(fault);
     this.#tasks.clear();
+    this.#embeddings.clear();
     this.#asked.clear();
   }
 
@@ -259,6 +297,12 @@ class ChildEngine implements LlamaEngine {
     this.#lastId += 1;
     return this.#lastId;
   }
+}
+
+function floatsOf(base64: string): Float32Array {
+  const bytes = Buffer.from(base64, "base64");
+  // A copy of its own: a buffer of the pool may begin anywhere.
+  return new Float32Array(new Uint8Array(bytes).buffer);
 }
 
 function notReady(): EngineFault {

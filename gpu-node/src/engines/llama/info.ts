@@ -22,7 +22,7 @@ export function infoOf(
   vocabulary: Vocabulary,
   known: Pick<EngineInfo, "model" | "weights" | "slots">,
 ): EngineInfo {
-  const { backend, contextTokens, endTokens } = message;
+  const { backend, contextTokens, endTokens, embeddingDimensions: dimensions } = message;
   const tools = message.tools === undefined ? undefined : toolMarks(message.tools, vocabulary.spellings);
   return {
     ...known,
@@ -33,9 +33,11 @@ export function infoOf(
       ...FEATURES,
       ...(vocabulary.think === undefined ? [] : ["thinking", "thinking_budget"]),
       ...(tools === undefined ? [] : ["tools"]),
+      ...(dimensions === undefined ? [] : ["embeddings"]),
     ],
     endTokens,
     ...(vocabulary.think === undefined ? {} : { think: vocabulary.think }),
     ...(tools === undefined ? {} : { tools }),
+    ...(dimensions === undefined ? {} : { embedding: { dimensions } }),
   };
 }

@@ -17,6 +17,7 @@ import { type Batch, openBatch } from "./batch.ts";
 import { ChunkSize, type Measured, measure, settle, threadsToTry } from "./calibrate.ts";
 import { avoidAmx } from "./cpu-backend.ts";
 import { checkMemory, NoMemory } from "./memory.ts";
+import { Embedder, EMBEDDING_BATCH_TOKENS } from "./embedder.ts";
 import type { LoadMessage } from "./messages.ts";
 import { SpareCores } from "./spare-cores.ts";
 import { ThreadGovernor } from "./thread-governor.ts";
@@ -35,6 +36,7 @@ export type Loaded = {
   readonly backend: string;
   readonly contextTokens: number;
   readonly chunk: ChunkSize;
+  readonly embedder: Embedder | undefined;
 };
 
 export async function load(message: LoadMessage, log: (line: string) => void): Promise<Loaded> {
@@ -55,7 +57,12 @@ export async function load(message: LoadMessage, log: (line: string) => void): P
     const ask = {
       weightsPath,
       contextTokensDefault: CONTEXT_TOKENS_DEFAULT,
-      contexts: [{ slots, contextTokens, batchTokens, embeddings: false }],
+      contexts: [
+        { slots, contextTokens, batchTokens, embeddings: false },
+        ...(message.embeddings
+          ? [{ slots: 1, contextTokens, batchTokens: EMBEDDING_BATCH_TOKENS, embeddings: true }]
+          : []),
+      ],
     };
     await checkMemory(llama, ask, message.occupiedBytes);
   }
@@ -106,14 +113,19 @@ export async function load(message: LoadMessage, log: (line: string) => void): P
     `info: ${threads.prompt} threads for prompts, ${threads.decode} for tokens, chunks of ${chunkTokens} tokens` +
       ` (${measured.map(told).join("; ")})`,
   );
+  const contextTokens = Math.min(wanted, context.contextSize);
+  const embedder = message.embeddings
+    ? await Embedder.open(model, { contextTokens, threads: threads.prompt, unchecked }).catch(namedMemory)
+    : undefined;
   return {
     llama,
     model,
     context,
     batch,
     backend: llama.gpu === false ? "cpu" : llama.gpu,
-    contextTokens: Math.min(wanted, context.contextSize),
+    contextTokens,
     chunk,
+    embedder,
   };
 }
 

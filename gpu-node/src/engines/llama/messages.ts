@@ -53,6 +53,8 @@ export const ToChild = z.discriminatedUnion("kind", [
     contextTokens: z.int().min(1).optional(),
     /** Undefined: as many as prove fastest. */
     threads: z.int().min(1).optional(),
+    /** Whether it is to make embeddings, too. */
+    embeddings: z.boolean(),
     /** Memory that looks free and is not; undefined: nobody is to look whether the model fits. */
     occupiedBytes: Count.optional(),
   }),
@@ -76,6 +78,8 @@ export const ToChild = z.discriminatedUnion("kind", [
     thinkingTokensMax: Count.optional(),
   }),
   z.object({ kind: z.literal("stop"), task: Count }),
+  z.object({ kind: z.literal("embed"), ask: Count, tokens: Ids }),
+  z.object({ kind: z.literal("stop_embedding"), ask: Count }),
   z.object({
     kind: z.literal("encode"),
     ask: Count,
@@ -112,6 +116,8 @@ export const FromChild = z.discriminatedUnion("kind", [
     endTokens: Ids,
     /** Ids the engine treats as control tokens, whatever the file's types say. */
     controlTokens: Ids,
+    /** The length of an embedding, where it makes them. */
+    embeddingDimensions: z.int().min(1).optional(),
     /** How the model calls tools, where it does. */
     tools: z.enum(["v3", "v3.1", "v3.2"]).optional(),
     /** Base64 by id, where the file alone does not tell a token's bytes. */
@@ -121,6 +127,8 @@ export const FromChild = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("bad"), reason: z.string(), noMemory: z.boolean() }),
   z.object({ kind: z.literal("events"), events: z.array(TaskEvent) }),
   z.object({ kind: z.literal("encoded"), ask: Count, tokens: Ids }),
+  /** Little-endian 32-bit floats, base64; null where it was stopped. */
+  z.object({ kind: z.literal("embedded"), ask: Count, vector: z.string().nullable() }),
   z.object({ kind: z.literal("unencodable"), ask: Count, reason: z.string() }),
   z.object({ kind: z.literal("log"), line: z.string() }),
 ]);

@@ -32,6 +32,8 @@ export type ScriptEngineOptions = {
   readonly script?: Directive | ((text: string) => Directive | undefined);
   /** Not ready for so long after a told death. */
   readonly restartMs?: number;
+  /** Makes embeddings too: numbers made of the input's tokens, so many and so slowly. */
+  readonly embedding?: { readonly dimensions: number; readonly everyMs?: number };
   readonly positionsFile?: string;
   /** Obeys `killAt`. */
   readonly mayKillProcess?: boolean;
@@ -71,7 +73,11 @@ class ScriptEngine implements Engine {
       slots,
       backend: "script",
       vocabularyTokens: VOCABULARY_TOKENS,
-      features: ["resume", "seed", "thinking", "tools", "logprobs", "n", "prefix", "completions", "tokenize"],
+      features: [
+        ...["resume", "seed", "thinking", "tools", "logprobs", "n", "prefix", "completions", "tokenize"],
+        ...(options.embedding === undefined ? [] : ["embeddings"]),
+      ],
+      ...(options.embedding === undefined ? {} : { embedding: options.embedding }),
       endTokens: [MARK.end],
       think: { open: MARK.thinkOpen, close: MARK.thinkClose },
       tools: { format: "v3.1", ...MARK },
@@ -121,6 +127,23 @@ class ScriptEngine implements Engine {
       slot.usedAt = this.#clock += 1;
       // The last token was sampled, not evaluated.
       slot.tokens = life.aborted ? [] : context.slice(0, -1);
+    }
+  }
+
+  async *embed(
+    inputs: readonly (readonly number[])[],
+    callerSignal: AbortSignal,
+  ): AsyncGenerator<Float32Array, void, void> {
+    this.#assertReady();
+    const { dimensions = 1, everyMs = 0 } = this.#options.embedding ?? {};
+    const signal = AbortSignal.any([callerSignal, this.#life.signal]);
+    for (const tokens of inputs) {
+      await pause(everyMs, signal);
+      const weighed = Float32Array.from({ length: dimensions }, (_, at) =>
+        tokens.reduce((sum, id, place) => sum + Math.sin(id * (at + 1) + place), 0),
+      );
+      const length = Math.hypot(...weighed);
+      yield weighed.map((number) => number / length);
     }
   }
 

@@ -15,6 +15,7 @@ import {
 import { fromBase64Url, toBase64Url, utf8 } from "@sluice/protocol/bytes";
 import {
   CALL_CONTENT_TYPE,
+  DIALECT_PATHS,
   frameCall,
   importCallKey,
   MAC_HEADER,
@@ -153,8 +154,9 @@ export class TestEdge {
   ): Promise<Response & { request: string }> {
     const whole = this.head(head);
     const bytes = frameCall(whole, utf8(typeof body === "string" ? body : JSON.stringify(body)));
-    const signature = mac ?? (await this.#mac(CHAT_PATH, bytes));
-    const response = await fetch(`${node}${path ?? CHAT_PATH}`, {
+    const own = DIALECT_PATHS[whole.dialect];
+    const signature = mac ?? (await this.#mac(own, bytes));
+    const response = await fetch(`${node}${path ?? own}`, {
       method: "POST",
       headers: { "content-type": CALL_CONTENT_TYPE, [MAC_HEADER]: signature },
       body: bytes,
