@@ -1,5 +1,5 @@
 /** One node with two real models behind the edge: chats go to the one that is named, and embeddings are billed by their prompt. */
-import OpenAI from "openai";
+import type OpenAI from "openai";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { temporaryPlatform } from "../support/platform.ts";
 import { Stack } from "../support/stack.ts";

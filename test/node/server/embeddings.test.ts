@@ -109,7 +109,8 @@ describe("a client of a node alone", () => {
     // The SDK asks for base64 by itself, and decodes it.
     const asBase64 = await openai.embeddings.create(ask);
     const asFloats = await openai.embeddings.create({ ...ask, encoding_format: "float" });
-    const [a = [], b = []] = [asBase64.data[0]?.embedding, asFloats.data[0]?.embedding];
+    const a = asBase64.data[0]?.embedding ?? [];
+    const b = asFloats.data[0]?.embedding ?? [];
     expect(a).toHaveLength(DIMENSIONS);
     for (const [at, number] of a.entries()) expect(b[at]).toBeCloseTo(number, 7);
     expect(Math.hypot(...a)).toBeCloseTo(1, 6);

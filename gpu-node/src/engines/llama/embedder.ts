@@ -17,7 +17,8 @@ const [POOLING_NONE, POOLING_LAST] = [0, 3];
 
 /** Why these weights cannot be served with embeddings; undefined where they can. Pure. */
 export function embeddingProblem({ metadata }: Pick<GgufHeader, "metadata">): string | undefined {
-  const architecture = String(metadata.get("general.architecture"));
+  const named = metadata.get("general.architecture");
+  const architecture = typeof named === "string" ? named : "";
   if (metadata.get(`${architecture}.attention.causal`) === false)
     return "its tokens see both ways, which embeddings by --embeddings do not do";
   const pooling = metadata.get(`${architecture}.pooling_type`) ?? POOLING_NONE;

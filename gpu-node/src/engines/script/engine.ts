@@ -40,6 +40,17 @@ export type ScriptEngineOptions = {
 };
 
 const DEFAULTS = { slots: 8, contextTokens: 65_536, restartMs: 200 } as const;
+const FEATURES = [
+  "resume",
+  "seed",
+  "thinking",
+  "tools",
+  "logprobs",
+  "n",
+  "prefix",
+  "completions",
+  "tokenize",
+] as const;
 const PREFILL_CHUNK_TOKENS = 128;
 /** Tokens without a pause between them are emitted so many at a time, then the event loop has a turn. */
 const BURST_TOKENS = 16;
@@ -74,7 +85,7 @@ class ScriptEngine implements Engine {
       backend: "script",
       vocabularyTokens: VOCABULARY_TOKENS,
       features: [
-        ...["resume", "seed", "thinking", "tools", "logprobs", "n", "prefix", "completions", "tokenize"],
+        ...FEATURES,
         ...(options.embedding === undefined ? [] : ["embeddings"]),
       ],
       ...(options.embedding === undefined ? {} : { embedding: options.embedding }),
