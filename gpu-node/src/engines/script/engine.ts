@@ -84,10 +84,7 @@ class ScriptEngine implements Engine {
       slots,
       backend: "script",
       vocabularyTokens: VOCABULARY_TOKENS,
-      features: [
-        ...FEATURES,
-        ...(options.embedding === undefined ? [] : ["embeddings"]),
-      ],
+      features: [...FEATURES, ...(options.embedding === undefined ? [] : ["embeddings"])],
       ...(options.embedding === undefined ? {} : { embedding: options.embedding }),
       endTokens: [MARK.end],
       think: { open: MARK.thinkOpen, close: MARK.thinkClose },
