@@ -45,13 +45,42 @@ export const sharedFields = {
     .nullish(),
 };
 
-const ChatBody = z.looseObject({
+const besideMessages = {
   ...sharedFields,
-  messages: z.array(Message).min(1).max(MESSAGES_MAX),
   max_completion_tokens: tokenCount.nullish(),
   thinking: z.looseObject({ type: z.enum(["enabled", "disabled"]) }).nullish(),
   reasoning_effort: z.string().nullish(),
-});
+};
+const Beside = z.looseObject(besideMessages);
+const ChatBody = z.looseObject({ ...besideMessages, messages: z.array(Message).min(1).max(MESSAGES_MAX) });
+
+const ROLES: ReadonlySet<unknown> = new Set(Message.shape.role.options);
+
+/**
+ * Whether the schema would pass these messages. Asked first, because it is quick and mostly so: a schema's look at a long
+ * conversation costs more than everything else that is done with it here. What is wrong, and where, the schema says.
+ */
+function areMessages(messages: unknown): messages is readonly unknown[] {
+  return (
+    Array.isArray(messages) &&
+    messages.length > 0 &&
+    messages.length <= MESSAGES_MAX &&
+    messages.every(
+      (message) => isObject(message) && ROLES.has(message["role"]) && isContent(message["content"]),
+    )
+  );
+}
+
+function isContent(content: unknown): boolean {
+  if (typeof content === "string" || content === null || content === undefined) return true;
+  return (
+    Array.isArray(content) && content.every((part) => isObject(part) && typeof part["type"] === "string")
+  );
+}
+
+function isObject(value: unknown): value is { readonly [field: string]: unknown } {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
 
@@ -101,7 +130,8 @@ export function faultOf(error: z.ZodError): Fault {
 /** Throws a FaultError `invalid_request` that names the field. */
 export function parseOpenAiChat(body: Uint8Array): ParsedCall {
   const raw = parseJson(body);
-  const parsed = ChatBody.safeParse(raw);
+  const messages = isObject(raw) ? raw["messages"] : undefined;
+  const parsed = (areMessages(messages) ? Beside : ChatBody).safeParse(raw);
   if (!parsed.success) throw new FaultError(faultOf(parsed.error));
   const chat = parsed.data;
   return {
@@ -111,7 +141,7 @@ export function parseOpenAiChat(body: Uint8Array): ParsedCall {
     outputAsked: chat.max_completion_tokens ?? chat.max_tokens ?? null,
     choices: chat.n ?? 1,
     needs: needsOf(raw),
-    messages: chat.messages.length,
+    messages: Array.isArray(messages) ? messages.length : 0,
     userId: chat.user_id ?? undefined,
     deterministic: chat.temperature === 0 || (chat.seed !== null && chat.seed !== undefined),
     includeUsage: chat.stream_options?.include_usage ?? false,

@@ -36,6 +36,21 @@ test.each([
     { ...good, messages: [good.messages[0], { role: "user", content: 7 }] },
     "messages[1].content",
   ],
+  ["messages that are no list", { ...good, messages: { 0: good.messages[0] } }, "messages"],
+  ["a message that is text", { ...good, messages: ["hi"] }, "messages[0]"],
+  ["a message that is nothing", { ...good, messages: [null] }, "messages[0]"],
+  ["a message without a role", { ...good, messages: [{ content: "x" }] }, "messages[0].role"],
+  [
+    "content that is an object",
+    { ...good, messages: [{ role: "user", content: { type: "text" } }] },
+    "messages[0].content",
+  ],
+  [
+    "more messages than a conversation has",
+    { ...good, messages: Array.from({ length: 4_097 }, () => good.messages[0]) },
+    "messages",
+  ],
+  ["good messages and no model", { messages: good.messages, stream: "yes" }, "model"],
   ["stream as text", { ...good, stream: "yes" }, "stream"],
   ["max_tokens zero", { ...good, max_tokens: 0 }, "max_tokens"],
   ["max_tokens negative", { ...good, max_tokens: -5 }, "max_tokens"],
@@ -47,6 +62,21 @@ test.each([
   ["a user_id with a space", { ...good, user_id: "a b" }, "user_id"],
 ])("%s is refused, and the field is named", (_, body, param) => {
   expect(faultOf(body).param).toBe(param);
+});
+
+test("a part of a content that has no type is refused, and its message is named", () => {
+  const messages = [
+    good.messages[0],
+    { role: "user", content: [{ type: "text", text: "a" }, { text: "b" }] },
+  ];
+  expect(faultOf({ ...good, messages }).param).toMatch(/^messages\[1\]\.content/);
+});
+
+test("content may be text, parts, null or missing, in every role", () => {
+  const contents = ["", "hi", [], [{ type: "text", text: "a" }], null, undefined];
+  const roles = ["system", "developer", "user", "assistant", "tool", "function"];
+  const messages = roles.flatMap((role) => contents.map((content) => ({ role, content, name: 7 })));
+  expect(parse({ ...good, messages }).messages).toBe(36);
 });
 
 test("bytes that are not UTF-8 are refused as such", () => {
