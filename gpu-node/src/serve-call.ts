@@ -105,7 +105,7 @@ async function accept(
   if (life.refusal !== undefined) return life.refusal;
   const still = workshop.seek(head.model);
   if (!still.ok || still.station !== station) return still.ok ? LOADING : still.refusal;
-  const place = station.enter();
+  const place = station.enter(head.resume !== undefined);
   if ("refusal" in place) return place.refusal;
   try {
     if (!outlet.open) return undefined;

@@ -133,8 +133,9 @@ export class Station {
     }
   }
 
-  enter(): Place | { readonly refusal: Refusal } {
-    const place = this.scheduler.enter();
+  /** `interrupted`: an answer that was begun elsewhere. */
+  enter(interrupted = false): Place | { readonly refusal: Refusal } {
+    const place = this.scheduler.enter(interrupted);
     if (place !== undefined) return place;
     const { queued, slots } = this.scheduler;
     return {

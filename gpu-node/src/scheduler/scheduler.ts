@@ -43,9 +43,11 @@ export class Scheduler {
   /**
    * A place for one more, asked for before anything is journalled, because a call that was accepted is not refused any
    * more; undefined where all are taken. Whoever has one gives it back, having come to the queue or not.
+   * For interrupted answers there are as many more places as slots: a neighbour that died had no more of them.
    */
-  enter(): Place | undefined {
-    if (this.#busy + this.queued + this.#entering >= this.slots + this.queueMax) return undefined;
+  enter(interrupted = false): Place | undefined {
+    const places = this.slots + this.queueMax + (interrupted ? this.slots : 0);
+    if (this.#busy + this.queued + this.#entering >= places) return undefined;
     this.#entering += 1;
     let held = true;
     return {

@@ -120,6 +120,15 @@ describe("waiting for a slot", () => {
     expect(scheduler.enter()).toBeUndefined();
   });
 
+  test("an answer that was interrupted elsewhere has a place where a new call has none, and there are as many as slots", () => {
+    const scheduler = new Scheduler(2, 1);
+    const fresh = [1, 2, 3].map(() => scheduler.enter());
+    expect(fresh.every((place) => place !== undefined)).toBe(true);
+    expect(scheduler.enter()).toBeUndefined();
+    expect([scheduler.enter(true), scheduler.enter(true)].every((place) => place !== undefined)).toBe(true);
+    expect(scheduler.enter(true)).toBeUndefined();
+  });
+
   test.each([
     [0, 1, undefined, 2_000],
     [7, 4, 1_000, 2_000],
