@@ -72,6 +72,17 @@ if ("missing" in found) {
       }
     });
 
+    test("that fails at one task is not lost with it", async ({ expect }) => {
+      const engine = await createHttpEngine(optionsFor(server));
+      const neighbour = collect(engine.generate(await taskFor(engine, "Count from 1 to 90."), never));
+      // A token of the vocabulary that stands for nothing: this server gives up where a grammar leaves nothing else.
+      const task = { ...(await taskFor(engine, "hi")), grammar: { gbnf: "root ::= <[700]>" }, tag: "b" };
+      await expect(collect(engine.generate(task, never))).rejects.toMatchObject({ kind: "failed" });
+      expect(engine.ready).toBe(true);
+      expect((await neighbour).at(-1)?.kind).toBe("end");
+      await engine.close();
+    });
+
     test("as any server of OpenAI's chat gives text, and says itself what it counted", async ({ expect }) => {
       const engine = await createTextEngine({
         model: "sluice-tiny",
