@@ -37,12 +37,13 @@ export async function openChosen(
   if (choice.kind === "http") {
     const { upstream, model } = choice;
     if (upstream?.server === "openai") {
-      const { url, key, offers } = upstream;
+      const { url, key, offers, tagField } = upstream;
       return openEngine({
         kind: "text",
         model: choice.modelId,
         url,
         offers,
+        ...(tagField === undefined ? {} : { tagField }),
         ...(model === undefined ? {} : { servedAs: model }),
         ...slots,
         ...context,

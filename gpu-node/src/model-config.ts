@@ -18,6 +18,7 @@ export const MODEL_FLAGS = {
   "upstream-key": { type: "string" },
   "reuse-in-slots": { type: "boolean" },
   "prefixes-apart": { type: "boolean" },
+  "tag-field": { type: "string" },
   offers: { type: "string" },
   slots: { type: "string" },
   context: { type: "string" },
@@ -77,6 +78,10 @@ const engineFields = {
   "upstream-key": z.string().min(1).max(1_024).optional(),
   "reuse-in-slots": z.boolean().default(false),
   "prefixes-apart": z.boolean().default(false),
+  "tag-field": z
+    .string()
+    .regex(/^[a-z][a-z_]{0,63}$/, { error: "a field's name, as cache_salt" })
+    .optional(),
   offers: Offers.default([]),
   slots: whole(1, 1_024).optional(),
   context: whole(64, 10_000_000).optional(),
@@ -122,6 +127,8 @@ export type EngineChoice = {
         readonly reuseInSlots: boolean;
         /** Of a server that shows no tokens: what the operator says it honours. */
         readonly offers: z.infer<typeof Offers>;
+        /** Of such a server: the field by which it keeps prefixes apart. */
+        readonly tagField: string | undefined;
       }
     | undefined;
   readonly script: ScriptOptions;
@@ -246,6 +253,7 @@ function upstreamOf(one: One): EngineChoice["upstream"] {
     key: one["upstream-key"],
     reuseInSlots: one["reuse-in-slots"],
     offers: one.offers,
+    tagField: one["tag-field"],
   };
 }
 
@@ -255,9 +263,9 @@ function problemWith(one: One): string | undefined {
     if (server === undefined || upstream === undefined)
       return "--engine http stands in front of a server: give --server vllm, sglang, llama-server or openai, and --upstream URL";
     if (server === "openai")
-      return one["prefixes-apart"]
+      return one["prefixes-apart"] || one["tag-field"] !== undefined
         ? undefined
-        : "--server openai cannot keep the prompts of different users apart in that server's cache: say --prefixes-apart where it reuses none, keeps them apart itself, or serves one account alone";
+        : "--server openai: nothing keeps the prompts of different users apart in that server's cache. Give --tag-field where it has a field for that (vLLM: cache_salt), or say --prefixes-apart where it reuses none or serves one account alone";
     if (model === undefined || model.startsWith("hf:"))
       return "--engine http needs --model: the GGUF file, or the folder with tokenizer.json, that the server loads";
     return undefined;

@@ -186,6 +186,7 @@ export class Station {
       prefillTokensPerS: this.speeds.prefill.tokensPerS,
       decodeTokensPerS: this.speeds.decode.tokensPerS,
       kvTokensFree: Math.max(0, slots * contextTokens - Math.max(usedHere, usedThere)),
+      ...(this.loadFailing ? { ownOnly: true } : {}),
     };
   }
 

@@ -20,7 +20,8 @@ gpu-node --insecure-standalone [...]   a plain OpenAI server for this machine al
   --upstream URL         where that server is; --model is then the folder or GGUF file it loads (openai: its name there)
   --upstream-key KEY     what it wants as a bearer token; better as SLUICE_UPSTREAM_KEY, argv is public
   --reuse-in-slots       of llama-server without a prompt cache in RAM: reuse prefixes, each tag in slots of its own
-  --prefixes-apart       of openai, the operator's word: that server reuses no prompt of one user for another
+  --tag-field NAME       of openai: the field by which that server keeps prefixes apart (vLLM's is cache_salt)
+  --prefixes-apart       or, the operator's word: that server reuses no prompt of one user for another
   --offers LIST          of openai, the operator's word: that server honours tools, json (\`--offers tools,json\`)
   --script-options JSON  what the scripted engine is told
   --slots N              requests at once

@@ -141,6 +141,7 @@ export class Workshop {
       prefillTokensPerS: mean(({ prefillTokensPerS }) => prefillTokensPerS),
       decodeTokensPerS: mean(({ decodeTokensPerS }) => decodeTokensPerS),
       kvTokensFree: sum(({ kvTokensFree }) => kvTokensFree),
+      ...(loads.some(({ ownOnly }) => ownOnly === true) ? { ownOnly: true } : {}),
     };
   }
 

@@ -38,6 +38,8 @@ export const Load = z.object({
   prefillTokensPerS: speed,
   decodeTokensPerS: speed,
   kvTokensFree: whole,
+  /** A server behind the node does not say how loaded it is: these numbers know of the node's own calls alone. */
+  ownOnly: z.literal(true).optional().catch(undefined),
 });
 export type Load = z.infer<typeof Load>;
 

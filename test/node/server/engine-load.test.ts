@@ -1,6 +1,9 @@
 /** The load of an engine that is a server of its own: asked, shown, and missed aloud. */
 import { describe, onTestFinished, test } from "vitest";
+import { modelFolder, scriptedServer } from "../support/scripted-server.ts";
+import { useNode } from "./support/node.ts";
 import { Measures } from "../../../gpu-node/src/load/measures.ts";
+import { createHttpEngine } from "../../../gpu-node/src/engines/http/engine.ts";
 import { EngineLoad, type ServerLoad } from "../../../gpu-node/src/load/engine-load.ts";
 
 describe("what a fronted server says of its load", () => {
@@ -35,5 +38,24 @@ describe("what a fronted server says of its load", () => {
       });
     expect(print(true)).toContain("sluice_node_engine_load_unknown 1");
     expect(print(false)).toContain("sluice_node_engine_load_unknown 0");
+  });
+
+  test("is missed in the node's beats, which say that they know of its own calls alone", async ({
+    expect,
+  }) => {
+    const peer = await scriptedServer();
+    const engine = await createHttpEngine({
+      model: "m",
+      server: "vllm",
+      url: peer.url,
+      weightsPath: modelFolder(),
+      startWithinMs: 5_000,
+    });
+    const { edge, url } = await useNode({ open: engine });
+    await edge.until(() => edge.beats.at(-1)?.load.ownOnly === true, "a beat that says so");
+    const health: unknown = await (await fetch(`${url}/health`)).json();
+    expect(health).toMatchObject({ state: "ready", models: [{ load: "unknown" }] });
+    peer.metrics = "vllm:num_requests_running 1\nvllm:num_requests_waiting 0\nvllm:kv_cache_usage_perc 0.5";
+    await edge.until(() => edge.beats.at(-1)?.load.ownOnly === undefined, "a beat that knows again");
   });
 });

@@ -26,11 +26,13 @@ const LAST = { choices: [], usage: usage(12, { prompt_tokens_details: { cached_t
 async function open(
   answer: Answer,
   offers: readonly Offer[] = [],
+  tagField?: string,
 ): Promise<TestNode & { readonly peer: ScriptedServer }> {
   const peer = await scriptedServer();
   peer.answer = () => answer;
   const engine = await createTextEngine({
     offers,
+    ...(tagField === undefined ? {} : { tagField }),
     model: "m",
     url: peer.url,
     startWithinMs: 5_000,
@@ -179,6 +181,13 @@ describe("an answer of a server that shows no tokens", () => {
     });
   });
 
+  test("has its tag where the server has a field for it", async () => {
+    const events = [delta({ content: "a" }), delta({}, "stop"), LAST];
+    const node = await open({ events }, [], "cache_salt");
+    await call(node, { tag: "k1-mine" });
+    expect(node.peer.asks[0]?.body["cache_salt"]).toBe("tk1-mine");
+  });
+
   test("is asked for JSON by a schema as the call has it", async () => {
     const events = [delta({ content: "{}" }), delta({}, "stop"), { choices: [], usage: usage(2) }];
     const node = await open({ events }, ["json"]);
@@ -224,6 +233,7 @@ describe("an answer of a server that shows no tokens", () => {
       ok: false,
       message: expect.stringContaining("--prefixes-apart"),
     });
+    expect(parseConfig([...argv, "--tag-field", "cache_salt"], {})).toMatchObject({ ok: true });
     const parsed = parseConfig([...argv, "--prefixes-apart", "--model", "served", "--as", "mine"], {});
     expect(parsed).toMatchObject({
       ok: true,

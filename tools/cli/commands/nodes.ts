@@ -23,7 +23,12 @@ const Node = z.looseObject({
           failing: z.looseObject({ sinceMs: z.number(), probes: z.number(), why: z.string() }).optional(),
         })
         .nullish(),
-      load: z.looseObject({ slots: z.number(), slotsBusy: z.number(), queued: z.number() }),
+      load: z.looseObject({
+        slots: z.number(),
+        slotsBusy: z.number(),
+        queued: z.number(),
+        ownOnly: z.boolean().optional(),
+      }),
     })
     .nullable(),
 });
@@ -101,7 +106,7 @@ export const nodes: readonly Command[] = [
         node.region,
         stateOf(node, unreachable),
         provenOf(node.live?.proof, Date.now()),
-        node.live === null ? "-" : `${node.live.load.slotsBusy}/${node.live.load.slots}`,
+        node.live === null ? "-" : busyOf(node.live.load),
         node.live?.load.queued,
         node.live?.models.map((model) => model.id).join(",") ?? "-",
         node.url,
@@ -147,3 +152,16 @@ export const nodes: readonly Command[] = [
     },
   },
 ];
+
+/** With a mark where the server behind the node does not say how loaded it is. */
+function busyOf({
+  slots,
+  slotsBusy,
+  ownOnly,
+}: {
+  readonly slots: number;
+  readonly slotsBusy: number;
+  readonly ownOnly?: boolean | undefined;
+}): string {
+  return `${slotsBusy}/${slots}${ownOnly === true ? " ?" : ""}`;
+}

@@ -63,7 +63,12 @@ export function textFacts(answer: unknown, wanted: string | undefined): TextFact
   return { model: model.id, contextTokens: model.max_model_len ?? model.context_length ?? undefined };
 }
 
-export function askChat(model: string, said: Said, tokensMax: number, sampling: Sampling): Asked {
+export function askChat(
+  model: string,
+  said: Said,
+  tokensMax: number,
+  { sampling, apart }: { readonly sampling: Sampling; readonly apart: object },
+): Asked {
   const { temperature, topP, presencePenalty, frequencyPenalty, seed } = sampling;
   return {
     path: "/v1/chat/completions",
@@ -78,6 +83,7 @@ export function askChat(model: string, said: Said, tokensMax: number, sampling: 
       ...(frequencyPenalty ? { frequency_penalty: frequencyPenalty } : {}),
       ...(seed === undefined ? {} : { seed }),
       ...(said.stops.length === 0 ? {} : { stop: said.stops.slice(0, STOPS_MAX) }),
+      ...apart,
       stream: true,
       stream_options: { include_usage: true },
     },

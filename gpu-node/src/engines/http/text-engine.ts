@@ -2,8 +2,8 @@
  * The `http` engine in front of a server that shows no token ids: text goes in, text comes out, and what is billed is what that
  * server says it counted (`told` in engine.ts). Its answers cannot be continued elsewhere; an answer that breaks off ends with an error and
  * is billed by what was said or, where nothing was, by one position an event. Tokens are stand-ins (stand-ins.ts). Whether such a
- * server honours tools and formats nobody can see from here: they are offered where the operator says so. Nothing here keeps prompts' beginnings of different tags apart: the operator has to know that the
- * server does (config refuses it otherwise).
+ * server honours tools and formats nobody can see from here: they are offered where the operator says so. Prompts' beginnings are kept apart by
+ * the field the operator names, or by nothing: then the operator has said that this is right (config asks).
  */
 import { EngineFault } from "../engine.ts";
 import type { ChatPrompt, Engine, EngineEvent, EngineInfo, Lack, Task, Token } from "../engine.ts";
@@ -29,6 +29,8 @@ export type TextEngineOptions = PeerOptions & {
   readonly servedAs?: string;
   /** What the operator says it honours beside messages and sampling. */
   readonly offers?: readonly Offer[];
+  /** The field by which it keeps the prefixes of different tags apart. */
+  readonly tagField?: string;
   readonly slots?: number;
   readonly contextTokens?: number;
   readonly startWithinMs?: number;
@@ -129,7 +131,11 @@ class TextEngine implements Engine {
     const { said, prompt, delivered, outputTokensMax, sampling } = task;
     if (said === undefined || delivered.length > 0)
       throw new EngineFault("unsupported", "Here chats are answered, from their beginning.");
-    const { path, body } = askChat(this.#peer.model, said, outputTokensMax, sampling);
+    const { tagField } = this.#options;
+    const { path, body } = askChat(this.#peer.model, said, outputTokensMax, {
+      sampling,
+      apart: tagField === undefined ? {} : { [tagField]: `t${task.tag}` },
+    });
     const standIns = new StandIns();
     let [count, end] = [0, undefined as TextPart["end"]];
     for await (const event of this.#peer.wire.events(path, body, stop)) {
