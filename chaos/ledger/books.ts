@@ -104,6 +104,7 @@ export type Made = ReadonlyMap<string, ReadonlyMap<number, number>>;
 export function madeOf(emitted: readonly Emitted[]): Made {
   const made = new Map<string, Map<number, number>>();
   for (const { task, position } of emitted) {
+    if (typeof task !== "string") continue;
     const [request = "", ordinal = "0"] = task.split("/");
     const attempts = made.get(request) ?? new Map<number, number>();
     made.set(request, attempts);

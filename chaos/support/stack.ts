@@ -27,7 +27,8 @@ export type ChaosSettings = {
 /** One position as an engine made it. `task` is `<request>/<ordinal>`. */
 export type Emitted = {
   readonly engine: string;
-  readonly task: string;
+  /** `<request>/<ordinal>`; a number where it is nobody's request but the node's own probe. */
+  readonly task: string | number;
   readonly position: number;
   readonly id: number;
 };

@@ -205,6 +205,29 @@ describe("a hold", () => {
     expect(await billsOf(account)).toEqual([bill("exact", "stop", [30, COST])]);
   });
 
+  test("whose node and Worker are gone gives its place free after a minute, its money later, and in the end holds nothing", async ({
+    expect,
+  }) => {
+    const account = await openAccount(2 * HOLD, { concurrency: 1 });
+    const gone = await account.admit();
+    expect(await account.object.admit(account.ask())).toMatchObject({
+      refusal: { kind: "concurrency_limited", scope: "key", max: 1 },
+    });
+    const renew = [{ request: gone, ordinal: 0, position: 12, node: NODE, region: REGION }];
+    await account.object.settle({ v: 1, account: account.id, receipts: [], renew });
+    await later(account, CLOCKS.holdLapseMs + 1);
+    // No phantom limit: the next one starts. But its money may still be owed.
+    await account.settle(receipt(await account.admit(), "stop"));
+    expect(await account.object.status()).toMatchObject({ holdsOpen: 0, holdsPending: 1, heldNanoUsd: HOLD });
+    await later(account, CLOCKS.pendingMaxMs + 1);
+    expect(await account.object.status()).toMatchObject({
+      balanceNanoUsd: 2 * HOLD - COST,
+      heldNanoUsd: 0,
+      holdsOpen: 0,
+      holdsPending: 0,
+    });
+  });
+
   test("that no beat ever named closes at nothing once no node can have its call", async ({ expect }) => {
     const account = await openAccount(BALANCE);
     // No region has a node: nobody can have taken it.

@@ -107,6 +107,21 @@ describe("the consumer of events", () => {
     );
   });
 
+  test("brings every row of a flush with more keys than fit into any list of a hundred", async ({
+    expect,
+  }) => {
+    const account = await unopened();
+    const keys = Array.from({ length: 250 }, (_, at) => `key_${String(at).padStart(10, "0")}`);
+    const log = keys.map((key, at) => usage(at + 1, 1, { key }));
+    const messages = [0, 100, 200].map((from) => batchOf(account, log.slice(from, from + 100)));
+    await deliver(messages);
+    expect(await rowsOf(account)).toMatchObject({ usage: 250, through: 250, sum: -250 });
+    const { results } = await env.DB.prepare("select key from rollups where account = ? order by key")
+      .bind(account)
+      .all();
+    expect(results.map(({ key }) => key)).toEqual(keys);
+  });
+
   test("retries what D1 refuses, and one account's trouble is not another's", async ({ expect }) => {
     const [good, bad] = [await unopened(), await unopened()];
     const broken = {
