@@ -283,7 +283,7 @@ async function route(travel: Travel, job: AdmittedJob, leg: Leg, extend?: Extend
         promptCeiling,
         outputCeiling: admitted.outputCeiling,
         resume,
-        overflow: isUpstream(naming.node) ? overflow() : undefined,
+        overflow: isUpstream(naming.node) ? overflow?.() : undefined,
       }),
   });
 }

@@ -34,7 +34,9 @@ export type AlertKind =
   /** Object, ledger, usage, rollups or a node's journal disagree. Subject: the account. */
   | "books_differ"
   /** A node journalled what has no row, or its receipts are not taken. Subject: the node. */
-  | "journal_unbilled";
+  | "journal_unbilled"
+  /** An upstream does not take our key, or our calls, or its key cannot be opened. Subject: the upstream. */
+  | "upstream_unusable";
 
 export type Alert = { readonly kind: AlertKind; readonly subject: string; readonly detail: string };
 

@@ -19,8 +19,8 @@ export type Overflow = {
   readonly offers: readonly Offer[];
 };
 
-/** Asks no one and reads nothing until it is called. */
-export type Overflowing = () => Overflow | undefined;
+/** Asks no one and reads nothing until it is called. Undefined: there is nowhere to overflow to. */
+export type Overflowing = (() => Overflow | undefined) | undefined;
 
 export function overflowing(
   travel: Travel,
@@ -34,7 +34,7 @@ export function overflowing(
   const { upstreams: allowed = "none" } = admitted;
   // What an upstream would go on from is token ids, which mean nothing there.
   if (allowed === "none" || upstreams.length === 0 || leg.seen.to > 0 || call.dialect !== "openai.chat")
-    return () => undefined;
+    return undefined;
   let known: Overflow | undefined | "unread" = "unread";
   return () => {
     if (known !== "unread") return known;
@@ -61,12 +61,13 @@ export function overflowing(
   };
 }
 
-/** The nodes in their order, and upstreams behind the last that is well. */
+/** The nodes in their order, and upstreams, where there can be any, behind the last that is well. */
 export function withOverflow(
   order: readonly LiveNode[],
   choices: readonly Choice[],
   overflow: Overflowing,
 ): Iterable<Place> {
+  if (overflow === undefined) return order;
   const nowMs = Date.now();
   const knowledge = isolate.knowledge(nowMs);
   const full = new Set(choices.flatMap(({ node, room }) => (room ? [] : node.id)));

@@ -61,7 +61,11 @@ export async function rank(
   const order = ({ nodes }: FleetView): readonly Choice[] =>
     choose(wish, nodes, isolate.knowledge(Date.now()), Math.random);
   let choices = order(first);
-  while (choices.length > 0 && choices.every((choice) => !choice.room) && where.overflowing() === undefined) {
+  while (
+    choices.length > 0 &&
+    choices.every((choice) => !choice.room) &&
+    where.overflowing?.() === undefined
+  ) {
     const leftMs = arrivedAtMs + ROOM_WAIT_MS - Date.now();
     if (leftMs <= 0 || travel.client.signal.aborted) break;
     await scheduler.wait(Math.min(ROOM_POLL_MS, leftMs));

@@ -6,10 +6,11 @@ import type { Counted } from "@sluice/protocol/account";
 import { RENEW_INTERVAL_MS } from "@sluice/protocol/limits";
 import { NEWEST } from "@sluice/protocol/version";
 import { accountObject } from "../core/env.ts";
-import { log, logError } from "../core/log.ts";
+import { logError } from "../core/log.ts";
 import { costNanoUsd } from "../core/money.ts";
 import { openUpstreamKey } from "../core/upstream-key.ts";
 import type { Upstream, UpstreamModel } from "../core/upstream.ts";
+import { raiseAlert } from "../db/alerts.ts";
 import type { Naming } from "../dispatch/walk.ts";
 import type { Progress } from "../relay/progress.ts";
 import { printAsk, type UpstreamAsk } from "../upstream/ask.ts";
@@ -60,7 +61,7 @@ export async function toUpstream(
   const key =
     upstream.sealedKey === null ? null : await openUpstreamKey(travel.secrets, upstream, upstream.sealedKey);
   if (key === undefined) {
-    log("upstream_key_unreadable", { upstream: upstream.id });
+    complain(travel, upstream, "its key is sealed under a secret that is not in SLUICE_SECRETS");
     return { answer: { kind: "lost" }, told };
   }
   const stop = renewing(travel, spec, () => translator.position);
@@ -78,9 +79,16 @@ export async function toUpstream(
     stop();
     throw error;
   });
+  // A limit that is used up is no news; a key that is not taken, or a model that is not there, is.
+  if (answer.kind === "refused" && answer.blamed && answer.refusal.kind !== "queue_full")
+    complain(travel, upstream, `it answers ${answer.status}`);
   if (answer.kind === "answering") travel.ctx.waitUntil(answer.ends.then(stop));
   else stop();
   return { answer, told };
+}
+
+function complain({ env, ctx }: Travel, { id }: Upstream, detail: string): void {
+  ctx.waitUntil(raiseAlert(env, { kind: "upstream_unusable", subject: id, detail }, Date.now()));
 }
 
 function tellOf(translator: Translator, served: UpstreamModel, seen: Progress, whole: boolean): Told {

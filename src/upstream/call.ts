@@ -27,7 +27,12 @@ export type UpstreamAnswer =
       readonly ends: Promise<void>;
     }
   /** It said no before it began. `blamed`: it would have said so to anybody. */
-  | { readonly kind: "refused"; readonly refusal: Refusal; readonly blamed: boolean }
+  | {
+      readonly kind: "refused";
+      readonly refusal: Refusal;
+      readonly blamed: boolean;
+      readonly status: number;
+    }
   | { readonly kind: "lost" };
 
 /** Rejects only with the signal's reason. */
@@ -62,7 +67,7 @@ export async function callUpstream(
   await body?.cancel().catch(() => undefined);
   log("upstream_refused", { id: call.request, upstream: call.upstream, status });
   const verdict = ofStatus(status, headers.get("retry-after"));
-  return verdict === undefined ? { kind: "lost" } : { kind: "refused", ...verdict };
+  return verdict === undefined ? { kind: "lost" } : { kind: "refused", ...verdict, status };
 }
 
 /** What an error status means; undefined where the upstream has failed. */

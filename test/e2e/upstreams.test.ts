@@ -6,11 +6,14 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type OpenAI from "openai";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { findLlamaServer } from "../../tools/llama-server.ts";
+import { runLlamaServer } from "../node/support/llama-server.ts";
 import { temporaryPlatform } from "../support/platform.ts";
 import { eventually, slotsBusy, Stack, type Tenant, type UsageRow } from "../support/stack.ts";
 import { startForeignServer, type ForeignServer } from "../support/upstream.ts";
 
 const SECRET = "sk-planted-secret-of-the-upstream";
+const FREE = { inputMicroUsdPerM: 0, cachedMicroUsdPerM: 0, outputMicroUsdPerM: 0 };
 const TOKENS = 40;
 const WORDS = Array.from({ length: TOKENS }, (_, i) => `${i} `).join("");
 
@@ -165,6 +168,56 @@ test("with the only node full, who allows it goes elsewhere at once, and who doe
     completionTokens: TOKENS + 1,
   });
 });
+
+const built = findLlamaServer();
+test.skipIf("missing" in built)(
+  "a real llama-server answers for us: its text, its own count of the tokens, and no sign of it",
+  async () => {
+    if ("missing" in built) return;
+    const server = await runLlamaServer(built.path, { slots: 1, contextTokens: 512 });
+    const made = await stack.admin<{ upstream: { id: string } }>("POST", "/upstreams", {
+      name: "llama",
+      region: "us",
+      url: `${server.url.origin}/v1`,
+      apiKey: null,
+      // It charges nothing: it is asked before the other.
+      models: [{ model: platform.model, as: "sluice-tiny", ...FREE }],
+      concurrency: 1,
+      policy: { trains: false, retainsDays: 0 },
+    });
+    try {
+      const tenant = await tenantOf("no-retention");
+      await nodeAway();
+      const stream = await stack.sdk(tenant).chat.completions.create({
+        model: "deepseek-chat",
+        temperature: 0,
+        messages: [{ role: "user", content: "What is 17 + 25?" }],
+        stream: true,
+        stream_options: { include_usage: true },
+      });
+      let text = "";
+      let usage: OpenAI.CompletionUsage | null | undefined;
+      for await (const chunk of stream) {
+        expect(chunk).toMatchObject({ model: "deepseek-chat", system_fingerprint: null });
+        text += chunk.choices[0]?.delta.content ?? "";
+        usage = chunk.usage;
+      }
+      expect(text).toContain("42");
+      expect(usage?.completion_tokens).toBeGreaterThan(2);
+      const row = await stack.onlyRow(tenant, 10_000, closed);
+      expect(row).toMatchObject({
+        certainty: "reported",
+        ended: "stop",
+        promptTokens: usage?.prompt_tokens,
+        completionTokens: usage?.completion_tokens,
+      });
+      expect(row.attempts.at(-1)).toMatchObject({ node: made.upstream.id });
+    } finally {
+      await stack.admin("DELETE", `/upstreams/${made.upstream.id}`);
+      await server.stop();
+    }
+  },
+);
 
 test("a client that leaves an upstream's stream pays what it was sent, and the books close", async () => {
   const tenant = await tenantOf("any");

@@ -10,6 +10,7 @@ import { DIALECTS } from "../../gpu-node/src/dialects.ts";
 import type { Engine } from "../../gpu-node/src/engines/engine.ts";
 import { createScriptEngine } from "../../gpu-node/src/engines/script/engine.ts";
 import { FaultError } from "../../src/core/fault.ts";
+import { readAsk } from "../../src/upstream/ask.ts";
 import { canonicalChat } from "../../src/wire/openai-canonical.ts";
 import { parseOpenAiChat } from "../../src/wire/openai-chat.ts";
 import { parseOpenAiCompletion } from "../../src/wire/openai-completion.ts";
@@ -34,7 +35,10 @@ function edge(dialect: Dialect, body: Uint8Array): string {
   try {
     const call = EDGE_PARSERS[dialect](body);
     trailOf({ model: "m", thinkingDefault: false, body: call.prompt });
-    if (dialect === "openai.chat") canonicalChat(body, { model: "m", thinkingDefault: false });
+    if (dialect === "openai.chat") {
+      canonicalChat(body, { model: "m", thinkingDefault: false });
+      readAsk(body, false);
+    }
     return "taken";
   } catch (error) {
     if (!(error instanceof FaultError)) throw error;

@@ -248,6 +248,24 @@ describe("a stream", () => {
     expect(events).not.toMatch(/planted|nonsense|DONE/);
   });
 
+  test("of any bytes at all tells whole events or nothing, and never throws", ({ expect }) => {
+    const pieces = fc.array(
+      fc.oneof(
+        fc.uint8Array({ maxLength: 40 }),
+        fc.constantFrom("data: ", "\n", "\r\n", "[DONE]", ...ORDINARY).map((text) => encoder.encode(text)),
+      ),
+      { maxLength: 30 },
+    );
+    fc.assert(
+      fc.property(pieces, fc.boolean(), (parts, stream) => {
+        const translator = new Translator(FACE, stream, BOUNDS);
+        const events = parts.map((part) => translator.push(part)).join("") + translator.end();
+        expect(events === "" || events.endsWith("\n\n")).toBe(true);
+        expect(() => dataOf(events)).not.toThrow();
+      }),
+    );
+  });
+
   test("without end in one event fails instead of growing", ({ expect }) => {
     const { events } = told(`data: ${"x".repeat(2 * 1024 * 1024)}`);
     expect(notesOf(events)).toEqual([{ to: 0, ended: "engine_died" }]);

@@ -202,6 +202,17 @@ describe("an upstream", () => {
     },
   );
 
+  test("that does not take our key is told to the operator, by its status alone", async ({ expect }) => {
+    answer = () => new Response("planted words", { status: 403 });
+    await call();
+    const { body } = await ask("GET", "/alerts?limit=50");
+    const about = (body.alerts as { kind: string; subject: string; detail: string }[]).filter(
+      ({ kind }) => kind === "upstream_unusable",
+    );
+    expect(about).toMatchObject([{ subject: expect.stringMatching(/^upstream_/) }]);
+    expect(JSON.stringify(about)).not.toContain("planted");
+  });
+
   test("that breaks off in the middle ends the stream with an error, and what came is paid for", async ({
     expect,
   }) => {
