@@ -186,7 +186,7 @@ async function run(tools: CallTools, beginning: Beginning, outlet: Outlet): Prom
   const trail = trailIn(beginning);
   const outcome = await running;
   // Of an engine that died nothing is left; of an attempt that ended before its prompt was evaluated, nothing came.
-  if (outcome.ended === "engine_died") station.sketchBook.clear();
+  if (outcome.ended === "engine_died" && outcome.spared !== true) station.sketchBook.clear();
   else if (trail !== undefined && outcome.to > begun.from)
     station.sketchBook.note(trail, head.tag, work.promptTokens);
   await edge.close(id, begun, outcome, edge.edgeNowMs ?? begun.begunAtMs);

@@ -104,7 +104,8 @@ export class Attempt {
     clearTimeout(timer);
     this.#maker.stop("client_gone");
     await making;
-    return { ended, ...this.#handedOver(ended), ...this.#counts() };
+    const spared = this.#maker.spared ? ({ spared: true } as const) : {};
+    return { ended, ...spared, ...this.#handedOver(ended), ...this.#counts() };
   }
 
   /** Never rejects. */

@@ -32,6 +32,7 @@ export class Maker {
   #prefillMs = 0;
   #producing = false;
   #told: Told | undefined;
+  #spared = false;
 
   constructor(work: Work, tools: Tools) {
     this.#work = work;
@@ -42,6 +43,11 @@ export class Maker {
   /** Why it was stopped from outside, where it was. */
   get stopped(): StopEnding | undefined {
     return this.#stopped;
+  }
+
+  /** It failed, and the engine did not die of it. */
+  get spared(): boolean {
+    return this.#spared;
   }
 
   /** What the engine's server says it has counted; undefined where the engine counts itself, or was not told. */
@@ -121,6 +127,7 @@ export class Maker {
       // Another choice failed: that one says why.
       if (this.#abort.signal.aborted) return "client_gone";
       this.#tools.complain("engine_failed", error);
+      this.#spared = error instanceof EngineFault && error.kind !== "engine_died";
       // Nothing was made: it is as if no slot had come free.
       if (error instanceof EngineFault && error.kind === "busy" && !this.#producing) return "no_room";
       return "engine_died";

@@ -46,6 +46,8 @@ export type Outcome = Counts & {
   /** Positions handed over. */
   readonly to: number;
   readonly reasoning: number;
+  /** The engine failed this attempt alone: what else it holds is there. */
+  readonly spared?: true;
   /** Where they are not this node's own count. */
   readonly certainty?: NonNullable<Receipt["certainty"]>;
 };

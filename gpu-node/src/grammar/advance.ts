@@ -10,7 +10,7 @@ import type { Token } from "../engines/engine.ts";
 import { type Body, type Node, type Notation, printRules, readGbnf, type Rules } from "./gbnf-reader.ts";
 
 /** What may follow; `undefined`: nothing, the answer is whole. */
-type Rest = { readonly id: number; readonly node: Node; readonly next: Rest | undefined } | undefined;
+type Rest = { readonly node: Node; readonly next: Rest } | undefined;
 
 /** More ways to go on than this are not followed. */
 const WAYS_MAX = 4_096;
@@ -68,9 +68,11 @@ function bodyOf(way: Rest): Body {
 
 class Walk {
   readonly #rules: Rules;
-  readonly #nodeIds = new Map<Node, number>();
-  readonly #rests = new Map<string, NonNullable<Rest>>();
-  readonly #fewer = new Map<string, Node>();
+  /** By what comes behind it, so that equal parts are the same object. */
+  readonly #rests = new Map<Node, Map<Rest, NonNullable<Rest>>>();
+  readonly #fewer = new Map<Node, Body>();
+  /** What can stand first, found once: inside a string it is the same again and again. */
+  readonly #firsts = new Map<NonNullable<Rest>, readonly NonNullable<Rest>[]>();
 
   constructor(rules: Rules) {
     this.#rules = rules;
@@ -83,18 +85,30 @@ class Walk {
   /** What may follow once a node that `takes` stands first and is passed. */
   step(ways: readonly Rest[], takes: (node: Node) => boolean): readonly Rest[] {
     const next = new Set<Rest>();
+    for (const way of ways) {
+      if (way === undefined) continue;
+      for (const first of this.#firstsOf(way)) if (takes(first.node)) next.add(first.next);
+    }
+    return [...next];
+  }
+
+  /** Where a character or a token stands first. */
+  #firstsOf(way: NonNullable<Rest>): readonly NonNullable<Rest>[] {
+    const known = this.#firsts.get(way);
+    if (known !== undefined) return known;
+    const firsts: NonNullable<Rest>[] = [];
     const seen = new Set<Rest>();
-    const open = [...ways];
+    const open: Rest[] = [way];
     while (open.length > 0) {
-      const way = open.pop();
-      if (way === undefined || seen.has(way)) continue;
-      seen.add(way);
+      const at = open.pop();
+      if (at === undefined || seen.has(at)) continue;
+      seen.add(at);
       if (seen.size > WAYS_MAX) throw new TooManyWays();
-      const { node, next: rest } = way;
+      const { node, next: rest } = at;
       switch (node.kind) {
         case "char":
         case "token":
-          if (takes(node)) next.add(rest);
+          firsts.push(at);
           break;
         case "rule":
           for (const body of this.#rules.get(node.name) ?? []) open.push(this.#before(body, rest));
@@ -108,35 +122,32 @@ class Walk {
           break;
       }
     }
-    return [...next];
+    this.#firsts.set(way, firsts);
+    return firsts;
   }
 
   #before(body: Body, rest: Rest): Rest {
     return body.reduceRight<Rest>((next, node) => this.#join(node, next), rest);
   }
 
-  /** Equal parts make the same object. */
   #join(node: Node, next: Rest): NonNullable<Rest> {
-    const key = `${this.#idOf(node)} ${next?.id ?? -1}`;
-    let rest = this.#rests.get(key);
-    if (rest === undefined) this.#rests.set(key, (rest = { id: this.#rests.size, node, next }));
+    let behind = this.#rests.get(node);
+    if (behind === undefined) this.#rests.set(node, (behind = new Map()));
+    let rest = behind.get(next);
+    if (rest === undefined) behind.set(next, (rest = { node, next }));
     return rest;
   }
 
+  /** What is left of a repetition once one is taken. */
   #oneFewer(node: Node & { readonly kind: "repeat" }): Body {
     if (node.max === 1) return [];
-    const min = Math.max(0, node.min - 1);
-    const max = node.max === undefined ? undefined : node.max - 1;
-    if (min === node.min && max === node.max) return [node];
-    const key = `${this.#idOf(node.node)} ${min} ${max}`;
-    let fewer = this.#fewer.get(key);
-    if (fewer === undefined) this.#fewer.set(key, (fewer = { ...node, min, max }));
-    return [fewer];
-  }
-
-  #idOf(node: Node): number {
-    let id = this.#nodeIds.get(node);
-    if (id === undefined) this.#nodeIds.set(node, (id = this.#nodeIds.size));
-    return id;
+    let fewer = this.#fewer.get(node);
+    if (fewer === undefined) {
+      const min = Math.max(0, node.min - 1);
+      const max = node.max === undefined ? undefined : node.max - 1;
+      fewer = [min === node.min && max === node.max ? node : { ...node, min, max }];
+      this.#fewer.set(node, fewer);
+    }
+    return fewer;
   }
 }
