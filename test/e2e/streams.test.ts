@@ -95,12 +95,27 @@ test("what the client reads between the events is only ours to know, and the SDK
   expect(text).toContain("echo this, please");
 });
 
-test("an engine that dies in the middle of a stream ends it with an error event and never with [DONE]", async () => {
+test("an engine that dies in the middle of a stream goes on with it when it is back, where nobody else is there", async () => {
   const tenant = await stack.tenant();
   const response = await stack.post(tenant, {
     model: model(),
     stream: true,
     messages: stack.script({ tokens: 50, everyMs: 10, dieAt: 20, think: 0 }),
+  });
+  expect(await response.text()).toContain("[DONE]");
+  const row = await stack.onlyRow(tenant, 10_000, ({ certainty }) => certainty === "exact");
+  expect(row).toMatchObject({ ended: "stop", completionTokens: 51 });
+  expect(row.attempts.at(0)).toMatchObject({ ended: "engine_died", to: 20 });
+  await stack.settled(tenant, 10_000);
+});
+
+test("an engine that dies again and again ends the stream with an error event and never with [DONE]", async () => {
+  const tenant = await stack.tenant();
+  const dieAt = Array.from({ length: 30 }, (_, i) => 20 + i);
+  const response = await stack.post(tenant, {
+    model: model(),
+    stream: true,
+    messages: stack.script({ tokens: 50, everyMs: 10, dieAt, think: 0 }),
   });
   const text = await response.text();
   expect(text).toContain('"code":"overloaded"');
@@ -108,7 +123,8 @@ test("an engine that dies in the middle of a stream ends it with an error event 
   expect(text).not.toContain("engine_died");
   const row = await stack.onlyRow(tenant, 10_000);
   expect(row.certainty).toBe("exact");
-  expect(row.completionTokens).toBe(20);
+  const handedOver = [...text.matchAll(/^: sluice .*\bto=(\d+)/gm)].at(-1)?.[1];
+  expect(row.completionTokens).toBe(Number(handedOver));
   await stack.settled(tenant, 10_000);
 });
 

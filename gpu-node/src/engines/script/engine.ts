@@ -239,6 +239,10 @@ class ScriptEngine implements Engine {
     );
   }
 
+  wakeMs(): number | undefined {
+    return this.ready ? undefined : (this.#options.restartMs ?? DEFAULTS.restartMs);
+  }
+
   #die(): void {
     this.#end(new EngineFault("engine_died", "The script said so."));
     setTimeout(() => {
