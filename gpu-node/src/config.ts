@@ -17,6 +17,7 @@ export const FLAGS = {
   edge: { type: "string" },
   join: { type: "string" },
   data: { type: "string" },
+  "journal-mib": { type: "string" },
   "queue-max": { type: "string" },
   "queue-wait-ms": { type: "string" },
   "attempt-ms": { type: "string" },
@@ -32,6 +33,7 @@ const Given = z.object({
   edge: z.url({ protocol: /^https?$/ }).optional(),
   join: z.string().min(20).max(200).optional(),
   data: z.string().min(1).default(".sluice/node"),
+  "journal-mib": whole(16, 10_000_000).default(4_096),
   "queue-max": whole(0, 10_000).default(32),
   "queue-wait-ms": whole(0, 600_000).default(30_000),
   "attempt-ms": whole(1_000, 86_400_000).default(1_800_000),
@@ -47,6 +49,7 @@ export type Config = {
   /** Undefined: standalone, a plain OpenAI server for this machine alone. */
   readonly edge: { readonly url: URL; readonly joinToken: string | undefined } | undefined;
   readonly dataDir: string;
+  readonly journalBytesMax: number;
   readonly queueMax: number;
   readonly queueWaitMs: number;
   readonly attemptMsMax: number;
@@ -128,6 +131,7 @@ export function parseConfig(
       port: given.port,
       edge,
       dataDir: given.data,
+      journalBytesMax: given["journal-mib"] * 2 ** 20,
       queueMax: given["queue-max"],
       queueWaitMs: given["queue-wait-ms"],
       attemptMsMax: given["attempt-ms"],

@@ -15,12 +15,24 @@ import { importCallKeys, type Identity } from "./identity/identity.ts";
 import { Admitting } from "./intake/admitting.ts";
 import { Journal, type Begun } from "./journal/journal.ts";
 import { Receipts } from "./journal/receipts.ts";
+import { JournalRoom } from "./journal/room.ts";
+
+/** A week of a busy node is less; a disk that is meant for it has more. */
+const JOURNAL_BYTES_MAX = 4 * 2 ** 30;
+
+export type Who = {
+  readonly identity: Identity;
+  readonly callKeys: CallKeyList;
+  readonly boot: string;
+  readonly journalBytesMax?: number;
+};
 
 export class EdgeSide {
   readonly identity: Identity;
   readonly boot: string;
   readonly journal: Journal;
   readonly receipts: Receipts;
+  readonly room: JournalRoom;
   readonly clock = new EdgeClock();
   readonly admitting = new Admitting();
   readonly #now: () => number;
@@ -28,11 +40,16 @@ export class EdgeSide {
   #callKeyIds: readonly string[];
   #promisedMs: number;
 
-  private constructor(db: DatabaseSync, identity: Identity, boot: string, now: () => number) {
+  private constructor(
+    db: DatabaseSync,
+    { identity, boot, journalBytesMax = JOURNAL_BYTES_MAX }: Omit<Who, "callKeys">,
+    now: () => number,
+  ) {
     this.identity = identity;
     this.boot = boot;
     this.journal = new Journal(db);
     this.receipts = new Receipts(db);
+    this.room = new JournalRoom(this.receipts, journalBytesMax);
     this.#now = now;
     this.#callKeys = new Map();
     this.#callKeyIds = [];
@@ -40,12 +57,8 @@ export class EdgeSide {
   }
 
   /** Also writes the receipts of attempts that an earlier process died under. */
-  static async open(
-    db: DatabaseSync,
-    who: { readonly identity: Identity; readonly callKeys: CallKeyList; readonly boot: string },
-    now: () => number,
-  ): Promise<EdgeSide> {
-    const side = new EdgeSide(db, who.identity, who.boot, now);
+  static async open(db: DatabaseSync, who: Who, now: () => number): Promise<EdgeSide> {
+    const side = new EdgeSide(db, who, now);
     await side.holdCallKeys(who.callKeys);
     await side.#buryTheDead();
     return side;

@@ -41,7 +41,11 @@ async function enterService(config: Config): Promise<NodeParts["edge"]> {
   const privateKey = await importPrivateKey(stored.privateKey);
   const identity = { node, region, publicKey: stored.publicKey, privateKey };
   const db = openDatabase(join(config.dataDir, JOURNAL_FILE));
-  const side = await EdgeSide.open(db, { identity, callKeys, boot: `boot_${newUlid()}` }, now);
+  const side = await EdgeSide.open(
+    db,
+    { identity, callKeys, boot: `boot_${newUlid()}`, journalBytesMax: config.journalBytesMax },
+    now,
+  );
   return {
     url: config.edge.url,
     side,

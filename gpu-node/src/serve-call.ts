@@ -26,6 +26,9 @@ import type { Workshop } from "./workshop.ts";
 
 const BODY_BYTES_MAX = CALL_HEAD_BYTES_MAX + 1 + CLIENT_BODY_BYTES_MAX;
 
+/** Room comes when an edge acknowledges receipts. */
+const JOURNAL_FULL: Refusal = { kind: "journal_full", retryAfterMs: 5_000 };
+
 export type CallTools = {
   readonly workshop: Workshop;
   readonly edge: EdgeSide;
@@ -93,6 +96,7 @@ async function accept(
   if (clientBody.length > CLIENT_BODY_BYTES_MAX)
     return { kind: "body_too_large", bytesMax: CLIENT_BODY_BYTES_MAX };
   if (life.refusal !== undefined) return life.refusal;
+  if (tools.edge.room.look(workshop.now()).full) return JOURNAL_FULL;
   const sought = workshop.seek(head.model);
   if (!sought.ok) return sought.refusal;
   const { station } = sought;

@@ -185,6 +185,8 @@ async function readJournal(edge: EdgeSide, context: Context<Env>): Promise<Respo
   if (!asked.success) return refused({ kind: "bad_call" });
   const { request, ordinal, from, to } = asked.data;
   const answer = edge.journal.read({ request, ordinal, choice: 0 }, from, to);
+  if (answer === undefined && edge.receipts.fact("forgot_early") !== undefined)
+    return context.json({ error: { message: "This node may have forgotten it: its journal was full." } }, 410);
   return answer === undefined
     ? context.json({ error: { message: "This node has no such attempt." } }, 404)
     : context.json(answer, 200, { "cache-control": "no-store" });

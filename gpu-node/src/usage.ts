@@ -8,6 +8,7 @@ gpu-node --insecure-standalone [...]   a plain OpenAI server for this machine al
   --edge URL             where the edge is; https unless on loopback
   --join TOKEN           the one-time token of \`sluice nodes invite\`; better as SLUICE_JOIN, argv is public
   --data DIR             identity and journal; keep it on a disk that survives (.sluice/node)
+  --journal-mib N        how large the journal may become (4096)
   --host, --port         where to listen (127.0.0.1, 8080)
 
   --model REF            a GGUF file, hf:owner/repo:Q4_K_M or hf:owner/repo/file.gguf (the bundled sluice-tiny); several

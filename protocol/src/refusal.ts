@@ -15,6 +15,8 @@ export const Refusal = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("queue_full"), retryAfterMs }),
   /** Slots are free but the memory for this prompt's keys and values is not. */
   z.object({ kind: z.literal("kv_full"), retryAfterMs }),
+  /** No room for its receipt: the journal is full of receipts that no edge has acknowledged. */
+  z.object({ kind: z.literal("journal_full"), retryAfterMs }),
   z.object({ kind: z.literal("draining") }),
   z.object({ kind: z.literal("loading"), retryAfterMs }),
   z.object({ kind: z.literal("unknown_model"), model: z.string().max(128) }),
@@ -51,6 +53,7 @@ export const REFUSAL_STATUS: { readonly [Kind in Refusal["kind"]]: number } = {
   hold_too_small: 402,
   queue_full: 503,
   kv_full: 503,
+  journal_full: 503,
   draining: 503,
   loading: 503,
   unknown_model: 404,

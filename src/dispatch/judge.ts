@@ -24,6 +24,8 @@ export function judge(refusal: Refusal): Judgement {
     case "kv_full":
     case "loading":
       return { kind: "next", retryAfterMs: refusal.retryAfterMs, busy: true };
+    case "journal_full":
+      return { kind: "next", retryAfterMs: refusal.retryAfterMs, busy: false };
     case "draining":
     // A node that does not know a model its beat named, or does not believe our MAC, version or clock, is a node with a
     // problem; the client did nothing wrong, and another node may be well.

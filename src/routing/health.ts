@@ -84,6 +84,7 @@ export function ofRefusal({ kind }: Pick<Refusal, "kind">): Outcome {
     case "replayed":
       return "unblamed";
     case "unknown_model":
+    case "journal_full":
     case "bad_mac":
     case "wrong_node":
     case "stale":

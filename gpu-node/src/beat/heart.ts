@@ -33,6 +33,8 @@ export class Heart {
   /** The receipts in the beat in flight. */
   #sent: readonly DueReceipt[] = [];
   #more = false;
+  /** The journal was, at the last beat. */
+  #full = false;
   readonly #sketchTiming = new SketchTiming();
 
   constructor(tools: HeartTools) {
@@ -41,6 +43,7 @@ export class Heart {
 
   compose(): Composed {
     const { workshop, edge, life, wallMs } = this.#tools;
+    this.#lookForRoom();
     // The promise comes before the lists: what begins in between is not covered by it.
     const completeThroughMs = edge.promise();
     const due = edge.receipts.due(wallMs(), BEAT_RECEIPTS_MAX);
@@ -67,6 +70,14 @@ export class Heart {
       callKeyIds: [...edge.callKeyIds],
       ...(this.#sketchTiming.due(workshop.sketchVersion, workshop.now()) ? { sketch: workshop.sketch } : {}),
     };
+  }
+
+  #lookForRoom(): void {
+    const { edge, workshop, log } = this.#tools;
+    const { full, forgotten } = edge.room.look(workshop.now());
+    if (forgotten > 0) log("journal_forgets_early", { attempts: forgotten });
+    if (full !== this.#full) log(full ? "journal_full" : "journal_has_room", { bytes: edge.receipts.usedBytes() });
+    this.#full = full;
   }
 
   async apply(

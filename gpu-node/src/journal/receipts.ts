@@ -21,7 +21,8 @@ export type DueReceipt = Signed & { readonly attempt: number };
 const DueRow = z.object({ attempt: z.int(), body: z.string(), sig: z.string() });
 const ValueRow = z.object({ value: z.int().nullable() });
 
-type Fact = "promised_ms" | "journal_since_ms";
+/** `forgot_early`: what is not here may have been here. */
+type Fact = "promised_ms" | "journal_since_ms" | "forgot_early";
 
 export class Receipts {
   readonly #db: DatabaseSync;
@@ -95,6 +96,13 @@ export class Receipts {
     return this.#value(sql) ?? 0;
   }
 
+  /** Without the pages that are free for use again. */
+  usedBytes(): number {
+    const sql = `SELECT (page_count - freelist_count) * page_size AS value
+      FROM pragma_page_count, pragma_freelist_count, pragma_page_size`;
+    return this.#value(sql) ?? 0;
+  }
+
   fact(name: Fact): number | undefined {
     return (
       ValueRow.optional().parse(this.#db.prepare("SELECT value FROM facts WHERE name = ?").get(name))
@@ -115,13 +123,35 @@ export class Receipts {
       )
       .all(nowMs - KEPT_MS, nowMs - REJECTED_KEPT_MS, PRUNE_ATTEMPTS_MAX)
       .map((row) => ValueRow.parse(row).value);
+    return this.#forget(old);
+  }
+
+  /** Makes room: forgets some of those that were settled longest ago, the rejected ones last; says how many. */
+  forgetOldest(): number {
+    for (const which of ["rejected IS NULL", "rejected IS NOT NULL"]) {
+      // In the index's order, so that it ends with the first of them.
+      const oldest = this.#db
+        .prepare(
+          `SELECT attempt AS value FROM receipts WHERE settled_at_ms IS NOT NULL AND ${which}
+           ORDER BY settled_at_ms LIMIT ?`,
+        )
+        .all(PRUNE_ATTEMPTS_MAX)
+        .map((row) => ValueRow.parse(row).value);
+      if (oldest.length === 0) continue;
+      this.setFact("forgot_early", 1);
+      return this.#forget(oldest);
+    }
+    return 0;
+  }
+
+  #forget(attempts: readonly (number | null)[]): number {
     const deletions = ["progress WHERE attempt", "receipts WHERE attempt", "attempts WHERE id"].map((what) =>
       this.#db.prepare(`DELETE FROM ${what} = ?`),
     );
     this.#together(() => {
-      for (const attempt of old) for (const deletion of deletions) deletion.run(attempt);
+      for (const attempt of attempts) for (const deletion of deletions) deletion.run(attempt);
     });
-    return old.length;
+    return attempts.length;
   }
 
   #name(names: readonly AttemptName[]): void {

@@ -54,6 +54,7 @@ function wordsOf(refusal: Refusal): Words {
       return { ...invalid, message: `The body is larger than ${refusal.bytesMax} bytes.` };
     case "queue_full":
     case "kv_full":
+    case "journal_full":
       return { ...busy, message: "This node has no room for the request at the moment. Try again shortly." };
     case "draining":
       return { ...busy, message: "This node is shutting down." };

@@ -18,7 +18,7 @@ describe("blame", () => {
     expect(ofRefusal({ kind: kind as Refusal["kind"] })).toBe("unblamed");
   });
 
-  test.each(["bad_mac", "unknown_model", "stale", "bad_call"])(
+  test.each(["bad_mac", "unknown_model", "stale", "bad_call", "journal_full"])(
     "falls on one that would say %s to all",
     (kind) => {
       expect(ofRefusal({ kind: kind as Refusal["kind"] })).toBe("failed");

@@ -30,6 +30,7 @@ export type NodeWish = {
   readonly standalone?: boolean;
   /** A node on this folder and edge: as after a restart. */
   readonly dataDir?: string;
+  readonly journalBytesMax?: number;
   readonly edge?: TestEdge;
 };
 
@@ -69,7 +70,7 @@ export async function useNode(wish: NodeWish = {}): Promise<TestNode> {
     now,
   );
   const newId = (): string => ulid(Date.now(), crypto.getRandomValues(new Uint8Array(16)));
-  const side = wish.standalone === true ? undefined : await openSide(edge, dataDir, newId, now);
+  const side = wish.standalone === true ? undefined : await openSide(edge, dataDir, { newId, now, ...wish });
   const node = new GpuNode({
     workshop,
     host: "127.0.0.1",
@@ -95,8 +96,11 @@ export async function useNode(wish: NodeWish = {}): Promise<TestNode> {
 async function openSide(
   edge: TestEdge,
   dataDir: string,
-  newId: () => string,
-  now: () => number,
+  {
+    newId,
+    now,
+    journalBytesMax,
+  }: { newId: () => string; now: () => number; journalBytesMax?: number | undefined },
 ): Promise<EdgeSide> {
   const wanted = { url: edge.url, joinToken: JOIN_TOKEN };
   const stored = await ensureEnrolled(wanted, dataDir, () => undefined, new AbortController().signal);
@@ -104,5 +108,6 @@ async function openSide(
   const privateKey = await importPrivateKey(stored.privateKey);
   const identity = { node, region, publicKey: stored.publicKey, privateKey };
   const db = openDatabase(join(dataDir, "journal.db"));
-  return EdgeSide.open(db, { identity, callKeys, boot: `boot_${newId()}` }, now);
+  const bounds = journalBytesMax === undefined ? {} : { journalBytesMax };
+  return EdgeSide.open(db, { identity, callKeys, boot: `boot_${newId()}`, ...bounds }, now);
 }
