@@ -186,7 +186,10 @@ async function readJournal(edge: EdgeSide, context: Context<Env>): Promise<Respo
   const { request, ordinal, from, to } = asked.data;
   const answer = edge.journal.read({ request, ordinal, choice: 0 }, from, to);
   if (answer === undefined && edge.receipts.fact("forgot_early") !== undefined)
-    return context.json({ error: { message: "This node may have forgotten it: its journal was full." } }, 410);
+    return context.json(
+      { error: { message: "This node may have forgotten it: its journal was full." } },
+      410,
+    );
   return answer === undefined
     ? context.json({ error: { message: "This node has no such attempt." } }, 404)
     : context.json(answer, 200, { "cache-control": "no-store" });

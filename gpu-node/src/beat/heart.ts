@@ -76,7 +76,8 @@ export class Heart {
     const { edge, workshop, log } = this.#tools;
     const { full, forgotten } = edge.room.look(workshop.now());
     if (forgotten > 0) log("journal_forgets_early", { attempts: forgotten });
-    if (full !== this.#full) log(full ? "journal_full" : "journal_has_room", { bytes: edge.receipts.usedBytes() });
+    if (full !== this.#full)
+      log(full ? "journal_full" : "journal_has_room", { bytes: edge.receipts.usedBytes() });
     this.#full = full;
   }
 

@@ -95,9 +95,22 @@ async function simulate(journalBytesMax: number) {
   const log = (event: string): void => void logged.push(event);
   const workshop = new Workshop({ queueMax: 1, queueWaitMs: 1, attemptMsMax: 1 }, log, now);
   onTestFinished(() => workshop.stop());
-  const life = new Life({ wakeMs: () => 0, engineReady: () => true, clockKnown: () => true, onDeadline: () => undefined });
+  const life = new Life({
+    wakeMs: () => 0,
+    engineReady: () => true,
+    clockKnown: () => true,
+    onDeadline: () => undefined,
+  });
   const keepCallKeys = (): Promise<void> => Promise.resolve();
-  const heart = new Heart({ workshop, edge: side, life, log, wallMs: now, poke: () => undefined, keepCallKeys });
+  const heart = new Heart({
+    workshop,
+    edge: side,
+    life,
+    log,
+    wallMs: now,
+    poke: () => undefined,
+    keepCallKeys,
+  });
 
   /** By request, what was said of it, and how often. */
   const told = new Map<string, { readonly text: string; times: number }>();
@@ -181,7 +194,8 @@ describe("a node whose edge is away for two hours", () => {
   test("forgets what was acknowledged longest ago when its journal is full, and then takes no new call", async () => {
     const { side, beat, attempts, pass, logged, now } = await simulate(2 * MIB);
     await beat(all);
-    const known = (request = ""): boolean => side.journal.read({ request, ordinal: 0, choice: 0 }, 0, 1) !== undefined;
+    const known = (request = ""): boolean =>
+      side.journal.read({ request, ordinal: 0, choice: 0 }, 0, 1) !== undefined;
     const full = (): boolean => side.room.look(now()).full;
     const first = await attempts(300);
     await beat(all);
@@ -206,10 +220,9 @@ describe("a node whose edge is away for two hours", () => {
     }
     await beat(all);
     expect(full()).toBe(false);
-    expect(logged.filter((event) => event.startsWith("journal_") && event !== "journal_forgets_early")).toEqual([
-      "journal_full",
-      "journal_has_room",
-    ]);
+    expect(
+      logged.filter((event) => event.startsWith("journal_") && event !== "journal_forgets_early"),
+    ).toEqual(["journal_full", "journal_has_room"]);
   });
 });
 
