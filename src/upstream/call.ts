@@ -62,7 +62,7 @@ export async function callUpstream(
   const isEvents = headers.get("content-type")?.startsWith("text/event-stream") === true;
   if (status === 200 && body !== null && isEvents) {
     const { readable, writable } = new IdentityTransformStream();
-    return { kind: "answering", body: readable, ends: pump(body, translator, writable) };
+    return { kind: "answering", body: readable, ends: pump(body, translator, { writable, signal }) };
   }
   await body?.cancel().catch(() => undefined);
   log("upstream_refused", { id: call.request, upstream: call.upstream, status });
@@ -92,15 +92,16 @@ function retryAfterMs(header: string | null): number {
 
 const encoder = new TextEncoder();
 
-/** At its reader's pace, until the answer's end. Never rejects. */
+/** At its reader's pace, until the answer's end, or until nobody wants it any more, though nobody reads. Never rejects. */
 async function pump(
   body: ReadableStream<Uint8Array>,
   translator: Translator,
-  writable: WritableStream<Uint8Array>,
+  { writable, signal }: { readonly writable: WritableStream<Uint8Array>; readonly signal: AbortSignal },
 ): Promise<void> {
   const reader = body.getReader();
   const writer = writable.getWriter();
   writer.closed.catch(() => undefined);
+  signal.addEventListener("abort", () => void writer.abort(signal.reason).catch(() => undefined));
   try {
     while (!translator.over) {
       const { value, done } = await reader.read();
@@ -108,7 +109,8 @@ async function pump(
       if (events !== "") await writer.write(encoder.encode(events));
       if (done) break;
     }
-    await writer.close();
+    // Not waited for: who has read the answer's end reads no further.
+    writer.close().catch(() => undefined);
   } catch (error) {
     await writer.abort(error).catch(() => undefined);
   }

@@ -91,7 +91,7 @@ test("a node that fails before any content has failed, one that just ends was cu
   const failing = upstream();
   const failed = begin(failing.body, { heard: ignore, pulling: ignore });
   failing.send(`${accepted}${printNote({ to: 0, ended: "engine_died" })}\n`);
-  expect(await failed).toEqual({ kind: "failed" });
+  expect(await failed).toEqual({ kind: "failed", ended: "engine_died" });
   const ending = upstream();
   const cut = begin(ending.body, { heard: ignore, pulling: ignore });
   ending.send(accepted);

@@ -269,6 +269,31 @@ describe("an upstream", () => {
     expect(await row()).toMatchObject({ certainty: "estimated", ended: "client_gone", completionTokens: 2 });
   });
 
+  // workerd gives up on what is never over after half a minute.
+  test(
+    "that has more to say than anybody reads is let go of all the same",
+    { timeout: 15_000 },
+    async ({ expect }) => {
+      const upstream = slowly();
+      const leave = new AbortController();
+      const ctx = createExecutionContext();
+      const asked = app.fetch(
+        new Request(requestOf({ stream: true, max_tokens: 100_000 }), { signal: leave.signal }),
+        env,
+        ctx,
+      );
+      await vi.waitFor(() => expect(sent).toHaveLength(1));
+      const flood = upstream.write(Array.from({ length: 900 }, () => chunk({ content: "x".repeat(2_000) })));
+      flood.catch(() => undefined);
+      await (await asked).body?.getReader().read();
+      leave.abort();
+      // Nothing of the request is left that would wait for ever.
+      await waitOnExecutionContext(ctx);
+      expect(upstream.isAborted()).toBe(true);
+      expect(await row()).toMatchObject({ certainty: "estimated", ended: "client_gone" });
+    },
+  );
+
   test("that answers for long has its hold renewed by the Worker, as beats would", async ({ expect }) => {
     vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
     try {
