@@ -294,6 +294,29 @@ describe("an upstream", () => {
     },
   );
 
+  test("is asked no more at once than its operator has said, and has room again when an answer ends", async ({
+    expect,
+  }) => {
+    const release: (() => Promise<void>)[] = [];
+    answer = () => {
+      const { readable, writable } = new IdentityTransformStream();
+      const writer = writable.getWriter();
+      release.push(async () => {
+        await writer.write(encoder.encode(sse(ORDINARY)));
+        await writer.close();
+      });
+      return new Response(readable, { headers: { "content-type": "text/event-stream" } });
+    };
+    const two = [call({ stream: true }), call({ stream: true })];
+    await vi.waitFor(() => expect(sent).toHaveLength(2));
+    expect((await call({ stream: true })).status).toBe(503);
+    expect(sent).toHaveLength(2);
+    await Promise.all(release.map((go) => go()));
+    expect((await Promise.all(two)).map(({ status }) => status)).toEqual([200, 200]);
+    answer = () => events(sse(ORDINARY));
+    expect((await call({ stream: true })).status).toBe(200);
+  });
+
   test("that answers for long has its hold renewed by the Worker, as beats would", async ({ expect }) => {
     vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
     try {
