@@ -55,7 +55,7 @@ export async function openChosen(
       throw new Error("an http engine without a server: the configuration should have said so");
     const { server, url, key, reuseInSlots } = upstream;
     return openEngine({
-      kind: "http",
+      kind: choice.embeddings ? "embedding" : "http",
       model: choice.modelId,
       server,
       url,

@@ -154,6 +154,7 @@ export class Station {
       throw error;
     }
     try {
+      if (engine.info.answers === false) return await oneVector(engine, signal);
       const prompt = await engine.encodeChat({ messages: [PROBE_MESSAGE], thinking: false });
       const task = { prompt, delivered: [], outputTokensMax: 1, sampling: GREEDY, tag: PROBE_LANE };
       let tokens = 0;
@@ -209,4 +210,11 @@ export class Station {
       log(event, { name, model: this.model, ...errorFields(error) });
     return { engine, scheduler, measures, speeds, queueWaitMs, attemptMsMax, now, complain };
   }
+}
+
+/** Of a model that answers nothing a vector is as good a proof as a token. */
+async function oneVector(engine: Engine, signal: AbortSignal): Promise<number> {
+  const input = await engine.encodeText(PROBE_MESSAGE.content);
+  for await (const vector of engine.embed?.([input], signal) ?? []) if (vector.length > 0) return 1;
+  throw new Error("the engine ended without a vector");
 }

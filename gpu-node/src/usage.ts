@@ -29,7 +29,8 @@ gpu-node --insecure-standalone [...]   a plain OpenAI server for this machine al
   --context N            tokens of context per request
   --threads N            of the CPU (as many as prove fastest)
   --gpu NAME             auto, cuda, vulkan, metal or cpu (auto)
-  --embeddings           serve /v1/embeddings with this model, too (a context more)
+  --embeddings           serve /v1/embeddings with this model, too (a context more); of --engine http: the server behind it
+                         was started for embeddings and answers nothing else
   --memory-unchecked     load what does not seem to fit into memory
 
   --queue-max N          requests that may wait for a slot (32)

@@ -159,6 +159,7 @@ function can({ features }: EngineInfo, feature: string): boolean {
 /** The first field that this engine and its model cannot honour. */
 function firstUnsupported(wish: Wish, info: EngineInfo): Refused | undefined {
   const { sampling, form } = wish;
+  if (info.answers === false) return unsupported("model", "answering with a model that makes embeddings");
   if (wish.toolsAt !== undefined && !can(info, "tools"))
     return unsupported(wish.toolsAt, "calling tools with this model");
   if (form.format.kind !== "text" && !can(info, "json"))

@@ -40,6 +40,8 @@ export type EngineInfo = {
   readonly told?: true;
   /** Undefined where it makes no embeddings. */
   readonly embedding?: { readonly dimensions: number };
+  /** It makes embeddings and nothing else. */
+  readonly answers?: false;
 };
 
 export type ToolCall = {

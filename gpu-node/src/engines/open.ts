@@ -1,4 +1,5 @@
 /** Opens the engine a node's configuration names: the one place that knows all of them. Called by the composition root. */
+import { createEmbeddingEngine } from "./http/embedding-engine.ts";
 import { type HttpEngineOptions, createHttpEngine } from "./http/engine.ts";
 import { type TextEngineOptions, createTextEngine } from "./http/text-engine.ts";
 import { type LlamaEngineOptions, createLlamaEngine } from "./llama/engine.ts";
@@ -8,6 +9,7 @@ import type { Engine } from "./engine.ts";
 export type EngineConfig =
   | ({ readonly kind: "llama" } & LlamaEngineOptions)
   | ({ readonly kind: "http" } & HttpEngineOptions)
+  | ({ readonly kind: "embedding" } & HttpEngineOptions)
   | ({ readonly kind: "text" } & TextEngineOptions)
   | ({ readonly kind: "script" } & ScriptEngineOptions);
 
@@ -18,6 +20,8 @@ export async function openEngine(config: EngineConfig): Promise<Engine> {
       return await createLlamaEngine(config);
     case "http":
       return await createHttpEngine(config);
+    case "embedding":
+      return await createEmbeddingEngine(config);
     case "text":
       return await createTextEngine(config);
     case "script":

@@ -2,8 +2,10 @@
 import OpenAI from "openai";
 import { describe, expect, test } from "vitest";
 import { NATURAL_ENDINGS } from "@sluice/protocol/receipt";
+import { createScriptEngine } from "../../../gpu-node/src/engines/script/engine.ts";
+import { probePath } from "@sluice/protocol/probe";
 import { useNode } from "./support/node.ts";
-import { readEvents } from "./support/reading.ts";
+import { readEvents, scripted } from "./support/reading.ts";
 
 const DIMENSIONS = 6;
 const PATH = "/v1/embeddings";
@@ -95,6 +97,15 @@ describe("a call of the edge", () => {
     expect(notes.at(-1)).toMatchObject({ to: 0, ended: "drained" });
     expect(await edge.receipt(response.request)).toMatchObject({ to: 0, ended: "drained" });
   });
+});
+
+test("a model that makes embeddings alone is refused answers by name, and its probe is a vector", async () => {
+  const only = createScriptEngine(engine());
+  Object.assign(only.info, { answers: false });
+  const { url, edge } = await useNode({ open: only });
+  const chat = await edge.call(url, { body: scripted({ tokens: 1 }) });
+  expect(await chat.json()).toMatchObject({ refusal: { kind: "unsupported_parameter", param: "model" } });
+  expect((await edge.get(url, probePath("script", edge.nowMs))).status).toBe(200);
 });
 
 describe("a client of a node alone", () => {

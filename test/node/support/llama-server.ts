@@ -19,7 +19,7 @@ async function freePort(): Promise<number> {
 /** A server that a service manager would bring back: after a kill it starts again at once. */
 export async function runLlamaServer(
   binary: string,
-  { slots, contextTokens }: { slots: number; contextTokens: number },
+  { slots, contextTokens, more = [] }: { slots: number; contextTokens: number; more?: readonly string[] },
 ): Promise<RunningServer> {
   const port = await freePort();
   // As engines/llama/cpu-backend.ts: it aborts on such weights.
@@ -27,7 +27,7 @@ export async function runLlamaServer(
   const args = [
     "--host", "127.0.0.1", "--port", String(port), "--model", WEIGHTS_PATH, "--alias", "sluice-tiny",
     "--parallel", String(slots), "--ctx-size", String(slots * contextTokens), "--threads", "1",
-    "--cache-ram", "0", "--metrics", "--no-webui", ...(hasAmx ? ["--no-repack"] : []),
+    "--cache-ram", "0", "--metrics", "--no-webui", ...(hasAmx ? ["--no-repack"] : []), ...more,
   ]; // prettier-ignore
   let child: ChildProcess | undefined;
   let stopping = false;

@@ -23,7 +23,7 @@ import { vllm } from "./vllm.ts";
 import type { Wire } from "./wire.ts";
 import { readWords, type Words } from "./words.ts";
 
-const SERVERS = { vllm, sglang, "llama-server": llamaServer } as const;
+export const SERVERS = { vllm, sglang, "llama-server": llamaServer } as const;
 export type ServerName = keyof typeof SERVERS;
 
 const FEATURES = [
@@ -36,7 +36,7 @@ const FEATURES = [
   "completions",
   "tokenize",
 ] as const;
-const SLOTS_DEFAULT = 64;
+export const SLOTS_DEFAULT = 64;
 
 export type HttpEngineOptions = PeerOptions & {
   /** The model's id, as calls name it. */

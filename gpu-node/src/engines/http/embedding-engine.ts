@@ -1,0 +1,147 @@
+/**
+ * The `http` engine for a server that was started to make embeddings, which then answers nothing (`llama-server --embeddings`,
+ * vLLM's pooling runner, SGLang's `--is-embedding`). It is given token ids, so that what is billed is what was counted here;
+ * how the vectors are pooled is that server's affair. That it makes them is proved with one token before anybody is served.
+ */
+import { z } from "zod";
+import { content, spellingsPattern } from "../llama/segments.ts";
+import { type Engine, type EngineEvent, EngineFault, type EngineInfo, type Token } from "../engine.ts";
+import { RemoteEncoder } from "./encode.ts";
+import { type HttpEngineOptions, SERVERS, SLOTS_DEFAULT } from "./engine.ts";
+import { Peer } from "./peer.ts";
+import type { Server, ServerFacts } from "./server.ts";
+import type { Wire } from "./wire.ts";
+import { readWords, type Words } from "./words.ts";
+
+const PATH = "/v1/embeddings";
+/** Inputs in one request: the server computes them together, and an answer stays small. */
+const INPUTS_PER_REQUEST = 16;
+
+const Answer = z.object({
+  data: z.array(z.object({ index: z.int().min(0), embedding: z.array(z.number()).min(1) })),
+});
+
+type Facts = ServerFacts & { readonly dimensions: number };
+
+export async function createEmbeddingEngine(options: HttpEngineOptions): Promise<Engine> {
+  const engine = new EmbeddingEngine(options, await readWords(options.weightsPath));
+  await engine.start();
+  return engine;
+}
+
+class EmbeddingEngine implements Engine {
+  readonly #options: HttpEngineOptions;
+  readonly #server: Server;
+  readonly #words: Words;
+  readonly #peer: Peer<Facts>;
+  readonly #encoder: RemoteEncoder;
+
+  constructor(options: HttpEngineOptions, words: Words) {
+    this.#options = options;
+    this.#server = SERVERS[options.server];
+    this.#words = words;
+    const learn = async (wire: Wire): Promise<Facts> => {
+      const answers = await Promise.all(this.#server.factPaths.map((path) => wire.get(path)));
+      const facts = this.#server.facts(answers.map((text): unknown => JSON.parse(text)));
+      const [vector] = await ask(wire, facts.model, [[words.vocabulary.bos ?? 0]]);
+      return { ...facts, dimensions: vector?.length ?? 0 };
+    };
+    this.#peer = new Peer(
+      { name: this.#server.name, healthPath: "/health", learn, onReady: () => undefined },
+      options,
+    );
+    const { special, spellings, addBos, bos } = words.vocabulary;
+    this.#encoder = new RemoteEncoder((text, isSpecial) => this.#tokenize(text, isSpecial), {
+      special,
+      spellings: spellingsPattern(spellings.keys()),
+      bos: addBos ? bos : undefined,
+    });
+  }
+
+  start(): Promise<void> {
+    return this.#peer.start(this.#options.startWithinMs);
+  }
+
+  get info(): EngineInfo {
+    const { contextTokens = 1, slots, dimensions = 0 } = this.#peer.known ?? {};
+    return {
+      model: this.#options.model,
+      weights: this.#words.digest,
+      contextTokens: Math.min(contextTokens, this.#options.contextTokens ?? Number.POSITIVE_INFINITY),
+      slots: this.#options.slots ?? slots ?? SLOTS_DEFAULT,
+      backend: this.#server.name,
+      features: ["embeddings"],
+      vocabularyTokens: this.#words.vocabulary.size,
+      endTokens: this.#words.endTokens,
+      embedding: { dimensions },
+      answers: false,
+    };
+  }
+
+  get ready(): boolean {
+    return this.#peer.ready;
+  }
+
+  encodeChat(): Promise<readonly number[]> {
+    return Promise.reject(new EngineFault("unsupported", "This model makes embeddings and answers nothing."));
+  }
+
+  async encodeText(text: string, tokensMax?: number): Promise<readonly number[]> {
+    if (!this.ready) throw notReady();
+    return this.#encoder.encode([content(text)], tokensMax);
+  }
+
+  decode(tokens: readonly number[]): Promise<readonly Token[]> {
+    const { vocabulary } = this.#words;
+    return Promise.resolve(tokens.map((id) => ({ id, bytes: vocabulary.bytesOf(id) ?? new Uint8Array() })));
+  }
+
+  // oxlint-disable-next-line require-yield -- it answers nothing
+  async *generate(): AsyncGenerator<EngineEvent, void, void> {
+    await this.encodeChat();
+  }
+
+  embed(
+    inputs: readonly (readonly number[])[],
+    signal: AbortSignal,
+  ): AsyncGenerator<Float32Array, void, void> {
+    const { wire, model } = this.#peer;
+    return this.#peer.during(signal, async function* (stop) {
+      for (let at = 0; at < inputs.length; at += INPUTS_PER_REQUEST) {
+        stop.throwIfAborted();
+        yield* await ask(wire, model, inputs.slice(at, at + INPUTS_PER_REQUEST));
+      }
+    });
+  }
+
+  close(): Promise<void> {
+    this.#peer.close();
+    return Promise.resolve();
+  }
+
+  async #tokenize(text: string, special: boolean): Promise<readonly number[]> {
+    const { wire, model } = this.#peer;
+    try {
+      const { path, body } = this.#server.tokenize(model, text, special);
+      return this.#server.tokensIn(await wire.post(path, body));
+    } catch (error) {
+      throw this.#peer.explain(error);
+    }
+  }
+}
+
+/** In the order of the inputs, whatever the server's. */
+async function ask(
+  wire: Wire,
+  model: string,
+  inputs: readonly (readonly number[])[],
+): Promise<readonly Float32Array[]> {
+  const { data } = Answer.parse(await wire.post(PATH, { model, input: inputs, encoding_format: "float" }));
+  const vectors = data.toSorted((a, b) => a.index - b.index).map(({ embedding }) => Float32Array.from(embedding));
+  if (vectors.length !== inputs.length) throw new Error(`${vectors.length} vectors for ${inputs.length} inputs`);
+  return vectors;
+}
+
+function notReady(): EngineFault {
+  return new EngineFault("engine_died", "The server in front of which this node stands does not answer.");
+}
