@@ -40,14 +40,22 @@ if ("missing" in found) {
     });
 
     test("is one with the embedded engine: the same tokens and the same vectors", async ({ expect }) => {
-      const embedded = await openLlama({ slots: 1, contextTokens: CONTEXT_TOKENS, threads: 1, embeddings: true });
+      const embedded = await openLlama({
+        slots: 1,
+        contextTokens: CONTEXT_TOKENS,
+        threads: 1,
+        embeddings: true,
+      });
       try {
         const texts = Array.from({ length: 20 }, (_, at) => `What is ${at} + 25, 你好?`);
         const [theirs, ours] = [await vectors(engine, texts), await vectors(embedded, texts)];
         expect(await engine.encodeText(texts[3] ?? "")).toEqual(await embedded.encodeText(texts[3] ?? ""));
         expect(theirs).toHaveLength(texts.length);
         for (const [at, vector] of theirs.entries())
-          expect([...vector].reduce((sum, number, i) => sum + number * (ours[at]?.[i] ?? 0), 0)).toBeCloseTo(1, 3);
+          expect([...vector].reduce((sum, number, i) => sum + number * (ours[at]?.[i] ?? 0), 0)).toBeCloseTo(
+            1,
+            3,
+          );
         expect(engine.info).toMatchObject({
           features: ["embeddings"],
           embedding: embedded.info.embedding,
@@ -59,7 +67,9 @@ if ("missing" in found) {
     });
 
     test("answers nothing, fails what it embeds when it dies, and comes back", async ({ expect }) => {
-      await expect(engine.encodeChat({ messages: [], thinking: false })).rejects.toMatchObject({ kind: "unsupported" });
+      await expect(engine.encodeChat({ messages: [], thinking: false })).rejects.toMatchObject({
+        kind: "unsupported",
+      });
       const made = vectors(
         engine,
         Array.from({ length: 200 }, () => "x ".repeat(100)),

@@ -137,8 +137,11 @@ async function ask(
   inputs: readonly (readonly number[])[],
 ): Promise<readonly Float32Array[]> {
   const { data } = Answer.parse(await wire.post(PATH, { model, input: inputs, encoding_format: "float" }));
-  const vectors = data.toSorted((a, b) => a.index - b.index).map(({ embedding }) => Float32Array.from(embedding));
-  if (vectors.length !== inputs.length) throw new Error(`${vectors.length} vectors for ${inputs.length} inputs`);
+  const vectors = data
+    .toSorted((a, b) => a.index - b.index)
+    .map(({ embedding }) => Float32Array.from(embedding));
+  if (vectors.length !== inputs.length)
+    throw new Error(`${vectors.length} vectors for ${inputs.length} inputs`);
   return vectors;
 }
 
