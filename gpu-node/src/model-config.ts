@@ -33,6 +33,8 @@ export const whole = (min: number, max: number): z.ZodType<number> =>
 export const BUNDLED_MODEL = "sluice-tiny";
 /** As many as a beat can name. */
 export const MODELS_MAX = 64;
+/** Sequences of one llama.cpp context. */
+const LLAMA_SLOTS_MAX = 256;
 
 const Gpu = z.enum(["auto", "cuda", "vulkan", "metal", "cpu"]);
 const Server = z.enum(["vllm", "sglang", "llama-server", "openai"]);
@@ -272,5 +274,7 @@ function problemWith(one: One): string | undefined {
   }
   if (server !== undefined || upstream !== undefined || one["upstream-key"] !== undefined)
     return "--server, --upstream and --upstream-key are for --engine http";
+  if (one.engine === "llama" && (one.slots ?? 0) > LLAMA_SLOTS_MAX)
+    return `--slots: llama.cpp runs at most ${LLAMA_SLOTS_MAX} requests at once; a server behind --engine http may run more`;
   return undefined;
 }
