@@ -259,6 +259,7 @@ describe("configuration", () => {
   });
 
   test.each([
+    ["more slots than llama.cpp has", ["--slots", "257"], "at most 256 requests at once"],
     ["two models of one id", ["--model", "x/a.gguf", "--model", "y/a.gguf"], 'two models have the id "a"'],
     [
       "one name for two models",
