@@ -1,6 +1,6 @@
 /** From what the operator asked for to an open engine: where the weights lie, and what the engine is told. */
 import { join } from "node:path";
-import type { Engine } from "./engines/engine.ts";
+import type { Engine, Opening } from "./engines/engine.ts";
 import { readWords } from "./engines/http/words.ts";
 import { openEngine } from "./engines/open.ts";
 import type { Log } from "./log.ts";
@@ -15,6 +15,7 @@ export async function openChosen(
   choice: EngineChoice,
   log: Log,
   occupiedBytes: () => number,
+  opening: Opening = {},
 ): Promise<Engine> {
   const slots = choice.slots === undefined ? {} : { slots: choice.slots };
   const context = choice.contextTokens === undefined ? {} : { contextTokens: choice.contextTokens };
@@ -48,6 +49,7 @@ export async function openChosen(
         ...slots,
         ...context,
         ...(key === undefined ? {} : { key }),
+        opening,
         log: tell,
       });
     }
@@ -64,6 +66,7 @@ export async function openChosen(
       ...slots,
       ...context,
       ...(key === undefined ? {} : { key }),
+      opening,
       log: tell,
     });
   }

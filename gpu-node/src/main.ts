@@ -17,7 +17,7 @@ import { errorFields, log } from "./log.ts";
 import { GpuNode, type NodeParts } from "./node.ts";
 import { USAGE } from "./usage.ts";
 import type { EngineChoice } from "./model-config.ts";
-import type { Engine } from "./engines/engine.ts";
+import type { Engine, Opening } from "./engines/engine.ts";
 import { Workshop } from "./workshop.ts";
 
 const JOURNAL_FILE = "journal.db";
@@ -105,7 +105,8 @@ async function main(): Promise<void> {
   const told = (): void => node?.told();
   const engines = config.models.map(({ modelId, kind }) => `${modelId} (${kind})`);
   log("listening", { url: await node.listen(), node: edge?.side.identity.node, engines });
-  const open = (choice: EngineChoice): Promise<Engine> => openChosen(choice, log, () => workshop.mappedBytes);
+  const open = (choice: EngineChoice, opening: Opening): Promise<Engine> =>
+    openChosen(choice, log, () => workshop.mappedBytes, opening);
   lineup = new Lineup({ workshop, open, digest: digestChosen, told, drainMs, log });
   await lineup.start(config.models);
 }

@@ -177,6 +177,14 @@ export type EngineEvent =
   /** `stop`: an end token was sampled. `length`: `outputTokensMax` or the context is used up. */
   | { readonly kind: "end"; readonly why: "stop" | "length" };
 
+/** For whoever opens an engine that may have to be waited for. */
+export type Opening = {
+  /** Ends the waiting: then opening it rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+  /** Told at each change what it waits for. */
+  readonly waiting?: (why: string) => void;
+};
+
 /** What an engine cannot do of a task though it can do each part of it: the field that asks, and for what. */
 export type Lack = { readonly param: string; readonly what: string };
 

@@ -1,10 +1,14 @@
 /** Several models in one node, and what a reload does to them: with scripted engines, so that every moment can be chosen. */
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 import OpenAI from "openai";
-import { describe, expect, test } from "vitest";
-import { EngineFault, type Engine } from "../../../gpu-node/src/engines/engine.ts";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { EngineFault, type Engine, type Opening } from "../../../gpu-node/src/engines/engine.ts";
+import { createTextEngine } from "../../../gpu-node/src/engines/http/text-engine.ts";
 import { createScriptEngine } from "../../../gpu-node/src/engines/script/engine.ts";
 import { Lineup } from "../../../gpu-node/src/lineup.ts";
 import type { EngineChoice } from "../../../gpu-node/src/model-config.ts";
+import { scriptedServer } from "../support/scripted-server.ts";
 import { useNode, type TestNode } from "./support/node.ts";
 import { readEvents, scripted } from "./support/reading.ts";
 
@@ -106,7 +110,7 @@ const choice = (modelId: string, contextTokens: number): EngineChoice => ({
   script: {},
 });
 
-type Opening = (choice: EngineChoice) => Engine | EngineFault;
+type How = (choice: EngineChoice) => Engine | EngineFault;
 
 /** A node whose models "a" and "b" came by a lineup; what opens them can be changed, and the weights "on disk" too. */
 async function linedUp(drainMs = 10_000) {
@@ -114,7 +118,7 @@ async function linedUp(drainMs = 10_000) {
   const disk: Record<string, string> = { a: "w1", b: "w1", c: "w1" };
   const opened: Engine[] = [];
   const closed: string[] = [];
-  let opening: Opening = ({ modelId, contextTokens = 512 }) => {
+  let opening: How = ({ modelId, contextTokens = 512 }) => {
     const engine = createScriptEngine({ model: modelId, weights: disk[modelId] ?? "w1", contextTokens });
     return Object.assign(engine, {
       close: () => Promise.resolve(void closed.push(`${modelId} ${engine.info.weights}`)),
@@ -146,7 +150,7 @@ async function linedUp(drainMs = 10_000) {
     opened,
     closed,
     station,
-    opens: (how: Opening) => (opening = how),
+    opens: (how: How) => (opening = how),
     usual,
   };
 }
@@ -236,6 +240,117 @@ describe("a reload", () => {
         ?.models.map(({ id }) => id)
         .join(" ") ?? "";
     await edge.until(() => named() === "script b c", "a beat that names what is served now");
+  });
+});
+
+describe("models of which one has to be waited for", () => {
+  const elsewhere = (port: number): EngineChoice => ({ ...choice("far", port), kind: "http" });
+
+  /** Servers elsewhere are real requests to 127.0.0.1, at the port that is the choice's context; what is here opens when it is let. */
+  async function waiting(letOpen: (model: string) => Promise<void> = () => Promise.resolve()) {
+    const node = await useNode();
+    const [opened, removed]: string[][] = [[], []];
+    const open = async (wanted: EngineChoice, told: Opening): Promise<Engine> => {
+      const { modelId: model, contextTokens = 0 } = wanted;
+      opened?.push(model);
+      if (wanted.kind === "http")
+        return createTextEngine({
+          model,
+          url: new URL(`http://127.0.0.1:${contextTokens}`),
+          contextTokens,
+          opening: told,
+        });
+      await letOpen(model);
+      if (contextTokens === 9_999) throw new EngineFault("bad_model", "it is truncated");
+      if (contextTokens === 8_888 && node.workshop.stations.length > 1 && removed?.length === 0)
+        throw new EngineFault("no_memory", "it needs 9.0 GiB, and 4.0 GiB are free");
+      const engine = createScriptEngine({ model, contextTokens });
+      return Object.assign(engine, { close: () => Promise.resolve(void removed?.push(model)) });
+    };
+    const lineup = new Lineup({
+      workshop: node.workshop,
+      open,
+      digest: () => Promise.resolve(undefined),
+      told: () => undefined,
+      drainMs: 0,
+      log: node.workshop.log,
+    });
+    const serves = (): readonly string[] => node.workshop.stations.map(({ model }) => model).slice(1);
+    return { ...node, lineup, opened, removed, serves };
+  }
+
+  test("serve the others at once, and /health says what is waited for", async () => {
+    const { url, lineup, serves, workshop } = await waiting();
+    const started = lineup.start([elsewhere(1), choice("near", 512)]);
+    await expect.poll(serves).toEqual(["near"]);
+    await expect.poll(() => workshop.failures.get("far")).toContain("waiting for openai: ");
+    expect(await (await fetch(`${url}/health`)).json()).toMatchObject({
+      failures: { far: expect.stringContaining("waiting for openai: ") },
+    });
+    expect(workshop.seek("far")).toMatchObject({ ok: false, refusal: { kind: "loading" } });
+    lineup.close();
+    await started;
+  });
+
+  test("are reached as soon as a reload names the right address", async () => {
+    const peer = await scriptedServer();
+    const { lineup, serves, workshop } = await waiting();
+    const started = lineup.start([elsewhere(1), choice("near", 512)]);
+    await expect.poll(() => workshop.failures.has("far")).toBe(true);
+    await lineup.reload([elsewhere(Number(peer.url.port)), choice("near", 512)]);
+    await started;
+    expect(serves()).toEqual(["near", "far"]);
+    expect([...workshop.failures]).toEqual([]);
+    // The old one serves on while another address is waited for, and a removal does not wait with it.
+    const wrong = lineup.reload([elsewhere(1)]);
+    await expect.poll(serves).toEqual(["far"]);
+    await expect.poll(() => workshop.failures.get("far")).toContain("waiting for openai: ");
+    lineup.close();
+    await wrong;
+  });
+
+  test("are opened once each, however a reload falls into the start", async () => {
+    const gate = Promise.withResolvers<void>();
+    const { lineup, opened, serves } = await waiting(() => gate.promise);
+    const started = lineup.start([choice("a", 512), choice("b", 512)]);
+    const reloaded = lineup.reload([choice("a", 512)]);
+    gate.resolve();
+    await Promise.all([started, reloaded]);
+    expect([opened, serves()]).toEqual([["a"], ["a"]]);
+  });
+
+  test("under a new name are there before the old one goes, which stays where they cannot be opened", async () => {
+    const meanwhile: (readonly string[])[] = [];
+    const { lineup, serves, removed, workshop } = await waiting(() => {
+      meanwhile.push(serves());
+      return Promise.resolve();
+    });
+    await lineup.start([choice("old", 512)]);
+    await lineup.reload([choice("new", 9_999)]);
+    expect([serves(), removed]).toEqual([["old"], []]);
+    expect(workshop.failures.get("new")).toBe("it is truncated");
+    await lineup.reload([choice("new", 512)]);
+    expect([serves(), removed]).toEqual([["new"], ["old"]]);
+    expect(meanwhile).toEqual([[], ["old"], ["old"]]);
+  });
+
+  test("hold no reload up, though the server takes the question and is silent", async () => {
+    const silent = createServer(() => undefined).listen(0, "127.0.0.1");
+    onTestFinished(() => void silent.close());
+    await once(silent, "listening");
+    const { lineup, serves } = await waiting();
+    const started = lineup.start([elsewhere((silent.address() as AddressInfo).port), choice("near", 512)]);
+    await once(silent, "connection");
+    await lineup.reload([choice("near", 512)]);
+    await started;
+    expect(serves()).toEqual(["near"]);
+  });
+
+  test("take the place of one that is not wanted any more, where the memory is not there for both", async () => {
+    const { lineup, serves, removed } = await waiting();
+    await lineup.start([choice("old", 512)]);
+    await lineup.reload([choice("new", 8_888)]);
+    expect([serves(), removed]).toEqual([["new"], ["old"]]);
   });
 });
 

@@ -5,7 +5,7 @@
  * the same model.
  */
 import { setTimeout as delay } from "node:timers/promises";
-import { EngineFault } from "../engine.ts";
+import { EngineFault, type Opening } from "../engine.ts";
 import { judge } from "./faults.ts";
 import { Wire } from "./wire.ts";
 
@@ -18,6 +18,7 @@ const START_WITHIN_MS = 60 * 60_000;
 export type PeerOptions = {
   readonly url: URL;
   readonly key?: string;
+  readonly opening?: Opening;
   readonly log?: (line: string) => void;
 };
 
@@ -47,13 +48,24 @@ export class Peer<Known extends { readonly model: string }> {
     this.wire = new Wire(options.url, options.key);
   }
 
-  /** Throws EngineFault("bad_model") where the server cannot be used by then. */
+  /** Throws EngineFault("bad_model") where the server cannot be used by then; with the signal's reason, soon after it. */
   async start(withinMs = START_WITHIN_MS): Promise<void> {
-    const why = await this.#becomeReady(performance.now() + withinMs);
+    const { url, opening: { signal, waiting } = {} } = this.#options;
+    signal?.throwIfAborted();
+    const left = Promise.withResolvers<never>();
+    const leave = (): void => {
+      this.close();
+      left.reject(signal?.reason);
+    };
+    signal?.addEventListener("abort", leave, { once: true });
+    // Raced: a server that takes a question and is silent would hold up who leaves.
+    const ready = this.#becomeReady(performance.now() + withinMs, waiting);
+    const why = await Promise.race([ready, left.promise]).finally(() =>
+      signal?.removeEventListener("abort", leave),
+    );
     if (why === undefined) return;
     this.wire.close();
-    const { href } = this.#options.url;
-    throw new EngineFault("bad_model", `${href} cannot be used as ${this.#manners.name}: ${why}`);
+    throw new EngineFault("bad_model", `${url.href} cannot be used as ${this.#manners.name}: ${why}`);
   }
 
   get ready(): boolean {
@@ -140,7 +152,7 @@ export class Peer<Known extends { readonly model: string }> {
   }
 
   /** Polls until the server answers; resolves with the reason where it did not in time. */
-  async #becomeReady(untilMs: number): Promise<string | undefined> {
+  async #becomeReady(untilMs: number, waiting?: Opening["waiting"]): Promise<string | undefined> {
     let reason = "nobody has asked it";
     let told = "";
     while (!this.#closing.signal.aborted) {
@@ -149,7 +161,11 @@ export class Peer<Known extends { readonly model: string }> {
         return undefined;
       } catch (error) {
         reason = error instanceof Error ? error.message : String(error);
-        if (reason !== told) this.#options.log?.(`waiting for ${this.#manners.name}: ${reason}`);
+        if (reason !== told && !this.#closing.signal.aborted) {
+          const why = `waiting for ${this.#manners.name}: ${reason}`;
+          this.#options.log?.(why);
+          waiting?.(why);
+        }
         told = reason;
       }
       if (performance.now() >= untilMs) return reason;
@@ -162,6 +178,7 @@ export class Peer<Known extends { readonly model: string }> {
     const { healthPath, learn, onReady } = this.#manners;
     await this.wire.get(healthPath);
     const known = await learn(this.wire);
+    this.#closing.signal.throwIfAborted();
     if (this.#known !== undefined && known.model !== this.#known.model)
       throw new Error(`it serves ${known.model} now, and not ${this.#known.model}`);
     this.#known = known;
