@@ -38,7 +38,7 @@ const ASK_WAIT_MS = 250;
 /** How long it waits for regions it knows nothing of; and for the rest of them, when one has what it needs. */
 const FIRST_ASK_WAIT_MS = 900;
 const OTHERS_WAIT_MS = 30;
-/** An object that did not answer is asked again after this long. */
+/** An object that did not answer is asked again so long after it was given up. */
 const AWAY_RETRY_MS = 1_000;
 const REGIONS_MAX = 256;
 
@@ -67,8 +67,10 @@ type Memory = {
   readonly answeredInMs: number | undefined;
   /** Until then another request is asking. */
   leasedUntilMs: number;
+  /** When the object was asked a question that it has not answered; Infinity: it has answered since, or was never asked. */
+  silentSinceMs: number;
   /** Until then nobody asks: the object did not answer the last time. */
-  awayUntilMs: number;
+  askAgainAtMs: number;
 };
 
 const NOTHING: Memory = {
@@ -76,7 +78,8 @@ const NOTHING: Memory = {
   takenAtMs: -Infinity,
   answeredInMs: undefined,
   leasedUntilMs: -Infinity,
-  awayUntilMs: -Infinity,
+  silentSinceMs: Infinity,
+  askAgainAtMs: -Infinity,
 };
 
 /** By region. Losing it costs one question per region. */
@@ -115,11 +118,11 @@ export function sketchesPossible(regions: readonly string[]): boolean {
 
 function viewOf(regions: readonly string[], nowMs: number): FleetView {
   const views = regions.map((region) => {
-    const { takenAtMs, nodes, awayUntilMs } = memory.get(region) ?? NOTHING;
+    const { takenAtMs, nodes, silentSinceMs } = memory.get(region) ?? NOTHING;
     const ageMs = Math.max(0, nowMs - takenAtMs);
     if (ageMs > SNAPSHOT_SERVES_MS) return { region, ageMs: null, nodes: [] };
     // A region that was asked and is silent is judged by its beats' age; one that was not asked is not late for that.
-    const judged = nowMs < awayUntilMs ? nodes.map((node) => ({ ...node, asOfMs: nowMs })) : nodes;
+    const judged = silentSinceMs === Infinity ? nodes : nodes.map((node) => ({ ...node, asOfMs: nowMs }));
     return { region, ageMs, nodes: judged };
   });
   return {
@@ -141,27 +144,40 @@ function renewWhereDue(env: Pick<Env, "REGIONS">, region: string, nowMs: number,
   memory.set(region, known);
   const ageMs = nowMs - known.takenAtMs;
   const far = (known.answeredInMs ?? 0) > NEAR_MS;
-  const freshMs = afterFailure ? 0 : far ? SNAPSHOT_FRESH_FAR_MS : SNAPSHOT_FRESH_MS;
-  if (ageMs <= freshMs || nowMs < known.awayUntilMs) return GO_ON;
+  const isSilent = known.silentSinceMs !== Infinity;
+  const freshMs = afterFailure || isSilent ? 0 : far ? SNAPSHOT_FRESH_FAR_MS : SNAPSHOT_FRESH_MS;
+  if (ageMs <= freshMs || nowMs < known.askAgainAtMs) return GO_ON;
   const first = known.takenAtMs === -Infinity;
   if (!first && (ageMs <= SERVE_WHILE_ASKED_MS || far) && nowMs < known.leasedUntilMs) return GO_ON;
   const waitMs = first ? FIRST_ASK_WAIT_MS : ASK_WAIT_MS;
   known.leasedUntilMs = nowMs + waitMs;
+  const giveUp = silence(region, nowMs);
   // However late it comes, the answer is kept: a region may be farther away than anyone waits.
-  const renewed = renew(env, region, known, { nowMs, freshMs });
+  const renewed = renew(env, region, known, { nowMs, freshMs, giveUp });
   waitUntil(renewed);
+  const answeredIn = async (limitMs: number): Promise<void> => {
+    if ((await within(renewed, limitMs)) === undefined) giveUp();
+  };
   const isBehind = far || (!afterFailure && ageMs <= SERVE_BEHIND_MS);
   if (!first && isBehind) {
-    waitUntil(within(renewed, FIRST_ASK_WAIT_MS).then((answer) => noteAway(region, answer, nowMs)));
+    waitUntil(answeredIn(FIRST_ASK_WAIT_MS));
     return GO_ON;
   }
-  const answered = within(renewed, waitMs).then((answer) => noteAway(region, answer, nowMs));
-  return { waitedFor: { answered, first } };
+  return { waitedFor: { answered: answeredIn(waitMs), first } };
 }
 
-function noteAway(region: string, answered: true | undefined, nowMs: number): void {
-  const known = memory.get(region);
-  if (answered === undefined && known !== undefined) known.awayUntilMs = nowMs + AWAY_RETRY_MS;
+/**
+ * What to note when the question asked now is given up. It is silence until an answer comes, however often it is asked again: an
+ * answer that somebody has had since the question is one. The pause begins when the waiting ends, by the clock that began with the request.
+ */
+function silence(region: string, askedAtMs: number): () => void {
+  const begunAtMs = Date.now();
+  return () => {
+    const known = memory.get(region);
+    if (known === undefined || known.takenAtMs >= askedAtMs) return;
+    known.silentSinceMs = Math.min(known.silentSinceMs, askedAtMs);
+    known.askAgainAtMs = askedAtMs + (Date.now() - begunAtMs) + AWAY_RETRY_MS;
+  };
 }
 
 /** Resolves when all have answered or been given up; or soon after what is known will do, where the rest are new. */
@@ -187,7 +203,11 @@ async function renew(
   env: Pick<Env, "REGIONS">,
   region: string,
   known: Memory,
-  { nowMs, freshMs }: { readonly nowMs: number; readonly freshMs: number },
+  {
+    nowMs,
+    freshMs,
+    giveUp,
+  }: { readonly nowMs: number; readonly freshMs: number; readonly giveUp: () => void },
 ): Promise<true> {
   const copy = await cachedCopy(region, nowMs);
   if (copy !== undefined) keep(region, copy.nodes, copy.takenAtMs, known.answeredInMs);
@@ -199,8 +219,7 @@ async function renew(
     keep(region, nodes, takenAtMs, Date.now() - askedAtMs);
   } catch (error) {
     logError("region_unreachable", error, { region });
-    const now = memory.get(region);
-    if (now !== undefined) now.awayUntilMs = nowMs + AWAY_RETRY_MS;
+    giveUp();
   }
   return true;
 }
@@ -215,9 +234,12 @@ function keep(
   const known = memory.get(region) ?? NOTHING;
   if (takenAtMs < known.takenAtMs) return;
   const asOf = nodes.map((node) => ({ ...node, asOfMs: takenAtMs }));
+  // A copy from before the silence does not end it.
+  const { silentSinceMs, askAgainAtMs } = takenAtMs < known.silentSinceMs ? known : NOTHING;
   memory.set(region, {
-    ...NOTHING,
     leasedUntilMs: known.leasedUntilMs,
+    silentSinceMs,
+    askAgainAtMs,
     nodes: asOf,
     takenAtMs,
     answeredInMs,

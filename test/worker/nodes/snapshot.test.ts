@@ -4,7 +4,12 @@ import { env } from "cloudflare:workers";
 import { describe, test, vi } from "vitest";
 import { regionObject, type Env } from "../../../src/core/env.ts";
 import { SNAPSHOT_SERVES_MS } from "../../../src/nodes/limits.ts";
-import { liveNodes, sketchesPossible, SNAPSHOT_FRESH_MS } from "../../../src/nodes/snapshot.ts";
+import {
+  liveNodes,
+  rememberedNodes,
+  sketchesPossible,
+  SNAPSHOT_FRESH_MS,
+} from "../../../src/nodes/snapshot.ts";
 import { beatOf } from "./support.ts";
 
 type Regions = Pick<Env, "REGIONS">;
@@ -97,6 +102,38 @@ describe("while a region's object is away", () => {
       expect(tooLate).toEqual({ nodes: [], regions: [{ region, ageMs: null }] });
     },
   );
+
+  test("its nodes are judged by their beats' age until an answer comes, and not at some moments only", async ({
+    expect,
+  }) => {
+    const far = await regionWith(NODE);
+    const slow = (snapshot: () => Promise<unknown>): Regions => ({
+      REGIONS: {
+        idFromName: (name: string) => env.REGIONS.idFromName(name),
+        get: (id: DurableObjectId) => ({
+          snapshot: () => snapshot().then(() => env.REGIONS.get(id).snapshot()),
+        }),
+      } as unknown as typeof env.REGIONS,
+    });
+    const hangs = slow(() => new Promise(() => undefined));
+    const nowMs = Date.now();
+    await liveNodes(
+      slow(() => scheduler.wait(150)),
+      [far],
+      nowMs,
+    );
+    await liveNodes(hangs, [far], nowMs + 6_000);
+    await scheduler.wait(950);
+    for (const afterMs of [6_950, 7_400, 7_900, 8_400]) {
+      const { nodes } = await liveNodes(hangs, [far], nowMs + afterMs);
+      expect(nodes).toMatchObject([{ id: NODE, asOfMs: nowMs + afterMs }]);
+    }
+    // It answers again: what it says is young.
+    await liveNodes(env, [far], nowMs + 30_000);
+    await expect
+      .poll(() => rememberedNodes([far], nowMs + 30_500))
+      .toMatchObject([{ id: NODE, asOfMs: nowMs + 30_000 }]);
+  });
 
   test("and nothing was ever known, the answer is empty and soon", async ({ expect }) => {
     const region = await regionWith(NODE);
