@@ -15,7 +15,8 @@ import type { Running } from "./attempt/running.ts";
 import type { Tools } from "./attempt/tools.ts";
 import type { Work, Worked } from "./attempt/work.ts";
 import { SketchBook } from "./beat/sketch-book.ts";
-import { EngineFault, type Engine } from "./engines/engine.ts";
+import { EngineFault, type Engine, type Task } from "./engines/engine.ts";
+import { FREE } from "./grammar/form.ts";
 import type { EmbeddingWish } from "./intake/embedding-body.ts";
 import { invalidField } from "./intake/refuse.ts";
 import type { Wish } from "./intake/wish.ts";
@@ -155,13 +156,7 @@ export class Station {
     }
     try {
       if (engine.info.answers === false) return await oneVector(engine, signal);
-      const prompt = await engine.encodeChat({ messages: [PROBE_MESSAGE], thinking: false });
-      const task = { prompt, delivered: [], outputTokensMax: 1, sampling: GREEDY, tag: PROBE_LANE };
-      let tokens = 0;
-      for await (const event of engine.generate(task, signal))
-        if (event.kind === "tokens") tokens += event.tokens.length;
-      if (tokens === 0) throw new Error("the engine ended without a token");
-      return tokens;
+      return await oneAnswered(engine, signal);
     } finally {
       lease.release();
     }
@@ -210,6 +205,26 @@ export class Station {
       log(event, { name, model: this.model, ...errorFields(error) });
     return { engine, scheduler, measures, speeds, queueWaitMs, attemptMsMax, now, complain };
   }
+}
+
+async function oneAnswered(engine: Engine, signal: AbortSignal): Promise<number> {
+  const isTold = engine.info.told === true;
+  const task: Task = {
+    prompt: await engine.encodeChat({ messages: [PROBE_MESSAGE], thinking: false }),
+    delivered: [],
+    outputTokensMax: 1,
+    sampling: GREEDY,
+    tag: PROBE_LANE,
+    ...(isTold ? { said: { messages: [PROBE_MESSAGE], tools: [], form: FREE, stops: [] } } : {}),
+  };
+  let tokens = 0;
+  for await (const event of engine.generate(task, signal)) {
+    if (event.kind === "tokens") tokens += event.tokens.length;
+    // Such a server may keep its token to itself, where it is a mark of thinking.
+    if (isTold && event.kind === "end" && event.why === "length") tokens = Math.max(1, tokens);
+  }
+  if (tokens === 0) throw new Error("the engine ended without a token");
+  return tokens;
 }
 
 /** Of a model that answers nothing a vector is as good a proof as a token. */

@@ -7,7 +7,7 @@ import type { Refusal } from "@sluice/protocol/refusal";
 import { beginAnswer, step, type Answering, type Rules } from "../answer/reduce.ts";
 import type { Engine, EngineInfo, Sampling, Task } from "../engines/engine.ts";
 import { answerGrammar } from "../grammar/answer-grammar.ts";
-import type { Form } from "../grammar/form.ts";
+import { FREE } from "../grammar/form.ts";
 import { openingOf } from "../grammar/tools.ts";
 import { invalidField, unsupported, type Refused } from "../intake/refuse.ts";
 import { roomFor } from "../intake/room.ts";
@@ -149,8 +149,6 @@ export async function prepare(engine: Engine, wish: Wish, frame: Frame): Promise
     },
   };
 }
-
-const FREE: Form = { format: { kind: "text" }, tools: [], call: "may", parallel: true };
 
 function can({ features }: EngineInfo, feature: string): boolean {
   return features.includes(feature);

@@ -18,3 +18,6 @@ export type Form = {
   readonly call: "may" | "must";
   readonly parallel: boolean;
 };
+
+/** Of a call that asks nothing of it. */
+export const FREE: Form = { format: { kind: "text" }, tools: [], call: "may", parallel: true };

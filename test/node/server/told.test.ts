@@ -2,6 +2,7 @@
  * A node in front of a server that shows no token ids (`--server openai`): what its clients see, and what its receipts say.
  * The peer's wire is OpenAI's streaming chat; test/node/engines/http-llama-server.test.ts has a real one.
  */
+import { ProbeAnswer, probePath } from "@sluice/protocol/probe";
 import { describe, expect, test } from "vitest";
 import { parseConfig } from "../../../gpu-node/src/config.ts";
 import { createTextEngine, type Offer } from "../../../gpu-node/src/engines/http/text-engine.ts";
@@ -246,5 +247,19 @@ describe("an answer of a server that shows no tokens", () => {
     const { request } = await call(node);
     expect(await node.edge.receipt(request)).toMatchObject({ ended: "no_room", to: 0 });
     expect(node.node.life.state).toBe("ready");
+  });
+
+  test("is proved by a probe: one token of a chat, or a mark that the server keeps to itself", async () => {
+    for (const events of [
+      [delta({ content: "Hi" }), delta({}, "length"), LAST],
+      [delta({ content: "" }), delta({}, "length"), LAST],
+    ]) {
+      const node = await open({ events });
+      const response = await node.edge.get(node.url, probePath("m", node.edge.nowMs));
+      expect(response.status).toBe(200);
+      expect(ProbeAnswer.parse(await response.json())).toMatchObject({ model: "m", tokens: 1 });
+      const [ask] = node.peer.asks;
+      expect(ask?.body).toMatchObject({ max_tokens: 1, messages: [{ role: "user" }] });
+    }
   });
 });

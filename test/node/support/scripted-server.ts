@@ -23,6 +23,8 @@ export type Answer = {
   /** The connection breaks behind the events. */
   readonly cut?: boolean;
   readonly status?: number;
+  /** No stream: this. */
+  readonly json?: unknown;
 };
 
 export type ScriptedServer = {
@@ -170,8 +172,9 @@ export async function scriptedServer(): Promise<ScriptedServer> {
     const left = new Promise<void>((resolve) => response.on("close", resolve));
     const ask = { path, body, left };
     asks.push(ask);
-    const { events, later, open, status, cut } = scripted.answer(ask);
+    const { events, later, open, status, cut, json } = scripted.answer(ask);
     if (status !== undefined) return end(status, quoted);
+    if (json !== undefined) return end(200, JSON.stringify(json));
     response.writeHead(200, { "content-type": "text/event-stream" });
     const write = (event: unknown): void =>
       void response.write(`data: ${typeof event === "string" ? event : JSON.stringify(event)}\n\n`);
