@@ -8,7 +8,7 @@ import type { Engine, EngineEvent, Sampling, Task } from "../../../gpu-node/src/
 import { createHttpEngine, type ServerName } from "../../../gpu-node/src/engines/http/engine.ts";
 import { judge } from "../../../gpu-node/src/engines/http/faults.ts";
 import { seedFor } from "../../../gpu-node/src/engines/http/seed.ts";
-import { WireError } from "../../../gpu-node/src/engines/http/wire.ts";
+import { LateAnswer, WireError } from "../../../gpu-node/src/engines/http/wire.ts";
 import { collect, tokensOf } from "../engine-contract.ts";
 import { modelFolder, type ScriptedServer, scriptedServer } from "../support/scripted-server.ts";
 
@@ -292,10 +292,17 @@ describe("whose fault it is", () => {
   });
 
   test("only a connection that breaks takes everything with it", ({ expect }) => {
-    const verdicts = [new WireError(404), new WireError(429), new WireError(503), new WireError(500)];
+    const verdicts = [
+      new WireError(404),
+      new WireError(429),
+      new WireError(503),
+      new WireError(500),
+      new LateAnswer(),
+    ];
     expect(verdicts.map((error) => judge(error, "s").server)).toEqual([
       "well",
       "well",
+      "doubtful",
       "doubtful",
       "doubtful",
     ]);

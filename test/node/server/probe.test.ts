@@ -53,10 +53,7 @@ describe("an engine of any kind, where it is well, passes", () => {
   const ONE = { choices: [{ index: 0, text: "x", token_ids: [30], finish_reason: "length" }] };
   const VECTOR = { data: [{ index: 0, embedding: [1, 0] }] };
 
-  async function front(
-    answer: Answer,
-    open: (peer: ScriptedServer) => Promise<Engine>,
-  ): Promise<Engine> {
+  async function front(answer: Answer, open: (peer: ScriptedServer) => Promise<Engine>): Promise<Engine> {
     const peer = await scriptedServer();
     peer.answer = () => answer;
     return open(peer);

@@ -10,12 +10,14 @@ import { RemoteEncoder } from "./encode.ts";
 import { type HttpEngineOptions, SERVERS, SLOTS_DEFAULT } from "./engine.ts";
 import { Peer } from "./peer.ts";
 import type { Server, ServerFacts } from "./server.ts";
-import type { Wire } from "./wire.ts";
+import { UnreadableAnswer, type Wire } from "./wire.ts";
 import { readWords, type Words } from "./words.ts";
 
 const PATH = "/v1/embeddings";
 /** Inputs in one request: the server computes them together, and an answer stays small. */
 const INPUTS_PER_REQUEST = 16;
+/** The first vector of all: a server may compile for it. */
+const PROOF_MS = 60_000;
 
 const Answer = z.object({
   data: z.array(z.object({ index: z.int().min(0), embedding: z.array(z.number()).min(1) })),
@@ -43,7 +45,9 @@ class EmbeddingEngine implements Engine {
     const learn = async (wire: Wire): Promise<Facts> => {
       const answers = await Promise.all(this.#server.factPaths.map((path) => wire.get(path)));
       const facts = this.#server.facts(answers.map((text): unknown => JSON.parse(text)));
-      const [vector] = await ask(wire, facts.model, [[words.vocabulary.bos ?? 0]]);
+      const [vector] = await ask({ wire, model: facts.model, stop: AbortSignal.timeout(PROOF_MS) }, [
+        [words.vocabulary.bos ?? 0],
+      ]);
       return { ...facts, dimensions: vector?.length ?? 0 };
     };
     this.#peer = new Peer(
@@ -109,7 +113,7 @@ class EmbeddingEngine implements Engine {
     return this.#peer.during(signal, async function* (stop) {
       for (let at = 0; at < inputs.length; at += INPUTS_PER_REQUEST) {
         stop.throwIfAborted();
-        yield* await ask(wire, model, inputs.slice(at, at + INPUTS_PER_REQUEST));
+        yield* await ask({ wire, model, stop }, inputs.slice(at, at + INPUTS_PER_REQUEST));
       }
     });
   }
@@ -132,17 +136,15 @@ class EmbeddingEngine implements Engine {
 
 /** In the order of the inputs, whatever the server's. */
 async function ask(
-  wire: Wire,
-  model: string,
+  { wire, model, stop }: { readonly wire: Wire; readonly model: string; readonly stop: AbortSignal },
   inputs: readonly (readonly number[])[],
 ): Promise<readonly Float32Array[]> {
-  const { data } = Answer.parse(await wire.post(PATH, { model, input: inputs, encoding_format: "float" }));
-  const vectors = data
-    .toSorted((a, b) => a.index - b.index)
-    .map(({ embedding }) => Float32Array.from(embedding));
-  if (vectors.length !== inputs.length)
-    throw new Error(`${vectors.length} vectors for ${inputs.length} inputs`);
-  return vectors;
+  const body = { model, input: inputs, encoding_format: "float" };
+  const { data } = Answer.parse(await wire.compute(PATH, body, stop));
+  const vectors = data.toSorted((a, b) => a.index - b.index);
+  if (vectors.length !== inputs.length || vectors.some(({ index }, at) => index !== at))
+    throw new UnreadableAnswer(`${vectors.length} vectors for ${inputs.length} inputs`);
+  return vectors.map(({ embedding }) => Float32Array.from(embedding));
 }
 
 function notReady(): EngineFault {

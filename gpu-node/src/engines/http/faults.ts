@@ -4,7 +4,7 @@
  */
 import { ZodError } from "zod";
 import { EngineFault } from "../engine.ts";
-import { UnfinishedAnswer, UnreadableAnswer, WireError } from "./wire.ts";
+import { LateAnswer, UnfinishedAnswer, UnreadableAnswer, WireError } from "./wire.ts";
 
 export type Verdict = {
   readonly fault: EngineFault;
@@ -29,7 +29,7 @@ export function judge(error: unknown, name: string): Verdict {
     };
   }
   const reason = error instanceof Error ? error.message : String(error);
-  if (error instanceof UnfinishedAnswer)
+  if (error instanceof UnfinishedAnswer || error instanceof LateAnswer)
     return {
       fault: new EngineFault("failed", `${name}: ${reason}`),
       server: "doubtful",

@@ -1,6 +1,6 @@
 /**
  * Requests to the server this engine fronts: JSON in, JSON or server-sent events out. Its address is the operator's; no
- * redirect is followed, and nothing waits for ever but a stream, which ends with its caller's signal or its connection.
+ * redirect is followed, and nothing waits for ever but what computes, which ends with its caller's signal or its connection.
  * What is posted holds prompts, and servers quote what they refuse or answer: of those answers an error has no word.
  */
 import { request as httpRequest, Agent, type IncomingMessage } from "node:http";
@@ -36,6 +36,15 @@ export class UnreadableAnswer extends Error {
   override readonly name = "UnreadableAnswer";
 }
 
+/** Our own patience ended: nothing is known of the server. */
+export class LateAnswer extends Error {
+  override readonly name = "LateAnswer";
+
+  constructor() {
+    super(`it did not answer within ${ANSWER_TIMEOUT_MS / 1_000} s`);
+  }
+}
+
 /** The server had closed a kept connection when it was used again: no sign of its death, and nothing was asked yet. */
 class StaleConnection extends Error {}
 
@@ -67,15 +76,21 @@ export class Wire {
     this.#agent = base.protocol === "https:" ? new SecureAgent(options) : new Agent(options);
   }
 
-  async get(path: string): Promise<string> {
-    const response = await this.#send("GET", path, undefined, AbortSignal.timeout(ANSWER_TIMEOUT_MS));
-    const text = await textOf(response);
-    if (response.statusCode !== 200) throw new WireError(response.statusCode ?? 0, text);
-    return text;
+  get(path: string): Promise<string> {
+    return inTime(async (signal) => {
+      const response = await this.#send("GET", path, undefined, signal);
+      const text = await textOf(response);
+      if (response.statusCode !== 200) throw new WireError(response.statusCode ?? 0, text);
+      return text;
+    });
   }
 
-  async post(path: string, body: unknown): Promise<unknown> {
-    const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
+  /** For what is answered at once; `compute` is for what is not. */
+  post(path: string, body: unknown): Promise<unknown> {
+    return inTime((signal) => this.compute(path, body, signal));
+  }
+
+  async compute(path: string, body: unknown, signal: AbortSignal): Promise<unknown> {
     const response = refuseErrors(await this.#send("POST", path, body, signal));
     const text = await textOf(response);
     return text === "" ? undefined : parse(text);
@@ -137,6 +152,15 @@ export class Wire {
       });
       request.end(bytes);
     });
+  }
+}
+
+async function inTime<Answer>(ask: (signal: AbortSignal) => Promise<Answer>): Promise<Answer> {
+  const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
+  try {
+    return await ask(signal);
+  } catch (error) {
+    throw signal.aborted ? new LateAnswer() : error;
   }
 }
 
