@@ -44,17 +44,22 @@ export class Gather {
   readonly #weighed = new Map<number, Weighed[]>();
   #to: number;
   #reasoning: number;
+  readonly #positionsMax: number;
 
-  constructor(from: number, reasoning: number) {
+  /** Beyond `positionsMax` text has no positions: where tokens are stand-ins there may be more of them than the server counts. */
+  constructor(from: number, reasoning: number, positionsMax = Number.POSITIVE_INFINITY) {
     this.#to = from;
     this.#reasoning = reasoning;
+    this.#positionsMax = positionsMax;
   }
 
   /** A token's position, and what it showed; `reasoning`: how many positions it added to the thinking. */
   add(choice: number, token: Token, deltas: readonly Delta[], reasoning: number): void {
-    this.#to += 1;
-    this.#reasoning += reasoning;
-    this.#carried.push(token.id);
+    if (this.#to < this.#positionsMax) {
+      this.#to += 1;
+      this.#reasoning += reasoning;
+      this.#carried.push(token.id);
+    }
     if (token.logprobs !== undefined && token.bytes.length > 0)
       this.#weigh(choice).push({ bytes: token.bytes, logprobs: token.logprobs });
     for (const delta of deltas) this.#show(choice, delta);

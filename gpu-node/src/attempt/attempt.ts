@@ -53,7 +53,7 @@ export class Attempt {
     this.#journalledTo = this.#to;
     this.#reasoning = plan.before.reasoning;
     this.#journalledReasoning = this.#reasoning;
-    this.#gather = new Gather(this.#to, this.#reasoning);
+    this.#gather = new Gather(this.#to, this.#reasoning, plan.told?.positionsMax);
     this.#maker = new Maker(
       { plan, choices: this.#choices, gather: this.#gather, told: () => this.#wake() },
       tools,

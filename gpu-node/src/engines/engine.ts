@@ -167,7 +167,7 @@ export type EngineEvent =
   | { readonly kind: "started"; readonly cached: number }
   /**
    * Only now does this engine know how many prompt tokens were cached; `started` said less. An engine that is told (`info.told`)
-   * says with it what its server says it has counted so far; the last one stands.
+   * says with it what its server says it has counted so far; the last one stands, also where it says nothing any more.
    */
   | { readonly kind: "counted"; readonly cached: number; readonly told?: Told }
   /** Prefill progress: how many prompt tokens, the cached ones included, are in the context now. */

@@ -199,6 +199,15 @@ describe("what goes into one write", () => {
     expect(gather.take(9)).toEqual([{ ...none, delta, ids: [7, 8], to: 7, reasoning: 3 }]);
   });
 
+  test("text behind the last position that may be billed is shown and has none", () => {
+    const gather = new Gather(0, 0, 1);
+    gather.add(0, control(7), [], 1);
+    gather.add(0, text("b", 8), say("b"), 0);
+    const delta = { channel: "content", text: "b" };
+    expect(gather.take(9)).toEqual([{ ...none, delta, ids: [7], to: 1, reasoning: 1 }]);
+    expect([gather.to, gather.reasoning]).toEqual([1, 1]);
+  });
+
   test("positions of several choices are counted together, and their texts stay apart", () => {
     const gather = new Gather(0, 0);
     gather.add(0, text("a", 7), say("a"), 0);

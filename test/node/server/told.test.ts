@@ -262,4 +262,89 @@ describe("an answer of a server that shows no tokens", () => {
       expect(ask?.body).toMatchObject({ max_tokens: 1, messages: [{ role: "user" }] });
     }
   });
+
+  test("fits its ceiling by what it says: the marks around thinking and calls are in no server's count", async () => {
+    const thinking = await open({
+      events: [
+        delta({ reasoning_content: "hm" }),
+        delta({ content: "4" }),
+        delta({ content: "2" }),
+        delta({}, "stop"),
+        { choices: [], usage: usage(4) },
+      ],
+    });
+    for (const outputCeiling of [3, 4]) {
+      const { request, seen } = await call(thinking, { outputCeiling });
+      expect(seen).toMatchObject({ reasoning: "hm", content: "42", finish: "stop", done: true });
+      expect(seen.to).toBeLessThanOrEqual(outputCeiling);
+      expect(await thinking.edge.receipt(request)).toMatchObject({
+        certainty: "reported",
+        ended: "stop",
+        to: outputCeiling,
+      });
+    }
+    const called = (called: object): object => ({ tool_calls: [{ index: 0, function: called }] });
+    const calling = await open(
+      {
+        events: [
+          delta(called({ name: "f", arguments: "" })),
+          delta(called({ arguments: '{"a":' })),
+          delta(called({ arguments: "1}" })),
+          delta({}, "tool_calls"),
+        ],
+      },
+      ["tools"],
+    );
+    const tools = [{ type: "function", function: { name: "f", parameters: { type: "object" } } }];
+    const response = await calling.edge.call(calling.url, {
+      body: { ...BODY, tools },
+      head: { model: "m", outputCeiling: 3 },
+    });
+    expect(await response.text()).toContain('"finish_reason":"tool_calls"');
+    expect(await calling.edge.receipt(response.request)).toMatchObject({
+      certainty: "estimated",
+      ended: "tool_calls",
+      to: 3,
+    });
+  });
+
+  test("that was told in a piece more than it may have tokens is cut, and billed as reported all the same", async () => {
+    const pieces = ["x", "y", "z"].map((content) => delta({ content }));
+    const node = await open({ events: [...pieces, delta({}, "stop"), { choices: [], usage: usage(2) }] });
+    const { request, seen } = await call(node, { outputCeiling: 2 });
+    expect(seen).toMatchObject({ content: "xy", finish: "length", done: true });
+    expect(await node.edge.receipt(request)).toMatchObject({
+      certainty: "reported",
+      ended: "length",
+      to: 2,
+    });
+  });
+
+  test("is no more than estimated where what is reported is of a part of it, or cannot be", async () => {
+    const text = [delta({ content: "2" }), delta({ content: "2" })];
+    const end = delta({}, "stop");
+    for (const events of [
+      [delta({ content: "4" }, null, usage(0)), ...text, end],
+      [delta({ content: "4" }, null, usage(1)), ...text, end],
+      [delta({ content: "4" }), ...text, end, { choices: [], usage: usage(0) }],
+      [delta({ content: "4" }), ...text, end, { choices: [], usage: { ...usage(3), prompt_tokens: 0 } }],
+    ]) {
+      const node = await open({ events });
+      const { request, seen } = await call(node, { outputCeiling: 40 });
+      expect(seen).toMatchObject({ content: "422", finish: "stop" });
+      const receipt = await node.edge.receipt(request);
+      expect(receipt).toMatchObject({ certainty: "estimated", ended: "stop", to: 4 });
+      expect(receipt.prompt).toBeGreaterThan(0);
+    }
+  });
+
+  test("that breaks off behind text nobody counted is estimated", async () => {
+    const node = await open({ events: [delta({ content: "a" }, null, usage(1)), delta({ content: "b" })] });
+    const { request } = await call(node);
+    expect(await node.edge.receipt(request)).toMatchObject({
+      certainty: "estimated",
+      ended: "engine_died",
+      to: 2,
+    });
+  });
 });

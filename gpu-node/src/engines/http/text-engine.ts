@@ -8,11 +8,11 @@
 import { EngineFault } from "../engine.ts";
 import type { ChatPrompt, Engine, EngineEvent, EngineInfo, Lack, Task, Token } from "../engine.ts";
 import { toldWeights } from "../told.ts";
-import { askChat, readChat, textFacts, type TextFacts, type TextPart } from "./openai.ts";
-import { END, STAND_INS, StandIns, TEXT, THINK, TOOLS } from "./stand-ins.ts";
+import { askChat, readChat, textFacts, type TextFacts } from "./openai.ts";
+import { END, STAND_INS, TEXT, THINK, TOOLS } from "./stand-ins.ts";
 import { Peer, type PeerOptions } from "./peer.ts";
 import { isErrorEvent } from "./server.ts";
-import { UnfinishedAnswer } from "./wire.ts";
+import { ToldAnswer } from "./told-answer.ts";
 
 /** For the first look at a prompt: fewer bytes a token than most texts have would ask for larger holds than needed. */
 const BYTES_PER_TOKEN = 4;
@@ -136,34 +136,12 @@ class TextEngine implements Engine {
       sampling,
       apart: tagField === undefined ? {} : { [tagField]: `t${task.tag}` },
     });
-    const standIns = new StandIns();
-    let [count, end] = [0, undefined as TextPart["end"]];
+    const answer = new ToldAnswer(prompt.length, outputTokensMax);
     for await (const event of this.#peer.wire.events(path, body, stop)) {
       if (isErrorEvent(event)) throw new EngineFault("failed", "The server gave this task up.");
-      const part = readChat(event);
-      // Who goes on behind the ceiling does not keep to it, and is left.
-      if (count >= outputTokensMax && (part.content + part.reasoning !== "" || part.calls.length > 0)) break;
-      const tokens = end === undefined ? standIns.read(part) : [];
-      end ??= part.end;
-      if (tokens.length > 0) {
-        if (count === 0) yield* begin(part.counted?.cached ?? 0, prompt.length);
-        const kept = tokens.slice(0, outputTokensMax - count);
-        count += kept.length;
-        yield { kind: "tokens", tokens: kept };
-        if (count >= outputTokensMax) end ??= kept.at(-1)?.id === END ? "stop" : "length";
-      }
-      if (part.counted !== undefined)
-        yield { kind: "counted", cached: part.counted.cached, told: part.counted };
-      // Usage comes with the end or behind it, and then nothing.
-      if (end !== undefined && part.counted !== undefined) break;
+      yield* answer.read(readChat(event));
+      if (answer.over) break;
     }
-    if (end === undefined) throw new UnfinishedAnswer();
-    if (count === 0) yield* begin(0, prompt.length);
-    yield { kind: "end", why: end };
+    yield* answer.end();
   }
-}
-
-function* begin(cached: number, promptTokens: number): Generator<EngineEvent, void, void> {
-  yield { kind: "started", cached: Math.min(cached, promptTokens) };
-  yield { kind: "evaluated", promptTokens };
 }
