@@ -37,6 +37,9 @@ export type ScriptedServer = {
   binds: boolean;
   /** Whether it says how much was cached. */
   tellsCached: boolean;
+  /** Of every /v1/models, and how many there were. */
+  modelsStatus: number;
+  models: number;
   /** Of every /tokenize. */
   tokenizeStatus: number;
 };
@@ -148,6 +151,8 @@ export async function scriptedServer(): Promise<ScriptedServer> {
     healthy: true,
     binds: true,
     tellsCached: true,
+    modelsStatus: 200,
+    models: 0,
     tokenizeStatus: 200,
   };
   async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -155,6 +160,10 @@ export async function scriptedServer(): Promise<ScriptedServer> {
     const end = (status: number, body: string): void => void response.writeHead(status).end(body);
     if (path === "/health") return end(scripted.healthy ? 200 : 503, "");
     if (path === "/metrics") return end(200, scripted.metrics);
+    if (path === "/v1/models") {
+      scripted.models += 1;
+      if (scripted.modelsStatus !== 200) return end(scripted.modelsStatus, "");
+    }
     if (path in INFO) return end(200, JSON.stringify(INFO[path]));
     let text = "";
     for await (const piece of request.setEncoding("utf8")) text += String(piece);

@@ -51,7 +51,13 @@ class EmbeddingEngine implements Engine {
       return { ...facts, dimensions: vector?.length ?? 0 };
     };
     this.#peer = new Peer(
-      { name: this.#server.name, healthPath: "/health", learn, onReady: () => undefined },
+      {
+        name: this.#server.name,
+        healthPath: "/health",
+        tellsHealth: true,
+        learn,
+        onReady: () => undefined,
+      },
       options,
     );
     const { special, spellings, addBos, bos } = words.vocabulary;

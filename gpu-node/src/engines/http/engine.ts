@@ -74,7 +74,10 @@ class HttpEngine implements Engine {
     this.#words = words;
     const learn = (wire: Wire): Promise<ServerFacts & { readonly proven: Proven }> => this.#learn(wire);
     const onReady = ({ slots }: ServerFacts): void => this.#places.reset(slots ?? 0);
-    this.#peer = new Peer({ name: this.#server.name, healthPath: "/health", learn, onReady }, options);
+    this.#peer = new Peer(
+      { name: this.#server.name, healthPath: "/health", tellsHealth: true, learn, onReady },
+      options,
+    );
     this.#picked = pickTemplate(words.vocabulary);
     const { special, spellings, addBos, bos } = words.vocabulary;
     this.#encoder = new RemoteEncoder((text, isSpecial) => this.#tokenize(text, isSpecial), {

@@ -7,11 +7,13 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { EngineFault, type Opening } from "../engine.ts";
 import { judge } from "./faults.ts";
-import { Wire } from "./wire.ts";
+import { Wire, WireError } from "./wire.ts";
 
 const HEALTH_POLL_MS = 250;
 /** A server that is asked whether it is well may be slow to say so. */
 const DOUBTS_MAX = 3;
+/** As vLLM, SGLang and llama-server say it at /health. */
+const UNWELL = 503;
 /** Loading hundreds of gigabytes takes its time. */
 const START_WITHIN_MS = 60 * 60_000;
 
@@ -26,6 +28,8 @@ export type PeerOptions = {
 export type Manners<Known extends { readonly model: string }> = {
   readonly name: string;
   readonly healthPath: string;
+  /** That address is for nothing else: a 503 says that it is not well, where it says elsewhere that there is no room. */
+  readonly tellsHealth: boolean;
   /** What it says of itself and proves; throws where it cannot be used as it is. */
   readonly learn: (wire: Wire) => Promise<Known>;
   /** It is there, with nothing of ours in it. */
@@ -123,19 +127,27 @@ export class Peer<Known extends { readonly model: string }> {
   async #doubt(): Promise<void> {
     if (this.#doubting || !this.#ready) return;
     this.#doubting = true;
-    let reason = "";
+    let reason: string | undefined;
     for (let asked = 0; asked < DOUBTS_MAX && this.#ready; asked++) {
-      try {
-        await this.wire.get(this.#manners.healthPath);
-        this.#doubting = false;
-        return;
-      } catch (error) {
-        reason = error instanceof Error ? error.message : String(error);
-      }
+      reason = await this.#ailment();
+      if (reason === undefined) break;
       await delay(HEALTH_POLL_MS, undefined, { signal: this.#closing.signal }).catch(() => undefined);
     }
     this.#doubting = false;
-    if (this.#ready) this.#mourn(reason);
+    if (this.#ready && reason !== undefined) this.#mourn(reason);
+  }
+
+  /** Undefined where it is well, or there and too busy to say so. */
+  async #ailment(): Promise<string | undefined> {
+    const { healthPath, tellsHealth } = this.#manners;
+    try {
+      await this.wire.get(healthPath);
+      return undefined;
+    } catch (error) {
+      if (error instanceof WireError && error.isLater && !(tellsHealth && error.status === UNWELL))
+        return undefined;
+      return error instanceof Error ? error.message : String(error);
+    }
   }
 
   #mourn(reason: string): void {

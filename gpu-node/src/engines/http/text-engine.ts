@@ -53,6 +53,7 @@ class TextEngine implements Engine {
         name: "openai",
         // The one address that all of these servers have.
         healthPath: "/v1/models",
+        tellsHealth: false,
         learn: async (wire) => {
           const facts = textFacts(JSON.parse(await wire.get("/v1/models")), options.servedAs);
           if (facts.contextTokens === undefined && options.contextTokens === undefined)

@@ -1,0 +1,62 @@
+/** The http engine in front of a server that shows no tokens: whether that server is there, and what it cannot be asked. */
+import { describe, onTestFinished, test } from "vitest";
+import type { Engine, EngineEvent, Task } from "../../../gpu-node/src/engines/engine.ts";
+import { createTextEngine } from "../../../gpu-node/src/engines/http/text-engine.ts";
+import { FREE } from "../../../gpu-node/src/grammar/form.ts";
+import { collect } from "../engine-contract.ts";
+import { type ScriptedServer, scriptedServer } from "../support/scripted-server.ts";
+
+const never = new AbortController().signal;
+const TASK: Task = {
+  prompt: [0],
+  delivered: [],
+  outputTokensMax: 8,
+  sampling: { temperature: 1, topP: 1 },
+  tag: "t",
+  said: { messages: [{ role: "user", content: "hi" }], tools: [], form: FREE, stops: [] },
+};
+
+type Opened = { readonly engine: Engine; readonly peer: ScriptedServer; readonly logged: string[] };
+
+async function open(): Promise<Opened> {
+  const peer = await scriptedServer();
+  const logged: string[] = [];
+  const engine = await createTextEngine({
+    model: "m",
+    url: peer.url,
+    startWithinMs: 5_000,
+    log: (line) => logged.push(line),
+  });
+  onTestFinished(() => engine.close());
+  return { engine, peer, logged };
+}
+
+const run = (engine: Engine): Promise<EngineEvent[]> => collect(engine.generate(TASK, never));
+
+describe("a server that fails at a task and is asked whether it is well", () => {
+  for (const status of [429, 503])
+    test(`is there where it answers ${status}: what runs there goes on`, async ({ expect }) => {
+      const { engine, peer, logged } = await open();
+      peer.modelsStatus = status;
+      peer.answer = () => ({ events: [], status: 500 });
+      const before = peer.models;
+      // Whoever takes that for an ailment asks three times, and then takes it for lost.
+      const asks = async (): Promise<number> => {
+        await expect(run(engine)).rejects.toThrow();
+        return peer.models - before;
+      };
+      await expect.poll(asks, { interval: 5, timeout: 5_000 }).toBeGreaterThan(3);
+      expect(engine.ready).toBe(true);
+      expect(logged.join()).not.toContain("is lost");
+    });
+
+  test("is lost where it fails at that, too", async ({ expect }) => {
+    const { engine, peer } = await open();
+    peer.modelsStatus = 500;
+    peer.answer = () => ({ events: [], status: 500 });
+    await expect(run(engine)).rejects.toMatchObject({ kind: "failed" });
+    await expect.poll(() => engine.ready, { interval: 5, timeout: 5_000 }).toBe(false);
+    peer.modelsStatus = 200;
+    await expect.poll(() => engine.ready, { interval: 5, timeout: 5_000 }).toBe(true);
+  });
+});
