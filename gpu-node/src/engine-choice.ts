@@ -38,13 +38,15 @@ export async function openChosen(
   if (choice.kind === "http") {
     const { upstream, model } = choice;
     if (upstream?.server === "openai") {
-      const { url, key, offers, tagField } = upstream;
+      const { url, key, offers, tagField, extra, thinkingExtra } = upstream;
       return openEngine({
         kind: "text",
         model: choice.modelId,
         url,
         offers,
         ...(tagField === undefined ? {} : { tagField }),
+        ...(extra === undefined ? {} : { extra }),
+        ...(thinkingExtra === undefined ? {} : { thinkingExtra }),
         ...(model === undefined ? {} : { servedAs: model }),
         ...slots,
         ...context,

@@ -20,6 +20,8 @@ export const MODEL_FLAGS = {
   "prefixes-apart": { type: "boolean" },
   "tag-field": { type: "string" },
   offers: { type: "string" },
+  extra: { type: "string" },
+  "thinking-extra": { type: "string" },
   slots: { type: "string" },
   context: { type: "string" },
   embeddings: { type: "boolean" },
@@ -42,6 +44,16 @@ const Offers = z
   .string()
   .transform((text) => text.split(",").map((word) => word.trim()))
   .pipe(z.array(z.enum(["tools", "json"])).max(2));
+/** Of a flag a text, in a file as it is. */
+const Json = z.unknown().transform((given, context): unknown => {
+  try {
+    return typeof given === "string" ? JSON.parse(given) : given;
+  } catch {
+    context.addIssue({ code: "custom", message: "not JSON" });
+    return z.NEVER;
+  }
+});
+const Extra = Json.pipe(z.record(z.string().min(1).max(64), z.json())).optional();
 const ModelId = z.string().min(1).max(128);
 
 const ScriptOptions = z.strictObject({
@@ -55,17 +67,7 @@ const ScriptOptions = z.strictObject({
 });
 export type ScriptOptions = z.infer<typeof ScriptOptions>;
 
-const ScriptJson = z
-  .string()
-  .transform((text, context): unknown => {
-    try {
-      return JSON.parse(text);
-    } catch {
-      context.addIssue({ code: "custom", message: "not JSON" });
-      return z.NEVER;
-    }
-  })
-  .pipe(ScriptOptions);
+const ScriptJson = Json.pipe(ScriptOptions);
 
 /** What one engine can be told, whether for all models of a node or for one of them. */
 const engineFields = {
@@ -85,6 +87,9 @@ const engineFields = {
     .regex(/^[a-z][a-z_]{0,63}$/, { error: "a field's name, as cache_salt" })
     .optional(),
   offers: Offers.default([]),
+  /** Fields of a server that shows no tokens, as JSON: for calls that do not think, and for those that do. */
+  extra: Extra,
+  "thinking-extra": Extra,
   slots: whole(1, 1_024).optional(),
   context: whole(64, 10_000_000).optional(),
   /** Whether an embedded model makes embeddings, too. */
@@ -131,6 +136,9 @@ export type EngineChoice = {
         readonly offers: z.infer<typeof Offers>;
         /** Of such a server: the field by which it keeps prefixes apart. */
         readonly tagField: string | undefined;
+        /** Of such a server: fields for calls that do not think, and for those that do. */
+        readonly extra: z.infer<typeof Extra>;
+        readonly thinkingExtra: z.infer<typeof Extra>;
       }
     | undefined;
   readonly script: ScriptOptions;
@@ -199,12 +207,7 @@ function fromFile(text: string, raw: object): Ones {
   for (const [at, entry] of listed.data.entries()) {
     const odd = Object.keys(entry).find((key) => !Object.hasOwn(One.shape, key));
     if (odd !== undefined) return no(`--models: entry ${at}: there is no option "${odd}" of a model`);
-    const script = entry["script-options"];
-    const parsed = One.safeParse({
-      ...common,
-      ...entry,
-      ...(typeof script === "object" ? { "script-options": JSON.stringify(script) } : {}),
-    });
+    const parsed = One.safeParse({ ...common, ...entry });
     if (!parsed.success) {
       const issue = parsed.error.issues[0];
       return no(`--models: entry ${at}: ${String(issue?.path[0] ?? "")}: ${issue?.message ?? "invalid"}`);
@@ -256,6 +259,8 @@ function upstreamOf(one: One): EngineChoice["upstream"] {
     reuseInSlots: one["reuse-in-slots"],
     offers: one.offers,
     tagField: one["tag-field"],
+    extra: one.extra,
+    thinkingExtra: one["thinking-extra"],
   };
 }
 

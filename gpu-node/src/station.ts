@@ -215,7 +215,9 @@ async function oneAnswered(engine: Engine, signal: AbortSignal): Promise<number>
     outputTokensMax: 1,
     sampling: GREEDY,
     tag: PROBE_LANE,
-    ...(isTold ? { said: { messages: [PROBE_MESSAGE], tools: [], form: FREE, stops: [] } } : {}),
+    ...(isTold
+      ? { said: { messages: [PROBE_MESSAGE], tools: [], form: FREE, stops: [], thinks: false } }
+      : {}),
   };
   let tokens = 0;
   for await (const event of engine.generate(task, signal)) {

@@ -24,6 +24,8 @@ gpu-node --insecure-standalone [...]   a plain OpenAI server for this machine al
   --tag-field NAME       of openai: the field by which that server keeps prefixes apart (vLLM's is cache_salt)
   --prefixes-apart       or, the operator's word: that server reuses no prompt of one user for another
   --offers LIST          of openai, the operator's word: that server honours tools, json (\`--offers tools,json\`)
+  --extra JSON           of openai: fields that calls which do not think get there (\`{"reasoning_effort":"none"}\`)
+  --thinking-extra JSON  the same of calls which think; without them clients cannot choose whether to think
   --script-options JSON  what the scripted engine is told
   --slots N              requests at once
   --context N            tokens of context per request

@@ -63,7 +63,8 @@ export async function prepare(engine: Engine, wish: Wish, frame: Frame): Promise
   const odd = firstUnsupported(wish, info);
   if (odd !== undefined) return odd;
   const isChat = wish.input.kind === "chat";
-  const prompt = await promptOf(engine, wish, isChat && (wish.thinking.thinks ?? frame.thinkingDefault));
+  const thinks = isChat && (wish.thinking.thinks ?? frame.thinkingDefault);
+  const prompt = await promptOf(engine, wish, thinks);
   if (prompt.length === 0) return invalidField(isChat ? "messages" : "prompt", "it has no tokens");
   const strange = outsideVocabulary(wish, prompt, info);
   if (strange !== undefined) return strange;
@@ -108,6 +109,8 @@ export async function prepare(engine: Engine, wish: Wish, frame: Frame): Promise
             tools: wish.input.tools,
             form: wish.form,
             stops: wish.stops,
+            thinks,
+            ...(wish.thinking.saidBy === undefined ? {} : { thinksBy: wish.thinking.saidBy }),
           },
         }
       : {}),

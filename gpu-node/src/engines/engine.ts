@@ -118,6 +118,9 @@ export type Said = {
   readonly tools: readonly Tool[];
   readonly form: Form;
   readonly stops: readonly string[];
+  readonly thinks: boolean;
+  /** The client's field that says whether; undefined where it is by default. */
+  readonly thinksBy?: string;
 };
 
 export type Task = {

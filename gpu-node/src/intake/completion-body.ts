@@ -48,7 +48,7 @@ export function parseCompletion(bytes: Uint8Array): Parsed {
       includeUsage: body.stream_options?.include_usage ?? false,
       input,
       toolsAt: undefined,
-      thinking: { thinks: false, tokensMax: undefined, budgeted: false },
+      thinking: { thinks: false, saidBy: undefined, tokensMax: undefined, budgeted: false },
       form: { format: { kind: "text" }, tools: [], call: "may", parallel: true },
       outputAsked: body.max_tokens ?? OUTPUT_TOKENS_DEFAULT,
       sampling: sampling.sampling,

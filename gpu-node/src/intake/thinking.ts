@@ -27,6 +27,8 @@ const EFFORT_TOKENS: { readonly [effort: string]: number | undefined } = {
 export type ThinkingWish = {
   /** Undefined where the client does not say. */
   readonly thinks: boolean | undefined;
+  /** The field by which it does. */
+  readonly saidBy: "thinking" | "reasoning_effort" | undefined;
   readonly tokensMax: number | undefined;
   /** The client wrote the number itself. */
   readonly budgeted: boolean;
@@ -35,7 +37,8 @@ export type ThinkingWish = {
 export function thinkingOf({ thinking, reasoning_effort: effort }: ThinkingBody): ThinkingWish {
   const named = effort ?? undefined;
   const thinks = thinking ? thinking.type === "enabled" : named === undefined ? undefined : named !== "none";
+  const saidBy = thinking ? "thinking" : named === undefined ? undefined : "reasoning_effort";
   const budget = thinking?.budget_tokens ?? undefined;
   const tokensMax = budget ?? (named === undefined ? undefined : EFFORT_TOKENS[named]);
-  return { thinks, tokensMax, budgeted: budget !== undefined };
+  return { thinks, saidBy, tokensMax, budgeted: budget !== undefined };
 }

@@ -102,6 +102,7 @@ if ("missing" in found) {
           tools: [],
           form: { format: { kind: "text" }, tools: [], call: "may", parallel: true },
           stops: [],
+          thinks: false,
         },
       };
       const events = await collect(engine.generate(task, never));

@@ -1,27 +1,35 @@
 /** The http engine in front of a server that shows no tokens: whether that server is there, and what it cannot be asked. */
 import { describe, onTestFinished, test } from "vitest";
-import type { Engine, EngineEvent, Task } from "../../../gpu-node/src/engines/engine.ts";
-import { createTextEngine } from "../../../gpu-node/src/engines/http/text-engine.ts";
+import type { Engine, EngineEvent, Said, Task } from "../../../gpu-node/src/engines/engine.ts";
+import { createTextEngine, type TextEngineOptions } from "../../../gpu-node/src/engines/http/text-engine.ts";
 import { FREE } from "../../../gpu-node/src/grammar/form.ts";
 import { collect } from "../engine-contract.ts";
 import { type ScriptedServer, scriptedServer } from "../support/scripted-server.ts";
 
 const never = new AbortController().signal;
+const SAID: Said = {
+  messages: [{ role: "user", content: "hi" }],
+  tools: [],
+  form: FREE,
+  stops: [],
+  thinks: false,
+};
 const TASK: Task = {
   prompt: [0],
   delivered: [],
   outputTokensMax: 8,
   sampling: { temperature: 1, topP: 1 },
   tag: "t",
-  said: { messages: [{ role: "user", content: "hi" }], tools: [], form: FREE, stops: [] },
+  said: SAID,
 };
 
 type Opened = { readonly engine: Engine; readonly peer: ScriptedServer; readonly logged: string[] };
 
-async function open(): Promise<Opened> {
+async function open(extras: Pick<TextEngineOptions, "extra" | "thinkingExtra"> = {}): Promise<Opened> {
   const peer = await scriptedServer();
   const logged: string[] = [];
   const engine = await createTextEngine({
+    ...extras,
     model: "m",
     url: peer.url,
     startWithinMs: 5_000,
@@ -59,4 +67,35 @@ describe("a server that fails at a task and is asked whether it is well", () => 
     peer.modelsStatus = 200;
     await expect.poll(() => engine.ready, { interval: 5, timeout: 5_000 }).toBe(true);
   });
+});
+
+test("calls that think and calls that do not get the operator's fields, which are below the node's own", async ({
+  expect,
+}) => {
+  const { engine, peer } = await open({
+    extra: { chat_template_kwargs: { thinking: false }, stream: false },
+    thinkingExtra: { chat_template_kwargs: { thinking: true } },
+  });
+  peer.answer = () => ({ events: [{ choices: [{ delta: {}, finish_reason: "stop" }] }] });
+  for (const thinks of [true, false]) {
+    const task = { ...TASK, said: { ...SAID, thinks, thinksBy: "thinking" } };
+    expect(engine.lackFor?.(task)).toBeUndefined();
+    await collect(engine.generate(task, never));
+    expect(peer.asks.at(-1)?.body).toMatchObject({
+      stream: true,
+      chat_template_kwargs: { thinking: thinks },
+    });
+  }
+});
+
+test("a call that asks for thinking where the operator named no field for it is refused by its own field", async ({
+  expect,
+}) => {
+  const { engine } = await open({ extra: {} });
+  const lack = (thinks: boolean, thinksBy?: string): string | undefined =>
+    engine.lackFor?.({ ...TASK, said: { ...SAID, thinks, ...(thinksBy === undefined ? {} : { thinksBy }) } })
+      ?.param;
+  expect(lack(true, "reasoning_effort")).toBe("reasoning_effort");
+  expect(lack(false, "reasoning_effort")).toBeUndefined();
+  expect(lack(true)).toBeUndefined();
 });

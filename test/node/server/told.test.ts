@@ -211,11 +211,19 @@ describe("an answer of a server that shows no tokens", () => {
       ["response_format", { type: "json_object" }],
       ["logprobs", true],
       ["n", 2],
+      ["top_k", 1],
+      ["min_p", 0.5],
+      ["thinking", { type: "disabled" }],
+      ["thinking", { type: "enabled" }],
+      ["reasoning_effort", "none"],
+      ["reasoning_effort", "high"],
     ] as const) {
       const body = { ...BODY, [field]: value };
       const response = await node.edge.call(node.url, { body, head: { model: "m" } });
       expect(response.status).toBe(400);
-      expect(await response.text()).toContain(field);
+      expect(await response.json()).toMatchObject({
+        refusal: { kind: "unsupported_parameter", param: field },
+      });
     }
     expect(node.peer.asks).toEqual([]);
   });
@@ -235,11 +243,13 @@ describe("an answer of a server that shows no tokens", () => {
       message: expect.stringContaining("--prefixes-apart"),
     });
     expect(parseConfig([...argv, "--tag-field", "cache_salt"], {})).toMatchObject({ ok: true });
-    const parsed = parseConfig([...argv, "--prefixes-apart", "--model", "served", "--as", "mine"], {});
-    expect(parsed).toMatchObject({
+    const told = ["--prefixes-apart", "--model", "served", "--as", "mine"];
+    const upstream = { server: "openai", thinkingExtra: { think: true }, extra: undefined };
+    expect(parseConfig([...argv, ...told, "--thinking-extra", '{"think":true}'], {})).toMatchObject({
       ok: true,
-      config: { models: [{ modelId: "mine", model: "served", upstream: { server: "openai" } }] },
+      config: { models: [{ modelId: "mine", model: "served", upstream }] },
     });
+    expect(parseConfig([...argv, ...told, "--extra", "{"], {})).toMatchObject({ ok: false });
   });
 
   test("a server that has no room moves the call on, and stays", async () => {

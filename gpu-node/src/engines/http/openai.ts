@@ -67,12 +67,13 @@ export function askChat(
   model: string,
   said: Said,
   tokensMax: number,
-  { sampling, apart }: { readonly sampling: Sampling; readonly apart: object },
+  { sampling, extra, apart }: { readonly sampling: Sampling; readonly extra: object; readonly apart: object },
 ): Asked {
   const { temperature, topP, presencePenalty, frequencyPenalty, seed } = sampling;
   return {
     path: "/v1/chat/completions",
     body: {
+      ...extra,
       model,
       messages: printMessages(said.messages),
       ...printForm(said),

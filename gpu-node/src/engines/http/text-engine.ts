@@ -6,7 +6,7 @@
  * the field the operator names, or by nothing: then the operator has said that this is right (config asks).
  */
 import { EngineFault } from "../engine.ts";
-import type { ChatPrompt, Engine, EngineEvent, EngineInfo, Lack, Task, Token } from "../engine.ts";
+import type { ChatPrompt, Engine, EngineEvent, EngineInfo, Lack, Said, Task, Token } from "../engine.ts";
 import { toldWeights } from "../told.ts";
 import { askChat, readChat, textFacts, type TextFacts } from "./openai.ts";
 import { END, STAND_INS, TEXT, THINK, TOOLS } from "./stand-ins.ts";
@@ -31,6 +31,9 @@ export type TextEngineOptions = PeerOptions & {
   readonly offers?: readonly Offer[];
   /** The field by which it keeps the prefixes of different tags apart. */
   readonly tagField?: string;
+  /** Fields that every call gets there, below what this node sets: those that think, and the others. Undefined: nothing says it there. */
+  readonly thinkingExtra?: object;
+  readonly extra?: object;
   readonly slots?: number;
   readonly contextTokens?: number;
   readonly startWithinMs?: number;
@@ -114,8 +117,15 @@ class TextEngine implements Engine {
     return Promise.resolve(tokens.map((id) => ({ id, bytes: NO_BYTES })));
   }
 
-  readonly lackFor = ({ said }: Task): Lack | undefined =>
-    said === undefined ? { param: "prompt", what: "a prompt that is no chat, with this engine," } : undefined;
+  /** Only fields that all of these servers have are sent: what would be left out is refused. */
+  readonly lackFor = ({ said, sampling }: Task): Lack | undefined => {
+    const lack = (param: string, what: string): Lack => ({ param, what: `${what} with this engine` });
+    if (said === undefined) return lack("prompt", "a prompt that is no chat");
+    if (said.thinksBy !== undefined && this.#extraOf(said) === undefined)
+      return lack(said.thinksBy, said.thinks ? "asking for thinking" : "asking for no thinking");
+    if (sampling.topK) return lack("top_k", "a choice among the likeliest tokens alone");
+    return sampling.minP ? lack("min_p", "a choice among the likelier tokens alone") : undefined;
+  };
 
   async *generate(task: Task, signal: AbortSignal): AsyncGenerator<EngineEvent, void, void> {
     signal.throwIfAborted();
@@ -128,6 +138,10 @@ class TextEngine implements Engine {
     return Promise.resolve();
   }
 
+  #extraOf({ thinks }: Said): object | undefined {
+    return thinks ? this.#options.thinkingExtra : this.#options.extra;
+  }
+
   async *#answer(task: Task, stop: AbortSignal): AsyncGenerator<EngineEvent, void, void> {
     const { said, prompt, delivered, outputTokensMax, sampling } = task;
     if (said === undefined || delivered.length > 0)
@@ -135,6 +149,7 @@ class TextEngine implements Engine {
     const { tagField } = this.#options;
     const { path, body } = askChat(this.#peer.model, said, outputTokensMax, {
       sampling,
+      extra: this.#extraOf(said) ?? {},
       apart: tagField === undefined ? {} : { [tagField]: `t${task.tag}` },
     });
     const answer = new ToldAnswer(prompt.length, outputTokensMax);
