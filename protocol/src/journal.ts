@@ -49,6 +49,8 @@ export const JournalList = z.object({
         ticket: z.string(),
         to: z.int().min(0),
         ended: Ending,
+        /** When, by the edge's clock. A node of an older build does not say. */
+        endedAtMs: z.int().min(0).optional(),
         /** Whether an edge has taken its receipt, or said that it never will. */
         receipt: z.enum(["waiting", "acknowledged", "rejected"]),
       }),

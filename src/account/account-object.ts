@@ -50,7 +50,7 @@ import { Line, type Waiting } from "./line.ts";
 import { askPromises } from "./promises.ts";
 import { Sender } from "./sender.ts";
 import { configured } from "./settings.ts";
-import { accountStatus, logAfter, lookAnswer } from "./status.ts";
+import { accountStatus, logAfter, lookAnswer, underWay } from "./status.ts";
 import { Sql } from "./sql.ts";
 import { Store } from "./store.ts";
 import { isStrikable, struckOut, type Promises } from "./strike.ts";
@@ -211,6 +211,10 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
 
   async logAfter(seq: number): Promise<LogAfter | null> {
     return this.#group.run(() => logAfter(this.#books, seq));
+  }
+
+  async underWay(requests: readonly string[]): Promise<string[]> {
+    return this.#group.run(() => underWay(this.#books, requests));
   }
 
   async status(): Promise<AccountStatus | null> {

@@ -8,6 +8,8 @@ import { lookRefusal } from "./look.ts";
 
 /** Events in one answer. */
 const LOG_EVENTS_MAX = 100;
+/** Unconfirmed events that are searched for requests. */
+const UNCONFIRMED_EVENTS_MAX = 2_000;
 
 /** Null where there is no such account. */
 export function accountStatus(
@@ -46,6 +48,18 @@ export function logAfter(books: Books, seq: number): LogAfter | null {
   const events = store.log.after(seq, LOG_EVENTS_MAX).filter((event, at) => event.seq === seq + 1 + at);
   const { balanceNanoUsd, lastSeq } = account;
   return { balanceNanoUsd, lastSeq, appliedSeq: purse.appliedSeq, ...store.log.moneyAfter(seq), events };
+}
+
+/** Of these requests, those that run, or of which there is an event that D1 has not confirmed. */
+export function underWay({ store, purse }: Books, requests: readonly string[]): string[] {
+  const events = store.log.after(purse.appliedSeq, UNCONFIRMED_EVENTS_MAX);
+  // There may be more of them than are searched: of none can be said that it is not among them.
+  if (events.length === UNCONFIRMED_EVENTS_MAX) return [...requests];
+  const told = new Set(events.flatMap((event) => (event.kind === "usage" ? [event.request] : [])));
+  return requests.filter((request) => {
+    const hold = store.holds.get(request);
+    return told.has(request) || (hold !== undefined && hold.state !== "closed");
+  });
 }
 
 /** What a key may know; `account` is how its account stands. */

@@ -65,6 +65,8 @@ export interface AccountRpc extends Rpc.DurableObjectBranded {
   erase(): Promise<boolean>;
   /** What the log says beyond a number. Null where there is no such account. */
   logAfter(seq: number): Promise<LogAfter | null>;
+  /** Of these requests, those that D1 has yet to hear of: they run, or D1 has not confirmed an event of theirs. */
+  underWay(requests: readonly string[]): Promise<string[]>;
   /** What a key may know of itself and its account. Refused as an admission would be; a suspended account may look. */
   look(ask: LookAsk): Promise<LookAnswer>;
 }

@@ -1,8 +1,10 @@
 /**
  * By cron: some nodes at a time, each a stretch of its journal further, and an alert where there is something that was never
- * billed. It is told once: the next step goes on behind it. A node that is away keeps its place, and none of the others waiting.
+ * billed. It is told once: the next step goes on behind it. A node that is away, or whose journal cannot be compared, keeps its place,
+ * and none of the others waiting: that it could not be is told in the log, and its turn comes again with the next round.
  */
 import type { Env } from "../core/env.ts";
+import { logError } from "../core/log.ts";
 import { raiseAlert } from "../db/alerts.ts";
 import { choreCursor, nodesAfter, saveChoreCursor } from "../db/chores.ts";
 import { walkJournal, type Unbilled } from "./unbilled.ts";
@@ -16,7 +18,15 @@ const TOLD_MAX = 3;
 export async function journalsStep(env: Env, nowMs: number): Promise<void> {
   const after = await choreCursor(env, CURSOR);
   const nodes = await nodesAfter(env, after, NODES_PER_STEP);
-  await Promise.all(nodes.map((node) => walkOn(env, node, nowMs)));
+  await Promise.all(
+    nodes.map(async (node) => {
+      try {
+        await walkOn(env, node, nowMs);
+      } catch (error) {
+        logError("journal_walk_failed", error, { node });
+      }
+    }),
+  );
   const next = nodes.length < NODES_PER_STEP ? "" : (nodes.at(-1) ?? "");
   if (next !== after) await saveChoreCursor(env, CURSOR, next, nowMs);
 }

@@ -1,20 +1,27 @@
 /**
  * What nodes journalled and the edge never billed: the other direction of journals.ts, which asks about what was billed. A node
  * lists its attempts in the order in which they began; of each the sealed ticket says whose request it was, and D1 whether there is a
- * row that knows the attempt. A receipt that nobody has taken for an hour is told too.
+ * row that knows the attempt. Where there is none, the account's object is asked about that very request. A receipt that nobody has
+ * taken for an hour is told too.
+ *
+ * The walk waits for what D1 has yet to hear of, and for what just ended: nothing is passed that was not compared. It waits a day at
+ * most, so that no account that cannot be asked hides what others lack.
  *
  * Nothing is repaired here: the node sends its receipts until an edge takes them. What is listed here was taken and is
  * not there, or is never taken, and a person should look.
  */
 import { journalListPath, JournalList } from "@sluice/protocol/journal";
-import { openTicket, ticketSecretId } from "@sluice/protocol/ticket";
+import { openTicket, ticketSecretId, type Ticket } from "@sluice/protocol/ticket";
 import { accountObject, type Env } from "../core/env.ts";
+import { logError } from "../core/log.ts";
 import { secretsOf, ticketKey } from "../core/secrets.ts";
 import { attemptsKnown } from "../db/usage.ts";
 import { askNode } from "./ask-node.ts";
 
 /** By then a request is over, its receipt has been taken and its row is in D1, unless something is wrong. */
 export const SETTLED_AFTER_MS = 60 * 60_000;
+/** Whatever its account's object says: a call issued so long ago has its row, or it is told. */
+const EARLY_MAX_MS = 24 * 60 * 60_000;
 
 export type Unbilled = {
   readonly what:
@@ -36,7 +43,7 @@ export type Walked = {
   /** False: it is away, or of a build that lists nothing. */
   readonly reached: boolean;
   readonly listed: number;
-  /** Of accounts whose events are still on their way to D1: not compared. */
+  /** Not compared yet, and the cursor stays before them: the first of them just ended, or D1 has yet to hear of its request. */
   readonly early: number;
   readonly differences: readonly Unbilled[];
   /** Where the next call goes on: as a cursor of this node's journal. */
@@ -45,6 +52,9 @@ export type Walked = {
 };
 
 type Listed = JournalList["attempts"][number];
+type Opened = { readonly listed: Listed; readonly ticket: Ticket | null };
+/** As attemptsKnown has it. */
+type Known = ReadonlyMap<string, number>;
 
 /** One list's worth of a node's journal, beyond a cursor; "" is its beginning. */
 export async function walkJournal(env: Env, node: string, cursor: string, nowMs: number): Promise<Walked> {
@@ -57,8 +67,9 @@ export async function walkJournal(env: Env, node: string, cursor: string, nowMs:
   const nothing = { node, reached: false, listed: 0, early: 0, differences: [], cursor, more: false };
   if (!found) return nothing;
   const { attempts, more } = found;
-  const { early, differences } = await compare(env, node, attempts);
-  const last = attempts.at(-1)?.id ?? (found.sinceMs === sinceMs ? after : 0);
+  const { compared, differences } = await compare(env, node, attempts, nowMs);
+  const last = attempts[compared - 1]?.id ?? (found.sinceMs === sinceMs ? after : 0);
+  const early = attempts.length - compared;
   return {
     node,
     reached: true,
@@ -66,7 +77,7 @@ export async function walkJournal(env: Env, node: string, cursor: string, nowMs:
     early,
     differences,
     cursor: `${found.sinceMs}:${last}`,
-    more,
+    more: more && early === 0,
   };
 }
 
@@ -75,52 +86,82 @@ function readCursor(cursor: string): readonly [sinceMs: number, after: number] {
   return Number.isSafeInteger(sinceMs) && Number.isSafeInteger(after) ? [sinceMs, after] : [0, 0];
 }
 
+/** How many of them, from the first on, could be compared; and what was found. */
 async function compare(
   env: Env,
   node: string,
   attempts: readonly Listed[],
-): Promise<{ readonly early: number; readonly differences: Unbilled[] }> {
+  nowMs: number,
+): Promise<{ readonly compared: number; readonly differences: Unbilled[] }> {
+  const young = attempts.findIndex(({ endedAtMs = 0 }) => endedAtMs > nowMs - SETTLED_AFTER_MS);
+  const settled = young < 0 ? attempts : attempts.slice(0, young);
   const opened = await Promise.all(
-    attempts.map(async (listed) => ({ listed, account: await accountOf(env, node, listed.ticket) })),
+    settled.map(async (listed) => ({ listed, ticket: await opening(env, node, listed.ticket) })),
   );
-  const named = opened.flatMap(({ listed, account }) =>
-    account === null ? [] : [{ account, request: listed.attempt.request }],
-  );
-  const known = await attemptsKnown(env, named);
-  const onTheWay = new Map<string, Promise<boolean>>();
-  let early = 0;
+  const tickets = opened.flatMap(({ ticket }) => ticket ?? []);
+  const known = await attemptsKnown(env, tickets);
+  const missing = tickets.filter((ticket) => !isKnown(known, ticket));
+  const waiting = await underWay(env, missing);
+  // Again: what came to D1 before its object was asked is under way no more.
+  const knownNow = await attemptsKnown(env, missing);
   const differences: Unbilled[] = [];
-  for (const { listed, account } of opened) {
-    const { request, ordinal } = listed.attempt;
-    const tell = (what: Unbilled["what"]): void => {
-      differences.push({ what, account, request, ordinal, positions: listed.to, ended: listed.ended });
-    };
-    if (account === null) {
-      tell("unreadable");
-      continue;
-    }
-    if ((known.get(`${account} ${request}`) ?? 0) <= ordinal) {
-      const waits = onTheWay.get(account) ?? isOnTheWay(env, account);
-      onTheWay.set(account, waits);
-      if (await waits) early += 1;
-      else tell("unbilled");
-    } else if (listed.receipt === "waiting") {
-      tell("unacknowledged");
-    }
+  let compared = 0;
+  for (const one of opened) {
+    const { ticket } = one;
+    const isMissing = ticket !== null && !isKnown(known, ticket) && !isKnown(knownNow, ticket);
+    if (isMissing && waiting.has(nameOf(ticket)) && ticket.issuedAtMs > nowMs - EARLY_MAX_MS) break;
+    compared += 1;
+    if (ticket === null) differences.push(told(one, "unreadable"));
+    else if (isMissing) differences.push(told(one, "unbilled"));
+    else if (one.listed.receipt === "waiting") differences.push(told(one, "unacknowledged"));
   }
-  return { early, differences };
+  return { compared, differences };
 }
 
-/** Whether D1 has yet to hear of what the account's object knows; an account that is gone has nothing to be compared with. */
-async function isOnTheWay(env: Env, account: string): Promise<boolean> {
-  const status = await accountObject(env, account).status();
-  return status === null || status.eventsUnprojected > 0;
+function told({ listed, ticket }: Opened, what: Unbilled["what"]): Unbilled {
+  const { request, ordinal } = listed.attempt;
+  return {
+    what,
+    account: ticket?.account ?? null,
+    request,
+    ordinal,
+    positions: listed.to,
+    ended: listed.ended,
+  };
 }
 
-async function accountOf(env: Env, node: string, sealed: string): Promise<string | null> {
+function nameOf({ account, request }: Ticket): string {
+  return `${account} ${request}`;
+}
+
+function isKnown(known: Known, ticket: Ticket): boolean {
+  return (known.get(nameOf(ticket)) ?? 0) > ticket.ordinal;
+}
+
+/** Of requests that D1 lacks, those that may still come: their accounts' objects say so, or cannot be asked. */
+async function underWay(env: Env, tickets: readonly Ticket[]): Promise<ReadonlySet<string>> {
+  const byAccount = Map.groupBy(tickets, ({ account }) => account);
+  const waiting = await Promise.all(
+    [...byAccount].map(async ([account, ofAccount]) => {
+      const requests = [...new Set(ofAccount.map(({ request }) => request))];
+      try {
+        return (await accountObject(env, account).underWay(requests)).map(
+          (request) => `${account} ${request}`,
+        );
+      } catch (error) {
+        logError("account_not_asked", error, { account });
+        return requests.map((request) => `${account} ${request}`);
+      }
+    }),
+  );
+  return new Set(waiting.flat());
+}
+
+/** Null where it is not one of ours, or was sealed under a secret that is not here. */
+async function opening(env: Env, node: string, sealed: string): Promise<Ticket | null> {
   const secretId = ticketSecretId(sealed);
   const key = secretId === undefined ? undefined : await ticketKey(secretsOf(env), secretId, node);
   if (key === undefined) return null;
   const opened = await openTicket(key, node, sealed);
-  return opened.ok ? opened.ticket.account : null;
+  return opened.ok ? opened.ticket : null;
 }

@@ -86,6 +86,7 @@ const ListRow = z.object({
   begun_at_ms: z.int(),
   ended: Ending.nullable(),
   to_position: z.int().nullable(),
+  ended_at_ms: z.int().nullable(),
   settled_at_ms: z.int().nullable(),
   rejected: z.string().nullable(),
 });
@@ -239,7 +240,8 @@ export class Journal {
   list(after: number, begunBeforeMs: number): Pick<JournalList, "attempts" | "more"> {
     const rows = this.#db
       .prepare(
-        `SELECT a.id, request, ordinal, choice, ticket, begun_at_ms, ended, to_position, settled_at_ms, rejected
+        `SELECT a.id, request, ordinal, choice, ticket, begun_at_ms, ended, to_position,
+           json_extract(r.body, '$.endedAtMs') AS ended_at_ms, settled_at_ms, rejected
          FROM attempts a LEFT JOIN receipts r ON r.attempt = a.id WHERE a.id > ? ORDER BY a.id LIMIT ?`,
       )
       .all(after, JOURNAL_LIST_MAX)
@@ -256,6 +258,7 @@ export class Journal {
         ticket,
         to: row.to_position ?? 0,
         ended,
+        ...(row.ended_at_ms === null ? {} : { endedAtMs: row.ended_at_ms }),
         receipt,
       });
     }

@@ -4,6 +4,7 @@ import { sealTicket } from "@sluice/protocol/ticket";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, test, vi } from "vitest";
 import type { Env } from "../../../src/core/env.ts";
+import { choreCursor } from "../../../src/db/chores.ts";
 import { secretsOf, ticketKey } from "../../../src/core/secrets.ts";
 import { walkJournal } from "../../../src/keeping/unbilled.ts";
 import { journalsStep } from "../../../src/keeping/unbilled-step.ts";
@@ -12,6 +13,7 @@ import { ask } from "../admin/support.ts";
 
 const NODE = "node_ab12cd34ef";
 const SINCE_MS = 1_000;
+const HOUR_MS = 3_600_000;
 const PROJECTED_WITHIN_MS = 15_000;
 
 type Listed = JournalList["attempts"][number];
@@ -44,8 +46,12 @@ beforeEach(async () => {
 });
 afterEach(() => void vi.restoreAllMocks());
 
-async function listed(account: string, request: string, more: Partial<Listed> & { ordinal?: number } = {}) {
-  const { ordinal = 0, ...rest } = more;
+async function listed(
+  account: string,
+  request: string,
+  more: Partial<Listed> & { ordinal?: number; issuedAtMs?: number } = {},
+) {
+  const { ordinal = 0, issuedAtMs = Date.now() - 2 * HOUR_MS, ...rest } = more;
   const secrets = secretsOf(env);
   const key = await ticketKey(secrets, secrets.current, NODE);
   if (key === undefined) throw new Error("no secret");
@@ -66,7 +72,7 @@ async function listed(account: string, request: string, more: Partial<Listed> & 
       cached: 0,
       promptCeiling: 100,
       outputCeiling: 100,
-      issuedAtMs: 0,
+      issuedAtMs,
       price: PRICE,
     },
     crypto.getRandomValues(new Uint8Array(12)),
@@ -80,6 +86,17 @@ async function billed(account: Account): Promise<string> {
   const request = await account.admit();
   await account.settle(receipt(request, "stop"));
   await projected(account);
+  return request;
+}
+
+/** A request that was billed, over a queue that takes messages and loses them. */
+async function unheard(account: Account): Promise<string> {
+  await account.inside((object) => {
+    const { EVENTS } = (object as unknown as { env: Env }).env;
+    vi.spyOn(EVENTS, "send").mockImplementation(async () => undefined as never);
+  });
+  const request = await account.admit();
+  await account.settle(receipt(request, "stop"));
   return request;
 }
 
@@ -124,15 +141,83 @@ describe("what a node journalled", () => {
 
   test("and D1 has yet to hear of is not compared", async ({ expect }) => {
     const account = await openAccount(10 * HOLD);
-    // A queue that takes messages and loses them.
-    await account.inside((object) => {
-      const { EVENTS } = (object as unknown as { env: Env }).env;
-      vi.spyOn(EVENTS, "send").mockImplementation(async () => undefined as never);
-    });
-    const request = await account.admit();
-    await account.settle(receipt(request, "stop"));
+    const request = await unheard(account);
     await listed(account.id, request);
     expect(await walkJournal(env, NODE, "", Date.now())).toMatchObject({ early: 1, differences: [] });
+  });
+
+  test("and was never billed is found though its account is busy: D1 has yet to hear of other requests", async ({
+    expect,
+  }) => {
+    const account = await openAccount(10 * HOLD);
+    await unheard(account);
+    const never = newRequest();
+    await listed(account.id, never);
+    const walked = await walkJournal(env, NODE, "", Date.now());
+    expect(walked).toMatchObject({ early: 0, differences: [{ what: "unbilled", request: never }] });
+  });
+
+  test("of a request that still runs is waited for, and nothing behind it is passed; a day at most", async ({
+    expect,
+  }) => {
+    const account = await projected(await openAccount(10 * HOLD));
+    const request = await account.admit();
+    await listed(account.id, request);
+    const never = newRequest();
+    await listed(account.id, never);
+    const first = await walkJournal(env, NODE, "", Date.now());
+    expect(first).toMatchObject({ early: 2, differences: [], cursor: `${SINCE_MS}:0`, more: false });
+    expect((await walkJournal(env, NODE, "", Date.now() + 24 * HOUR_MS)).differences).toMatchObject([
+      { what: "unbilled", request },
+      { what: "unbilled", request: never },
+    ]);
+    await account.settle(receipt(request, "stop"));
+    await projected(account);
+    const then = await walkJournal(env, NODE, first.cursor, Date.now());
+    expect(then).toMatchObject({ early: 0, differences: [{ request: never }], cursor: `${SINCE_MS}:2` });
+  });
+
+  test("and ended a moment ago is not compared, however long ago it began", async ({ expect }) => {
+    const account = await openAccount(10 * HOLD);
+    const request = await billed(account);
+    const endedAtMs = Date.now() - 1_000;
+    await listed(account.id, request, { receipt: "waiting", endedAtMs });
+    expect(await walkJournal(env, NODE, "", Date.now())).toMatchObject({ early: 1, differences: [] });
+    const later = await walkJournal(env, NODE, "", endedAtMs + HOUR_MS);
+    expect(later.differences).toMatchObject([{ what: "unacknowledged", request }]);
+  });
+
+  test("of an account that cannot be asked waits", async ({ expect }) => {
+    const account = await projected(await openAccount(10 * HOLD));
+    await listed(account.id, newRequest());
+    const underWay = async () => Promise.reject(new Error("broken"));
+    const ACCOUNTS = { idFromName: (name: string) => name, get: () => ({ underWay }) };
+    const broken = { ...env, ACCOUNTS } as unknown as Env;
+    const walked = await walkJournal(broken, NODE, "", Date.now());
+    expect(walked).toMatchObject({ early: 1, differences: [], cursor: `${SINCE_MS}:0` });
+    expect((await walkJournal(env, NODE, walked.cursor, Date.now())).differences).toHaveLength(1);
+  });
+
+  test("and cannot be compared holds up no other node's", async ({ expect }) => {
+    const account = await projected(await openAccount(10 * HOLD));
+    await listed(account.id, newRequest());
+    // Its tickets are not this one's: for that nothing has to be read.
+    const other = "node_cd34ef56gh";
+    await env.DB.prepare(
+      "insert into nodes (id, name, region, url, public_key, created_at_ms) values (?, 'o', ?, 'https://gpu2.example.com', 'k2', 0)",
+    )
+      .bind(other, REGION)
+      .run();
+    const prepare = (statement: string): D1PreparedStatement => {
+      if (statement.includes("usage_events")) throw new Error("D1 is overloaded");
+      return env.DB.prepare(statement);
+    };
+    const DB = { prepare, batch: (statements: D1PreparedStatement[]) => env.DB.batch(statements) };
+    await journalsStep({ ...env, DB } as unknown as Env, Date.now());
+    expect(await choreCursor(env, `journal/${other}`)).toBe(`${SINCE_MS}:1`);
+    expect(await choreCursor(env, `journal/${NODE}`)).toBe("");
+    await journalsStep(env, Date.now());
+    expect(await choreCursor(env, `journal/${NODE}`)).toBe(`${SINCE_MS}:1`);
   });
 
   test("is gone through once, a stretch at a time; another journal from its beginning; a node that is away keeps its place", async ({
