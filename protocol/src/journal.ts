@@ -42,7 +42,7 @@ export const JournalList = z.object({
   attempts: z
     .array(
       z.object({
-        /** Rises within a journal. */
+        /** Rises within a journal, and is never used again. */
         id: z.int().min(1),
         attempt: AttemptName,
         /** As the edge sealed it: it says whose request it was. */
@@ -56,6 +56,8 @@ export const JournalList = z.object({
       }),
     )
     .max(JOURNAL_LIST_MAX),
+  /** The highest id there has been, of those that were forgotten too. A node of an older build does not say, and may use ids again. */
+  lastId: z.int().min(0).optional(),
   /** Whether more may follow, beyond the last of these. */
   more: z.boolean(),
 });

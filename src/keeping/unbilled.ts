@@ -62,13 +62,14 @@ export async function walkJournal(env: Env, node: string, cursor: string, nowMs:
   const list = (from: number) =>
     askNode(env, node, journalListPath(from, nowMs - SETTLED_AFTER_MS), JournalList);
   let found = await list(after);
-  // Another journal than the one the cursor is of: from its beginning.
-  if (found && found.sinceMs !== sinceMs && after > 0) found = await list(0);
+  // Another journal than the one the cursor is of, or an older state of it: from its beginning.
+  const isAnother = found && (found.sinceMs !== sinceMs || (found.lastId ?? after) < after);
+  if (isAnother && after > 0) found = await list(0);
   const nothing = { node, reached: false, listed: 0, early: 0, differences: [], cursor, more: false };
   if (!found) return nothing;
   const { attempts, more } = found;
   const { compared, differences } = await compare(env, node, attempts, nowMs);
-  const last = attempts[compared - 1]?.id ?? (found.sinceMs === sinceMs ? after : 0);
+  const last = attempts[compared - 1]?.id ?? (isAnother === true ? 0 : after);
   const early = attempts.length - compared;
   return {
     node,

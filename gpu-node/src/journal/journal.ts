@@ -90,6 +90,7 @@ const ListRow = z.object({
   settled_at_ms: z.int().nullable(),
   rejected: z.string().nullable(),
 });
+const LastIdRow = z.object({ seq: z.int() });
 const LastRow = z.object({ to_position: z.int(), reasoning: z.int() });
 const ChunkRow = z.object({ from_position: z.int(), ids: z.instanceof(Uint8Array) });
 
@@ -102,6 +103,7 @@ export class Journal {
   readonly #setEnds: StatementSync;
   readonly #setEnded: StatementSync;
   readonly #insertReceipt: StatementSync;
+  readonly #lastId: StatementSync;
 
   constructor(db: DatabaseSync) {
     this.#db = db;
@@ -118,6 +120,7 @@ export class Journal {
     this.#setEnds = db.prepare("UPDATE attempts SET ends = ? WHERE id = ?");
     this.#setEnded = db.prepare("UPDATE attempts SET ended = ?, to_position = ? WHERE id = ?");
     this.#insertReceipt = db.prepare("INSERT OR IGNORE INTO receipts (attempt, body, sig) VALUES (?, ?, ?)");
+    this.#lastId = db.prepare("SELECT seq FROM sqlite_sequence WHERE name = 'attempts'");
   }
 
   /** The attempt's key here; undefined where (request, ordinal) is known already. */
@@ -237,7 +240,7 @@ export class Journal {
   }
 
   /** What ended, in the order in which it began, up to the first attempt that runs or is younger. */
-  list(after: number, begunBeforeMs: number): Pick<JournalList, "attempts" | "more"> {
+  list(after: number, begunBeforeMs: number): Pick<JournalList, "attempts" | "more" | "lastId"> {
     const rows = this.#db
       .prepare(
         `SELECT a.id, request, ordinal, choice, ticket, begun_at_ms, ended, to_position,
@@ -262,7 +265,8 @@ export class Journal {
         receipt,
       });
     }
-    return { attempts, more: attempts.length === JOURNAL_LIST_MAX };
+    const last = LastIdRow.optional().parse(this.#lastId.get());
+    return { attempts, more: attempts.length === JOURNAL_LIST_MAX, lastId: last?.seq ?? 0 };
   }
 
   close(): void {

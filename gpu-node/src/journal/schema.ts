@@ -9,7 +9,7 @@
 import { closeSync, openSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 
-const SCHEMA_VERSION = 2;
+const SCHEMA_VERSION = 3;
 /** Pages; a checkpoint is the one moment at which a write waits for the disk. */
 const CHECKPOINT_PAGES = 4_000;
 
@@ -17,7 +17,8 @@ const SQL_SCHEMA = `
   CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 
   CREATE TABLE IF NOT EXISTS attempts (
-    id INTEGER PRIMARY KEY,
+    -- Never used again, also when all attempts have been forgotten: an edge goes on behind the last it has seen.
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     request TEXT NOT NULL,
     ordinal INTEGER NOT NULL,
     choice INTEGER NOT NULL,
@@ -85,9 +86,22 @@ export function openDatabase(path: string): DatabaseSync {
   const version = Number(db.prepare("PRAGMA user_version").get()?.["user_version"] ?? 0);
   if (version > SCHEMA_VERSION)
     throw new Error(`the journal is of version ${version}; this release reads up to ${SCHEMA_VERSION}`);
-  db.exec(SQL_SCHEMA);
-  // Since version 2; a new file has it already.
-  if (version > 0 && version < 2) db.exec("ALTER TABLE attempts ADD COLUMN ends TEXT;");
-  db.exec(`PRAGMA user_version = ${SCHEMA_VERSION};`);
+  // Together: a process that dies here leaves the journal as it was.
+  db.exec("BEGIN IMMEDIATE;");
+  if (version > 0) bringUpToDate(db, version);
+  db.exec(`${SQL_SCHEMA} PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT;`);
   return db;
+}
+
+/** What a file of an earlier version lacks. The rest of the schema, indexes included, is made afterwards. */
+function bringUpToDate(db: DatabaseSync, version: number): void {
+  if (version < 2) db.exec("ALTER TABLE attempts ADD COLUMN ends TEXT;");
+  // A table cannot be told later that its ids are never used again: it is made anew, with its columns in the same order.
+  if (version < 3)
+    db.exec(`
+      ALTER TABLE attempts RENAME TO attempts_before;
+      ${SQL_SCHEMA}
+      INSERT INTO attempts SELECT * FROM attempts_before;
+      DROP TABLE attempts_before;
+    `);
 }

@@ -19,7 +19,7 @@ const PROJECTED_WITHIN_MS = 15_000;
 type Listed = JournalList["attempts"][number];
 
 /** What the node's journal holds. The node itself is a machine elsewhere. */
-const journal: { sinceMs: number; attempts: Listed[]; away: boolean; limit: number } = {
+const journal: { sinceMs: number; lastId?: number; attempts: Listed[]; away: boolean; limit: number } = {
   sinceMs: SINCE_MS,
   attempts: [],
   away: false,
@@ -27,7 +27,7 @@ const journal: { sinceMs: number; attempts: Listed[]; away: boolean; limit: numb
 };
 
 beforeEach(async () => {
-  Object.assign(journal, { sinceMs: SINCE_MS, attempts: [], away: false, limit: 500 });
+  Object.assign(journal, { sinceMs: SINCE_MS, lastId: undefined, attempts: [], away: false, limit: 500 });
   await env.DB.prepare("delete from nodes").run();
   await env.DB.prepare("delete from chores").run();
   await env.DB.prepare(
@@ -41,7 +41,8 @@ beforeEach(async () => {
     const after = Number(url.searchParams.get("after"));
     const beyond = journal.attempts.filter(({ id }) => id > after);
     const attempts = beyond.slice(0, journal.limit);
-    return Response.json({ v: 1, sinceMs: journal.sinceMs, attempts, more: beyond.length > journal.limit });
+    const { sinceMs, lastId } = journal;
+    return Response.json({ v: 1, sinceMs, lastId, attempts, more: beyond.length > journal.limit });
   });
 });
 afterEach(() => void vi.restoreAllMocks());
@@ -238,6 +239,12 @@ describe("what a node journalled", () => {
     journal.sinceMs = 2_000;
     const anew = await walkJournal(env, NODE, first.cursor, Date.now());
     expect(anew).toMatchObject({ listed: 2, cursor: "2000:2" });
+    // The same by name, and yet an older state of it: it never had so many attempts.
+    journal.lastId = 5;
+    expect(await walkJournal(env, NODE, "2000:5", Date.now())).toMatchObject({ listed: 0, cursor: "2000:5" });
+    expect(await walkJournal(env, NODE, "2000:6", Date.now())).toMatchObject({ listed: 2, cursor: "2000:2" });
+    Object.assign(journal, { attempts: [], lastId: 0 });
+    expect(await walkJournal(env, NODE, "2000:6", Date.now())).toMatchObject({ listed: 0, cursor: "2000:0" });
   });
 
   test("and was never billed is an alert by cron, told once", async ({ expect }) => {
