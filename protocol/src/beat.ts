@@ -15,7 +15,7 @@
 import { z } from "zod";
 import { CallKeyList } from "./enrol.ts";
 import { BootId, NodeId, RequestId, SecretId } from "./ids.ts";
-import { BEAT_RECEIPTS_MAX, BEAT_RENEWALS_MAX } from "./limits.ts";
+import { BEAT_RECEIPTS_MAX, BEAT_RENEWALS_MAX, TICKET_CHARS_MAX } from "./limits.ts";
 import { Signed } from "./sign.ts";
 import { Sketch } from "./sketch.ts";
 import { Version, VersionRange } from "./version.ts";
@@ -57,7 +57,10 @@ export const ServedModel = z.object({
 export type ServedModel = z.infer<typeof ServedModel>;
 
 /** An attempt that is still running. */
-export const Renewal = z.object({ ticket: z.string().min(1).max(2_048), position: z.int().min(0) });
+export const Renewal = z.object({
+  ticket: z.string().min(1).max(TICKET_CHARS_MAX),
+  position: z.int().min(0),
+});
 export type Renewal = z.infer<typeof Renewal>;
 
 /** A list of which every element is judged by itself: what is not one is left out, and so never acknowledged. */

@@ -28,7 +28,13 @@ import {
   type Bytes,
 } from "./bytes.ts";
 import { NodeId, RequestId, SecretId } from "./ids.ts";
-import { ATTEMPTS_MAX, CALL_HEAD_BYTES_MAX, CALL_SKEW_MS, CALL_VALID_MS } from "./limits.ts";
+import {
+  ATTEMPTS_MAX,
+  CALL_HEAD_BYTES_MAX,
+  CALL_SKEW_MS,
+  CALL_VALID_MS,
+  TICKET_CHARS_MAX,
+} from "./limits.ts";
 import { Version } from "./version.ts";
 
 export const MAC_HEADER = "x-sluice-mac";
@@ -95,7 +101,7 @@ export const CallHead = z.object({
   outputCeiling: z.int().min(1),
   resume: Resume.optional(),
   /** Sealed by the edge for itself; the node keeps it and gives it back in the receipt. */
-  ticket: z.string().min(1).max(2_048),
+  ticket: z.string().min(1).max(TICKET_CHARS_MAX),
 });
 export type CallHead = z.infer<typeof CallHead>;
 

@@ -9,7 +9,7 @@
  */
 import { z } from "zod";
 import { AttemptName } from "./beat.ts";
-import { JOURNAL_LIST_MAX, JOURNAL_POSITIONS_MAX } from "./limits.ts";
+import { JOURNAL_LIST_MAX, JOURNAL_POSITIONS_MAX, TICKET_CHARS_MAX, TOKENS_MAX } from "./limits.ts";
 import { Ending } from "./receipt.ts";
 import { Version } from "./version.ts";
 
@@ -46,8 +46,8 @@ export const JournalList = z.object({
         id: z.int().min(1),
         attempt: AttemptName,
         /** As the edge sealed it: it says whose request it was. */
-        ticket: z.string(),
-        to: z.int().min(0),
+        ticket: z.string().min(1).max(TICKET_CHARS_MAX),
+        to: z.int().min(0).max(TOKENS_MAX),
         ended: Ending,
         /** When, by the edge's clock. A node of an older build does not say. */
         endedAtMs: z.int().min(0).optional(),

@@ -46,6 +46,8 @@ export const WORD_ACK_WAIT_MS = 300;
 
 /** Positions one `journal(from, to)` answer may hold. */
 export const JOURNAL_POSITIONS_MAX = 4_096;
+/** A sealed ticket, which names account, model and price and nothing longer. */
+export const TICKET_CHARS_MAX = 2_048;
 /** Attempts in one list of a journal. */
 export const JOURNAL_LIST_MAX = 500;
 

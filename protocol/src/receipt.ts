@@ -9,7 +9,7 @@
  */
 import { z } from "zod";
 import { BootId, NodeId, RequestId } from "./ids.ts";
-import { ATTEMPTS_MAX } from "./limits.ts";
+import { ATTEMPTS_MAX, TICKET_CHARS_MAX } from "./limits.ts";
 import { signText, verifyText, type Signed } from "./sign.ts";
 import type { Ticket } from "./ticket.ts";
 import { Version } from "./version.ts";
@@ -43,7 +43,7 @@ export function isNatural(ending: Ending): boolean {
 export const Receipt = z
   .object({
     v: Version,
-    ticket: z.string().min(1).max(2_048),
+    ticket: z.string().min(1).max(TICKET_CHARS_MAX),
     request: RequestId,
     ordinal: z
       .int()

@@ -4,7 +4,7 @@
  * and none of the others waiting: that it could not be is told in the log, and its turn comes again with the next round.
  */
 import type { Env } from "../core/env.ts";
-import { logError } from "../core/log.ts";
+import { log, logError } from "../core/log.ts";
 import { raiseAlert } from "../db/alerts.ts";
 import { choreCursor, nodesAfter, saveChoreCursor } from "../db/chores.ts";
 import { walkJournal, type Unbilled } from "./unbilled.ts";
@@ -14,6 +14,8 @@ const NODES_PER_STEP = 10;
 /** Of 500 attempts each: enough for twenty a second on each of ten nodes, every two minutes. */
 const LISTS_PER_NODE = 5;
 const TOLD_MAX = 3;
+/** A node forgets a week after an edge took the receipt: whoever is so far behind may soon be too late. */
+const BEHIND_MAX_MS = 5 * 24 * 60 * 60_000;
 
 export async function journalsStep(env: Env, nowMs: number): Promise<void> {
   const after = await choreCursor(env, CURSOR);
@@ -40,7 +42,10 @@ async function walkOn(env: Env, node: string, nowMs: number): Promise<void> {
     const walked = await walkJournal(env, node, cursor, nowMs);
     found.push(...walked.differences);
     cursor = walked.cursor;
-    if (!walked.more) break;
+    const { comparedToMs, more } = walked;
+    if (!more) break;
+    if (list === LISTS_PER_NODE - 1 && comparedToMs !== null && comparedToMs < nowMs - BEHIND_MAX_MS)
+      log("journal_walk_behind", { node, behindMs: nowMs - comparedToMs });
   }
   if (found.length > 0) {
     const told = found.slice(0, TOLD_MAX).map(say).join("; ");

@@ -46,6 +46,8 @@ export type Walked = {
   /** Not compared yet, and the cursor stays before them: the first of them just ended, or D1 has yet to hear of its request. */
   readonly early: number;
   readonly differences: readonly Unbilled[];
+  /** When the last that was compared had been issued; null where none was. */
+  readonly comparedToMs: number | null;
   /** Where the next call goes on: as a cursor of this node's journal. */
   readonly cursor: string;
   readonly more: boolean;
@@ -65,10 +67,19 @@ export async function walkJournal(env: Env, node: string, cursor: string, nowMs:
   // Another journal than the one the cursor is of, or an older state of it: from its beginning.
   const isAnother = found && (found.sinceMs !== sinceMs || (found.lastId ?? after) < after);
   if (isAnother && after > 0) found = await list(0);
-  const nothing = { node, reached: false, listed: 0, early: 0, differences: [], cursor, more: false };
+  const nothing = {
+    node,
+    reached: false,
+    listed: 0,
+    early: 0,
+    differences: [],
+    comparedToMs: null,
+    cursor,
+    more: false,
+  };
   if (!found) return nothing;
   const { attempts, more } = found;
-  const { compared, differences } = await compare(env, node, attempts, nowMs);
+  const { compared, comparedToMs, differences } = await compare(env, node, attempts, nowMs);
   const last = attempts[compared - 1]?.id ?? (isAnother === true ? 0 : after);
   const early = attempts.length - compared;
   return {
@@ -77,6 +88,7 @@ export async function walkJournal(env: Env, node: string, cursor: string, nowMs:
     listed: attempts.length,
     early,
     differences,
+    comparedToMs,
     cursor: `${found.sinceMs}:${last}`,
     more: more && early === 0,
   };
@@ -93,7 +105,7 @@ async function compare(
   node: string,
   attempts: readonly Listed[],
   nowMs: number,
-): Promise<{ readonly compared: number; readonly differences: Unbilled[] }> {
+): Promise<Pick<Walked, "comparedToMs" | "differences"> & { readonly compared: number }> {
   const young = attempts.findIndex(({ endedAtMs = 0 }) => endedAtMs > nowMs - SETTLED_AFTER_MS);
   const settled = young < 0 ? attempts : attempts.slice(0, young);
   const opened = await Promise.all(
@@ -107,20 +119,23 @@ async function compare(
   const knownNow = await attemptsKnown(env, missing);
   const differences: Unbilled[] = [];
   let compared = 0;
+  let comparedToMs: number | null = null;
   for (const one of opened) {
     const { ticket } = one;
     const isMissing = ticket !== null && !isKnown(known, ticket) && !isKnown(knownNow, ticket);
     if (isMissing && waiting.has(nameOf(ticket)) && ticket.issuedAtMs > nowMs - EARLY_MAX_MS) break;
     compared += 1;
+    comparedToMs = ticket?.issuedAtMs ?? comparedToMs;
     if (ticket === null) differences.push(told(one, "unreadable"));
     else if (isMissing) differences.push(told(one, "unbilled"));
     else if (one.listed.receipt === "waiting") differences.push(told(one, "unacknowledged"));
   }
-  return { compared, differences };
+  return { compared, comparedToMs, differences };
 }
 
 function told({ listed, ticket }: Opened, what: Unbilled["what"]): Unbilled {
-  const { request, ordinal } = listed.attempt;
+  // What the edge sealed holds, and not what the node calls it.
+  const { request, ordinal } = ticket ?? listed.attempt;
   return {
     what,
     account: ticket?.account ?? null,

@@ -11,6 +11,7 @@
  */
 import type { Flagged, SettleAsk } from "@sluice/protocol/account";
 import type { AttemptName, Beat, BeatReply } from "@sluice/protocol/beat";
+import { TICKET_CHARS_MAX } from "@sluice/protocol/limits";
 import { isCoveredBy, openReceipt, type Receipt } from "@sluice/protocol/receipt";
 import type { Signed } from "@sluice/protocol/sign";
 import { openTicket, ticketSecretId, type OpenedTicket } from "@sluice/protocol/ticket";
@@ -153,7 +154,7 @@ function rejection(ticket: string | undefined, why: Rejected["why"], of?: Receip
   return { kind: "rejected", rejected: { ticket, why }, ...(of === undefined ? {} : { of }) };
 }
 
-const WithTicket = z.object({ ticket: z.string().min(1).max(2_048) });
+const WithTicket = z.object({ ticket: z.string().min(1).max(TICKET_CHARS_MAX) });
 
 /** The ticket named in a text nobody vouches for: good enough to say which one was refused, and for nothing else. */
 function ticketIn(body: string): string | undefined {

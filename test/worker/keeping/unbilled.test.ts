@@ -1,11 +1,13 @@
 /** What a node journalled and the edge never billed is found, by the node's own list of it, and told. */
 import type { JournalList } from "@sluice/protocol/journal";
+import { TICKET_CHARS_MAX } from "@sluice/protocol/limits";
 import { sealTicket } from "@sluice/protocol/ticket";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, test, vi } from "vitest";
 import type { Env } from "../../../src/core/env.ts";
 import { choreCursor } from "../../../src/db/chores.ts";
 import { secretsOf, ticketKey } from "../../../src/core/secrets.ts";
+import { NODE_ANSWER_BYTES_MAX } from "../../../src/keeping/ask-node.ts";
 import { walkJournal } from "../../../src/keeping/unbilled.ts";
 import { journalsStep } from "../../../src/keeping/unbilled-step.ts";
 import { HOLD, newRequest, openAccount, PRICE, receipt, REGION, type Account } from "../account/support.ts";
@@ -19,15 +21,30 @@ const PROJECTED_WITHIN_MS = 15_000;
 type Listed = JournalList["attempts"][number];
 
 /** What the node's journal holds. The node itself is a machine elsewhere. */
-const journal: { sinceMs: number; lastId?: number; attempts: Listed[]; away: boolean; limit: number } = {
+const journal: {
+  sinceMs: number;
+  lastId?: number;
+  attempts: Listed[];
+  away: boolean;
+  limit: number;
+  padding: number;
+} = {
   sinceMs: SINCE_MS,
   attempts: [],
   away: false,
   limit: 500,
+  padding: 0,
 };
 
 beforeEach(async () => {
-  Object.assign(journal, { sinceMs: SINCE_MS, lastId: undefined, attempts: [], away: false, limit: 500 });
+  Object.assign(journal, {
+    sinceMs: SINCE_MS,
+    lastId: undefined,
+    attempts: [],
+    away: false,
+    limit: 500,
+    padding: 0,
+  });
   await env.DB.prepare("delete from nodes").run();
   await env.DB.prepare("delete from chores").run();
   await env.DB.prepare(
@@ -42,7 +59,8 @@ beforeEach(async () => {
     const beyond = journal.attempts.filter(({ id }) => id > after);
     const attempts = beyond.slice(0, journal.limit);
     const { sinceMs, lastId } = journal;
-    return Response.json({ v: 1, sinceMs, lastId, attempts, more: beyond.length > journal.limit });
+    const padding = " ".repeat(journal.padding);
+    return Response.json({ v: 1, sinceMs, lastId, padding, attempts, more: beyond.length > journal.limit });
   });
 });
 afterEach(() => void vi.restoreAllMocks());
@@ -259,6 +277,43 @@ describe("what a node journalled", () => {
     );
     expect(alerts).toMatchObject([{ subject: NODE, times: 1 }]);
     expect(alerts[0]?.detail).toContain(`unbilled: ${never}, attempt 0, 30 positions`);
+  });
+
+  test("is told by the names that the edge sealed, whatever the node calls it", async ({ expect }) => {
+    const account = await openAccount(10 * HOLD);
+    const known = await billed(account);
+    const never = newRequest();
+    await listed(account.id, never, { attempt: { request: known, ordinal: 0, choice: 0 } });
+    const { differences } = await walkJournal(env, NODE, "", Date.now());
+    expect(differences).toMatchObject([{ what: "unbilled", request: never, ordinal: 0 }]);
+  });
+
+  test("in a list longer than a list can be is not read, nor is a ticket that none of ours is", async ({
+    expect,
+  }) => {
+    const account = await projected(await openAccount(10 * HOLD));
+    await listed(account.id, newRequest());
+    journal.padding = NODE_ANSWER_BYTES_MAX;
+    expect(await walkJournal(env, NODE, "", Date.now())).toMatchObject({ reached: false, cursor: "" });
+    journal.padding = 0;
+    await listed(account.id, newRequest(), { ticket: `t1:${"A".repeat(TICKET_CHARS_MAX)}` });
+    expect(await walkJournal(env, NODE, "", Date.now())).toMatchObject({ reached: false, cursor: "" });
+  });
+
+  test("longer ago than a node keeps it is said in the log, where a step does not come to its end", async ({
+    expect,
+  }) => {
+    const account = await projected(await openAccount(10 * HOLD));
+    const logged = vi.spyOn(console, "log").mockImplementation(() => undefined);
+    journal.limit = 1;
+    for (let nr = 0; nr < 6; nr++)
+      await listed(account.id, newRequest(), { issuedAtMs: Date.now() - (6 - nr) * 24 * HOUR_MS });
+    const behind = () => logged.mock.calls.filter(([line]) => String(line).includes("journal_walk_behind"));
+    await journalsStep(env, Date.now());
+    expect(behind()).toEqual([]);
+    await env.DB.prepare("delete from chores").run();
+    await journalsStep(env, Date.now() + 4 * 24 * HOUR_MS);
+    expect(behind()).toHaveLength(1);
   });
 
   test("is asked for by an operator, node by node", async ({ expect }) => {
