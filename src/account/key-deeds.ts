@@ -7,7 +7,7 @@ import { keyRefusal, type KnownKey } from "./admission.ts";
 import type { Books } from "./books.ts";
 import { PATH_MAX } from "./keyring.ts";
 import { changeKey, keyStatus, revokeKey, rotateKey } from "./keys.ts";
-import { exceeding, madeUnder } from "./made.ts";
+import { exceedingAny, madeUnder } from "./made.ts";
 
 /** Keys below one key, revoked ones included: they are listed whole. */
 export const KEYS_BELOW_MAX = 1_000;
@@ -28,12 +28,10 @@ export function doAsKey(books: Books, ask: KeyDeedAsk, nowMs: number): KeyDeedAn
     return { ok: true, keys: keys.map((key) => keyStatus(books, key, nowMs)) };
   }
   const [key, ...makers] = books.keyring.path(deed.id);
-  const [maker] = makers;
-  if (key === undefined || maker === undefined || !makers.some(({ id }) => id === who.id))
-    return refused({ kind: "not_below" });
+  if (key === undefined || !makers.some(({ id }) => id === who.id)) return refused({ kind: "not_below" });
   if (deed.do === "change") {
-    // Of the key that made it, which need not be the one that asks: that is the narrower of the two.
-    const field = exceeding(maker, deed.change);
+    // Whichever of them asks: each may be the narrowest.
+    const field = exceedingAny(makers, deed.change);
     if (field !== null) return refused({ kind: "exceeds_maker", field });
     changeKey(books, key.id, deed.change);
   } else if (deed.do === "rotate") rotateKey(books, key.id, deed.rotation, nowMs);
@@ -54,6 +52,8 @@ function make(
   // It is one more below each of them.
   if (by.path.some(({ id }) => books.store.keys.below(id, KEYS_BELOW_MAX).length >= KEYS_BELOW_MAX))
     return refused({ kind: "too_many", max: KEYS_BELOW_MAX });
+  const field = exceedingAny(by.path, by.deed.key);
+  if (field !== null) return refused({ kind: "exceeds_maker", field });
   const made = madeUnder(by.who, by.deed.key);
   if (!made.ok) return refused({ kind: "exceeds_maker", field: made.field });
   books.keyring.put(made.key);

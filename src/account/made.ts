@@ -40,6 +40,15 @@ export function exceeding(maker: KnownKey, given: KeyChange): Exceeding | null {
   return null;
 }
 
+/** As `exceeding`, of a key's maker, that one's maker and so on: one of them may have been narrowed since it made the next. */
+export function exceedingAny(makers: readonly KnownKey[], given: KeyChange): Exceeding | null {
+  for (const maker of makers) {
+    const field = exceeding(maker, given);
+    if (field !== null) return field;
+  }
+  return null;
+}
+
 /** Null is no limit at all. */
 function isMore(value: number | null, max: number | null): boolean {
   return max !== null && (value === null || value > max);

@@ -221,6 +221,28 @@ describe("a key that another made", () => {
       ).toBe(404);
   });
 
+  test("gets no more than any key above it has, also where one of them was narrowed since", async ({
+    expect,
+  }) => {
+    const { account, id, secret } = await maker({ scopes: ["inference", "keys"] });
+    const child = (await call(secret, "POST", "", { name: "child", scopes: ["inference", "keys"] })).body;
+    const grandchild = (await call(child.secret, "POST", "", { name: "grandchild" })).body;
+    const narrowed = { models: ["tiny"], budgetTotalNanoUsd: 10_000_000_000 };
+    expect((await ask("PATCH", `/accounts/${account}/keys/${id}`, narrowed)).status).toBe(200);
+    for (const [param, more] of [
+      ["models", { models: null }],
+      ["limits.budget_total_usd", { limits: { budget_total_usd: "1000000" } }],
+    ] as const) {
+      const refused = { status: 400, body: { error: { param } } };
+      for (const key of [secret, child.secret])
+        expect(await call(key, "PATCH", `/${grandchild.id}`, more)).toMatchObject(refused);
+      expect(await call(child.secret, "POST", "", { name: "another", ...more })).toMatchObject(refused);
+    }
+    const less = { models: ["tiny"], limits: { budget_total_usd: "10" } };
+    expect((await call(child.secret, "PATCH", `/${grandchild.id}`, less)).status).toBe(200);
+    expect((await call(child.secret, "POST", "", { name: "another", ...less })).status).toBe(201);
+  });
+
   test("can be listed, given a new secret and revoked by its makers, and by no other key", async ({
     expect,
   }) => {
