@@ -40,6 +40,8 @@ const CURSOR = "retention";
 const REMOVAL_CURSOR = "removal";
 const ACCOUNTS_PER_STEP = 20;
 const DELETED_PER_STEP = 5;
+/** Of each table of a deleted account. */
+const BITES_PER_STEP = 10;
 
 /** Undefined where the setting cannot be read. */
 export function retentionOf(text: string | undefined): Retention | undefined {
@@ -74,8 +76,8 @@ export async function removeOld(env: Env, nowMs: number): Promise<void> {
 }
 
 /**
- * Deleted accounts whose time is over, some at a time and all in turn: one that cannot be removed is passed, and comes again
- * with the next round, so that no number of them keeps the others from going.
+ * Deleted accounts whose time is over, some at a time and all in turn: one that cannot be removed, or not yet whole, is passed, and
+ * comes again with the next round, so that no number of them, and no size of one, keeps the others from going.
  */
 async function removeDeleted(env: Env, beforeMs: number, nowMs: number): Promise<void> {
   const after = await choreCursor(env, REMOVAL_CURSOR);
@@ -83,8 +85,7 @@ async function removeDeleted(env: Env, beforeMs: number, nowMs: number): Promise
   let next = after;
   for (const account of accounts) {
     try {
-      // More is there: the next step goes on with it.
-      if ((await removeAccount(env, account, nowMs)) === "more") break;
+      await removeAccount(env, account, nowMs);
     } catch (error) {
       logError("account_removal_failed", error, { account });
     }
@@ -98,18 +99,23 @@ async function removeDeleted(env: Env, beforeMs: number, nowMs: number): Promise
  * All that is left of a deleted account: its object first, because what still comes out of one needs the ledger's end;
  * the lists last, so that an unfinished removal is found again.
  */
-async function removeAccount(env: Env, account: string, nowMs: number): Promise<"done" | "more" | "not_yet"> {
+async function removeAccount(env: Env, account: string, nowMs: number): Promise<void> {
   if (!(await accountObject(env, account).erase())) {
     log("account_not_erased", { account });
-    return "not_yet";
+    return;
   }
-  const bites = [
-    await removeUsage(env, account, nowMs),
-    await removeRollups(env, account, nowMs),
-    await removeLedger(env, account),
+  const areGone = [
+    await removeAll(() => removeUsage(env, account, nowMs)),
+    await removeAll(() => removeRollups(env, account, nowMs)),
+    await removeAll(() => removeLedger(env, account)),
   ];
-  if (bites.includes(BITE_ROWS)) return "more";
+  if (areGone.includes(false)) return;
   await removeAccountRows(env, account);
   log("account_erased", { account });
-  return "done";
+}
+
+/** False where more is there than one step removes. */
+async function removeAll(bite: () => Promise<number>): Promise<boolean> {
+  for (let bites = 0; bites < BITES_PER_STEP; bites++) if ((await bite()) < BITE_ROWS) return true;
+  return false;
 }

@@ -158,6 +158,38 @@ describe("an account that is deleted", () => {
     expect(await object.status()).toBeNull();
   });
 
+  test("goes though one before it is larger than a step removes; and that one goes bite by bite", async ({
+    expect,
+  }) => {
+    const large = "acc_any_000000000000";
+    const small = "acc_any_000000000001";
+    for (const account of [large, small])
+      await env.DB.prepare(
+        "insert into accounts (id, name, created_at_ms, deleted_at_ms) values (?, 'x', 0, 1)",
+      )
+        .bind(account)
+        .run();
+    await env.DB.prepare(
+      `with recursive n(i) as (select 1 union all select i + 1 from n where i < ?2)
+       insert into rollups select ?1, i, 'k', 'm', 'r', 0, 0, 0, 0, 0, 0, 0 from n`,
+    )
+      .bind(large, 11 * BITE_ROWS)
+      .run();
+    await env.DB.prepare("insert or replace into chores values ('removal', 'acc_any_0', 0)").run();
+    const left = async (): Promise<unknown[]> => [
+      await count("rollups", large),
+      ...(
+        await env.DB.prepare("select id from accounts where id in (?, ?) order by id")
+          .bind(large, small)
+          .all()
+      ).results.map(({ id }) => id),
+    ];
+    await removeOld(env, NOW_MS);
+    expect(await left()).toEqual([BITE_ROWS, large]);
+    await removeOld(env, NOW_MS);
+    expect(await left()).toEqual([0]);
+  });
+
   test("goes though any number of others never can", async ({ expect }) => {
     for (let nr = 0; nr < 12; nr++)
       await env.DB.prepare(
