@@ -112,11 +112,11 @@ async function compare(
     settled.map(async (listed) => ({ listed, ticket: await opening(env, node, listed.ticket) })),
   );
   const tickets = opened.flatMap(({ ticket }) => ticket ?? []);
-  const known = await attemptsKnown(env, tickets);
+  const known = await attemptsKnown(env, tickets.map(named));
   const missing = tickets.filter((ticket) => !isKnown(known, ticket));
   const waiting = await underWay(env, missing);
   // Again: what came to D1 before its object was asked is under way no more.
-  const knownNow = await attemptsKnown(env, missing);
+  const knownNow = await attemptsKnown(env, missing.map(named));
   const differences: Unbilled[] = [];
   let compared = 0;
   let comparedToMs: number | null = null;
@@ -144,6 +144,10 @@ function told({ listed, ticket }: Opened, what: Unbilled["what"]): Unbilled {
     positions: listed.to,
     ended: listed.ended,
   };
+}
+
+function named({ account, request }: Ticket): { readonly account: string; readonly request: string } {
+  return { account, request };
 }
 
 function nameOf({ account, request }: Ticket): string {
