@@ -171,9 +171,9 @@ describe("an account that is deleted", () => {
         .run();
     await env.DB.prepare(
       `with recursive n(i) as (select 1 union all select i + 1 from n where i < ?2)
-       insert into rollups select ?1, i, 'k', 'm', 'r', 0, 0, 0, 0, 0, 0, 0 from n`,
+       insert into rollups select ?1, ?3 - i, 'k', 'm', 'r', 0, 0, 0, 0, 0, 0, 0 from n`,
     )
-      .bind(large, 11 * BITE_ROWS)
+      .bind(large, 11 * BITE_ROWS, NOW_MS)
       .run();
     await env.DB.prepare("insert or replace into chores values ('removal', 'acc_any_0', 0)").run();
     const left = async (): Promise<unknown[]> => [

@@ -228,7 +228,7 @@ describe("a key that another made", () => {
     const child = (await call(secret, "POST", "", { name: "child", scopes: ["inference", "keys"] })).body;
     const grandchild = (await call(child.secret, "POST", "", { name: "grandchild" })).body;
     const narrowed = { models: ["tiny"], budgetTotalNanoUsd: 10_000_000_000 };
-    expect((await ask("PATCH", `/accounts/${account}/keys/${id}`, narrowed)).status).toBe(200);
+    expect(await accountObject(env, account).changeKey(id, narrowed)).toBe(true);
     for (const [param, more] of [
       ["models", { models: null }],
       ["limits.budget_total_usd", { limits: { budget_total_usd: "1000000" } }],
