@@ -4,8 +4,8 @@
  * and everything behind this file need not know that.
  *
  * Positions are counted, because nobody says them: an upstream's are the greater of the pieces with text that came and a quarter
- * of the text's bytes. They stand in the notes, and on the bill where the upstream reports no usage. What it does report is
- * believed, up to what is held; but that something was cached is told only where nobody else's prompt can have put it there. More pieces than output tokens are held end the answer with `length`, whatever was asked for.
+ * of the text's bytes. They stand in the notes, and on the bill where the upstream reports no usage. What it does report with its
+ * finish or behind it (before, it is a count on the way) is believed, up to what is held; but that something was cached is told only where nobody else's prompt can have put it there. More pieces than output tokens are held end the answer with `length`, whatever was asked for.
  */
 import { MORE, printNote, printWorking, type Note } from "@sluice/protocol/events";
 import { TOKENS_MAX } from "@sluice/protocol/limits";
@@ -147,7 +147,7 @@ export class Translator {
   }
 
   #event(data: string): string {
-    if (data === "[DONE]") return this.#tellEnd(this.#finish ?? "stop");
+    if (data === "[DONE]") return this.#finish === undefined ? this.#fail() : this.#tellEnd(this.#finish);
     let chunk: Chunk | undefined;
     try {
       chunk = Chunk.safeParse(JSON.parse(data)).data;
@@ -155,11 +155,20 @@ export class Translator {
       chunk = undefined;
     }
     if (chunk === undefined || (chunk.error !== undefined && chunk.error !== null)) return this.#fail();
-    this.#usage = usageOf(chunk.usage) ?? this.#usage;
     const choice = chunk.choices?.find(({ index }) => index === 0);
     const told = choice === undefined ? "" : this.#delta(choice.delta ?? {});
-    if (choice?.finish_reason && !this.#over) this.#finish ??= finishOf(choice.finish_reason);
+    if (this.#over) return told;
+    const reason = choice?.finish_reason;
+    if (reason && CUT.has(reason)) return told + this.#fail();
+    if (reason) this.#finish ??= finishOf(reason);
+    if (this.#finish !== undefined) this.#usage = this.#believable(usageOf(chunk.usage)) ?? this.#usage;
     return told;
+  }
+
+  /** What nobody can have counted so is no count: servers that have none yet, or never, write zeros. */
+  #believable(usage: Counts | undefined): Counts | undefined {
+    if (usage === undefined || usage.promptTokens === 0) return undefined;
+    return usage.completionTokens === 0 && this.#pieces.all > 0 ? undefined : usage;
   }
 
   #delta(said: NonNullable<NonNullable<Chunk["choices"]>[number]["delta"]>): string {
@@ -245,6 +254,9 @@ function usageOf(raw: unknown): Counts | undefined {
     reasoningTokens: usage.completion_tokens_details?.reasoning_tokens ?? 0,
   };
 }
+
+/** Finishes that are none, in the words of vLLM, SGLang, OpenRouter and DeepSeek: the server has given up. */
+const CUT: ReadonlySet<string> = new Set(["abort", "error", "insufficient_system_resource"]);
 
 function finishOf(reason: string): FinishReason {
   if (reason === "length" || reason === "content_filter") return reason;

@@ -209,6 +209,35 @@ describe("a stream", () => {
       [chunk({ content: "x" }, "stop", { usage: { ...USAGE, completion_tokens: -1 } })],
       { certainty: "estimated" },
     ],
+    [
+      "usage in its first chunk alone, however little of the text that counts",
+      [
+        chunk({ content: "x" }, null, { usage: { ...USAGE, completion_tokens: 1 } }),
+        ...Array.from({ length: 20 }, () => chunk({ content: "x" })),
+        chunk({}, "stop"),
+      ],
+      { certainty: "estimated", completion: 21 },
+    ],
+    [
+      "a completion of nothing where text came",
+      [chunk({ content: "x" }, "stop", { usage: { ...USAGE, completion_tokens: 0 } })],
+      { certainty: "estimated", completion: 1 },
+    ],
+    [
+      "a prompt of nothing",
+      [chunk({ content: "x" }, "stop"), usage({ ...USAGE, prompt_tokens: 0 })],
+      { certainty: "estimated", completion: 1 },
+    ],
+    [
+      "zeros behind the usage",
+      [chunk({ content: "x" }, "stop"), usage(), usage({ prompt_tokens: 0, completion_tokens: 0 })],
+      { certainty: "reported", completion: 9 },
+    ],
+    [
+      "an answer without a word, which costs its prompt",
+      [chunk({}, "stop"), usage({ ...USAGE, completion_tokens: 0 })],
+      { certainty: "reported", completion: 0 },
+    ],
     ["no choices at all in some chunks", ["{}", chunk({ content: "x" }, "stop")], { certainty: "estimated" }],
     [
       "a filter of its own",
@@ -237,6 +266,9 @@ describe("a stream", () => {
     ["is no JSON", "{nonsense"],
     ["says that it failed", '{"error":{"message":"planted words of the upstream"}}'],
     ["has no shape of ours", '{"choices":"x"}'],
+    ["says that all is done, and no finish came", "[DONE]"],
+    ["is a finish of a server that gave up", chunk({}, "abort")],
+    ["is DeepSeek's finish for want of machines", chunk({}, "insufficient_system_resource")],
   ] as const;
   test.for(BROKEN)("whose next event %s has failed, without a word of it", ([, data], { expect }) => {
     const { events, translator } = told(
