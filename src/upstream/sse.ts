@@ -36,6 +36,7 @@ export class SseReader {
     if (!line.startsWith("data:")) return;
     const data = line.slice(line.startsWith("data: ") ? "data: ".length : "data:".length);
     this.#data.push(data);
-    this.#chars += data.length;
+    // A line of nothing takes room, too.
+    this.#chars += data.length + 1;
   }
 }

@@ -5,7 +5,9 @@
  *
  * Positions are counted, because nobody says them: an upstream's are the greater of the pieces with text that came and a quarter
  * of the text's bytes. They stand in the notes, and on the bill where the upstream reports no usage. What it does report with its
- * finish or behind it (before, it is a count on the way) is believed, up to what is held; but that something was cached is told only where nobody else's prompt can have put it there. More pieces than output tokens are held end the answer with `length`, whatever was asked for.
+ * finish or behind it (before, it is a count on the way) is believed, up to what is held; but that something was cached is told
+ * only where nobody else's prompt can have put it there. More pieces than output tokens are held, or more bytes than so many
+ * tokens have, end the answer with `length`, whatever was asked for.
  */
 import { MORE, printNote, printWorking, type Note } from "@sluice/protocol/events";
 import { TOKENS_MAX } from "@sluice/protocol/limits";
@@ -20,8 +22,16 @@ import {
   printWhole,
   type Delta,
   type FinishReason,
+  type ToolCallPiece,
 } from "./print.ts";
 import { SseReader } from "./sse.ts";
+
+/** What is kept of one answer until it is told, whatever is held for it. */
+const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
+/** Of that, for each output token held: the longest there are have some 128. */
+const TOKEN_BYTES_MAX = 256;
+/** What a tool call's piece takes beside its text. */
+const CALL_PIECE_BYTES = 64;
 
 const Tokens = z.int().min(0).max(TOKENS_MAX);
 
@@ -88,6 +98,7 @@ export class Translator {
   readonly #said: Delta[] = [];
   #pieces = { all: 0, reasoning: 0 };
   #bytes = { all: 0, reasoning: 0 };
+  #kept = 0;
   #usage: Counts | undefined;
   #finish: FinishReason | undefined;
   #over = false;
@@ -188,10 +199,14 @@ export class Translator {
       reasoning + content + (calls ?? []).map((call) => (call.name ?? "") + call.arguments).join("");
     // What only says who speaks is said with the first text.
     if (text === "" && delta.calls === undefined) return "";
-    if (this.#pieces.all >= this.#bounds.outputCeiling) return this.#tellEnd("length");
+    const bytes = byteLength(text);
+    const kept = this.#kept + bytes + (calls ?? []).reduce((sum, call) => sum + sizeBesideText(call), 0);
+    if (this.#pieces.all >= this.#bounds.outputCeiling || kept > keptMax(this.#bounds))
+      return this.#tellEnd("length");
     const first = this.#pieces.all === 0;
+    this.#kept = kept;
     this.#pieces.all += 1;
-    this.#bytes.all += byteLength(text);
+    this.#bytes.all += bytes;
     if (reasoning !== "") {
       this.#pieces.reasoning += 1;
       this.#bytes.reasoning += byteLength(reasoning);
@@ -228,6 +243,14 @@ export class Translator {
     this.#over = true;
     return `${printNote({ to: this.position, ended: "engine_died" })}\n`;
   }
+}
+
+function keptMax({ outputCeiling }: Bounds): number {
+  return Math.min(ANSWER_BYTES_MAX, outputCeiling * TOKEN_BYTES_MAX);
+}
+
+function sizeBesideText({ id = "" }: ToolCallPiece): number {
+  return CALL_PIECE_BYTES + byteLength(id);
 }
 
 function tokensOf(pieces: number, bytes: number): number {

@@ -158,6 +158,24 @@ describe("a stream", () => {
     expect(translator.settled().counts.completionTokens).toBe(3);
   });
 
+  test("of fewer pieces than are held, but of more bytes than so many tokens have, is ended, too", ({
+    expect,
+  }) => {
+    const piece = "x".repeat(BOUNDS.outputCeiling * 100);
+    const calls = Array.from({ length: 100 }, () => ({ index: 0, function: { arguments: "x" } }));
+    for (const [delta, pieces] of [
+      [{ content: piece }, 2],
+      [{ reasoning: piece }, 2],
+      [{ tool_calls: [{ index: 0, id: piece, function: { name: "f" } }] }, 2],
+      [{ tool_calls: calls }, 1],
+    ] as const) {
+      const { events, translator } = told(sse(Array.from({ length: 9 }, () => chunk(delta))));
+      expect(dataOf(events).filter(({ choices }) => choices[0]?.finish_reason === null)).toHaveLength(pieces);
+      expect(notesOf(events).at(-1)).toMatchObject({ ended: "length" });
+      expect(translator.over).toBe(true);
+    }
+  });
+
   test("says nothing of what was cached where another account's prompt may have put it there", ({
     expect,
   }) => {
@@ -299,8 +317,8 @@ describe("a stream", () => {
   });
 
   test("without end in one event fails instead of growing", ({ expect }) => {
-    const { events } = told(`data: ${"x".repeat(2 * 1024 * 1024)}`);
-    expect(notesOf(events)).toEqual([{ to: 0, ended: "engine_died" }]);
+    for (const text of [`data: ${"x".repeat(2 * 1024 * 1024)}`, "data:\n".repeat(2 * 1024 * 1024)])
+      expect(notesOf(told(text).events)).toEqual([{ to: 0, ended: "engine_died" }]);
   });
 });
 
@@ -364,6 +382,16 @@ describe("an answer in one piece", () => {
       '{"x"',
       ":1}",
     ]);
+  });
+
+  test("is never more than is kept for one, however much is held", ({ expect }) => {
+    const translator = new Translator(FACE, false, { ...BOUNDS, outputCeiling: 1_000_000 });
+    const event = encoder.encode(sse([chunk({ content: "x".repeat(1_000_000) })]));
+    let events = "";
+    for (let i = 0; i < 30 && !translator.over; i++) events += translator.push(event);
+    const [whole] = dataOf(events);
+    expect(whole.choices[0].finish_reason).toBe("length");
+    expect(whole.choices[0].message.content).toHaveLength(16_000_000);
   });
 
   test("that broke off is none", ({ expect }) => {
