@@ -7,8 +7,11 @@ import { Region, UpstreamId } from "@sluice/protocol/ids";
 import { PRICE_MICRO_USD_PER_M_MAX } from "@sluice/protocol/limits";
 import { z } from "zod";
 
-/** What of a call an upstream may be able to do beside plain text, as calls name it (wire/needs.ts). */
-export const UpstreamFeature = z.enum(["tools", "json", "logit_bias", "penalties"]);
+/**
+ * What of a call an upstream may be able to do beside plain text, as calls name it (wire/needs.ts). `effort`: it knows
+ * `reasoning_effort`, which nodes make a budget of and need no word for.
+ */
+export const UpstreamFeature = z.enum(["tools", "json", "logit_bias", "penalties", "effort"]);
 export type UpstreamFeature = z.infer<typeof UpstreamFeature>;
 
 const rate = z.int().min(0).max(PRICE_MICRO_USD_PER_M_MAX);

@@ -47,7 +47,7 @@ export function overflowing(
       thinks: ask.thinks,
       promptTokens: ask.promptTokens,
       regions: admitted.regions,
-      features: call.needs.map(({ feature }) => feature),
+      features: [...call.needs.map(({ feature }) => feature), ...ask.features],
     };
     const offers = offersFor(
       wish,

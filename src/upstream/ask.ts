@@ -5,7 +5,7 @@
  */
 import { utf8 } from "@sluice/protocol/bytes";
 import { z } from "zod";
-import type { UpstreamModel } from "../core/upstream.ts";
+import type { UpstreamFeature, UpstreamModel } from "../core/upstream.ts";
 import { parseJson } from "../wire/openai-chat.ts";
 
 /** Of text, where a token is guessed: English in a vocabulary of a hundred thousand. */
@@ -27,6 +27,8 @@ const PASSED = [
 ] as const;
 /** Extensions of some servers: whoever asks for one means it. */
 const UNPASSABLE = ["top_k", "min_p"] as const;
+/** On nodes these are budgets. A server that knows none thinks as long as it likes, at the client's cost. */
+const BUDGETS: ReadonlySet<string> = new Set(["minimal", "low", "medium"]);
 
 const Text = z.looseObject({ type: z.literal("text"), text: z.string() });
 const Message = z
@@ -51,6 +53,8 @@ const Chat = z.looseObject({
 export type UpstreamAsk = {
   /** Whether the model is to think, said or by default. */
   readonly thinks: boolean;
+  /** What the server must be able to do, beside the call's own needs. */
+  readonly features: readonly UpstreamFeature[];
   /** The prompt's size where nobody has counted it: a quarter of its bytes. */
   readonly promptTokens: number;
   readonly fields: { readonly [field: string]: unknown };
@@ -66,11 +70,14 @@ export function readAsk(body: Uint8Array, thinkingDefault: boolean): UpstreamAsk
   const fields = Object.fromEntries(PASSED.filter(given).map((field) => [field, chat[field]]));
   const { thinking, reasoning_effort: effort } = chat;
   const said = thinking ? thinking.type === "enabled" : effort ? effort !== "none" : undefined;
+  const thinks = said ?? thinkingDefault;
+  const budgeted = thinks && effort && BUDGETS.has(effort);
   const prompt = utf8(JSON.stringify([chat.messages, fields["tools"]])).length;
   return {
-    thinks: said ?? thinkingDefault,
+    thinks,
+    features: budgeted ? ["effort"] : [],
     promptTokens: Math.ceil(prompt / BYTES_PER_TOKEN),
-    fields,
+    fields: budgeted ? { ...fields, reasoning_effort: effort } : fields,
   };
 }
 

@@ -119,6 +119,22 @@ describe("an upstream is asked", () => {
     expect(read({ ...CHAT, ...change }, byDefault)?.thinks).toBe(thinks);
   });
 
+  const EFFORTS = [
+    ["low", {}, ["effort"], "low"],
+    ["medium", { thinking: { type: "enabled" } }, ["effort"], "medium"],
+    ["minimal", { thinking: { type: "disabled" } }, [], undefined],
+    ["high", {}, [], undefined],
+    ["none", {}, [], undefined],
+  ] as const;
+  test.for(EFFORTS)(
+    "only where efforts are known, and with it, for one that nodes make a budget of: %s, %j",
+    ([effort, change, features, passed], { expect }) => {
+      const body = { ...CHAT, reasoning_effort: effort, ...change };
+      expect(read(body)?.features).toEqual(features);
+      expect(asked(body)?.["reasoning_effort"]).toBe(passed);
+    },
+  );
+
   test("about a prompt of a quarter of its bytes in tokens", ({ expect }) => {
     const content = "x".repeat(4_000);
     const tokens = read({ ...CHAT, messages: [{ role: "user", content }] })?.promptTokens ?? 0;

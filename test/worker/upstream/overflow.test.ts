@@ -45,13 +45,17 @@ function events(text: string, status = 200): Response {
 }
 
 beforeAll(async () => {
-  await ask("PUT", "/models/overflowing", { contextTokens: 1_000, outputTokensDefault: 100, price: RATES });
+  for (const model of ["overflowing", "pondering"])
+    await ask("PUT", `/models/${model}`, { contextTokens: 1_000, outputTokensDefault: 100, price: RATES });
   await ask("POST", "/upstreams", {
     name: "spare",
     region: "far",
     url: BASE,
     apiKey: SECRET,
-    models: [{ model: "overflowing", as: "their-name", ...RATES }],
+    models: [
+      { model: "overflowing", as: "their-name", ...RATES },
+      { model: "pondering", as: "ponders", thinks: true, ...RATES },
+    ],
     features: ["tools"],
     concurrency: 2,
     policy: { trains: true, retainsDays: null },
@@ -347,10 +351,12 @@ describe("an upstream", () => {
       (await call({ n: 2 })).status,
       (await call({ top_k: 4 })).status,
       (await call({ thinking: { type: "enabled" } })).status,
+      (await call({ model: "pondering", reasoning_effort: "low" })).status,
     ];
-    expect(statuses).toEqual([503, 503, 503, 503]);
+    expect(statuses).toEqual([503, 503, 503, 503, 503]);
+    expect((await call({ model: "pondering", reasoning_effort: "high" })).status).toBe(200);
     expect((await call({}, { "x-sluice-regions": "far" })).status).toBe(200);
-    expect(sent).toHaveLength(1);
+    expect(sent).toHaveLength(2);
   });
 
   test("shows its key to nobody: not in the answer, not in a log, not in what the isolate reads", async ({

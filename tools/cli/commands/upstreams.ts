@@ -165,7 +165,8 @@ export const upstreams: readonly Command[] = [
       output: { value: "USD", about: "per million output tokens (needed)" },
       features: {
         value: "A,B",
-        about: "what it can do: tools, json, logit_bias, penalties; nothing where not given",
+        about:
+          "what it can do: tools, json, logit_bias, penalties, effort (it knows reasoning_effort); nothing where not given",
         field: "features",
       },
       concurrency: { value: "N", about: "requests at once, in each isolate (8)", field: "concurrency" },
