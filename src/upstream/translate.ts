@@ -15,6 +15,7 @@ import type { Ending } from "@sluice/protocol/receipt";
 import { z } from "zod";
 import type { Counts, ReplayFace } from "../wire/openai-replay.ts";
 import { BYTES_PER_TOKEN } from "./ask.ts";
+import { CallPiece, ToolCalls } from "./calls.ts";
 import {
   printDelta,
   printFinish,
@@ -44,24 +45,26 @@ const Usage = z.object({
   completion_tokens_details: z.object({ reasoning_tokens: Tokens.nullish() }).nullish(),
 });
 
-const Piece = z.object({
-  index: z.int().min(0).max(127).default(0),
-  id: z.string().nullish(),
-  function: z.object({ name: z.string().nullish(), arguments: z.string().nullish() }).nullish(),
-});
+/** Some servers write text as requests may: in parts. */
+const Text = z.union([
+  z.string(),
+  z
+    .array(z.object({ type: z.literal("text").nullish(), text: z.string() }))
+    .transform((parts) => parts.map(({ text }) => text).join("")),
+]);
 
 const Chunk = z.object({
   choices: z
     .array(
       z.object({
-        index: z.int().default(0),
+        index: z.int().nullish(),
         delta: z
           .object({
-            content: z.string().nullish(),
+            content: Text.nullish(),
             reasoning_content: z.string().nullish(),
             /** The same, as newer servers call it. */
             reasoning: z.string().nullish(),
-            tool_calls: z.array(Piece).nullish(),
+            tool_calls: z.array(CallPiece.nullish()).nullish(),
           })
           .nullish(),
         finish_reason: z.string().nullish(),
@@ -95,6 +98,7 @@ export class Translator {
   readonly #stream: boolean;
   readonly #bounds: Bounds;
   readonly #reader = new SseReader();
+  readonly #calls = new ToolCalls();
   readonly #said: Delta[] = [];
   #pieces = { all: 0, reasoning: 0 };
   #bytes = { all: 0, reasoning: 0 };
@@ -158,6 +162,7 @@ export class Translator {
   }
 
   #event(data: string): string {
+    if (data.trim() === "") return "";
     if (data === "[DONE]") return this.#finish === undefined ? this.#fail() : this.#tellEnd(this.#finish);
     let chunk: Chunk | undefined;
     try {
@@ -166,7 +171,7 @@ export class Translator {
       chunk = undefined;
     }
     if (chunk === undefined || (chunk.error !== undefined && chunk.error !== null)) return this.#fail();
-    const choice = chunk.choices?.find(({ index }) => index === 0);
+    const choice = chunk.choices?.find(({ index }) => (index ?? 0) === 0);
     const told = choice === undefined ? "" : this.#delta(choice.delta ?? {});
     if (this.#over) return told;
     const reason = choice?.finish_reason;
@@ -183,24 +188,18 @@ export class Translator {
   }
 
   #delta(said: NonNullable<NonNullable<Chunk["choices"]>[number]["delta"]>): string {
-    const calls = said.tool_calls?.map(({ index, id, function: called }) => ({
-      index,
-      id: id || undefined,
-      name: called?.name || undefined,
-      arguments: called?.arguments ?? "",
-    }));
+    const calls = this.#calls.read(said.tool_calls ?? []);
     const delta: Delta = {
       reasoning: said.reasoning_content || said.reasoning || undefined,
       content: said.content || undefined,
-      calls: calls === undefined || calls.length === 0 ? undefined : calls,
+      calls: calls.length === 0 ? undefined : calls,
     };
     const { reasoning = "", content = "" } = delta;
-    const text =
-      reasoning + content + (calls ?? []).map((call) => (call.name ?? "") + call.arguments).join("");
+    const text = reasoning + content + calls.map((call) => (call.name ?? "") + call.arguments).join("");
     // What only says who speaks is said with the first text.
-    if (text === "" && delta.calls === undefined) return "";
+    if (text === "" && calls.length === 0) return "";
     const bytes = byteLength(text);
-    const kept = this.#kept + bytes + (calls ?? []).reduce((sum, call) => sum + sizeBesideText(call), 0);
+    const kept = this.#kept + bytes + calls.reduce((sum, call) => sum + sizeBesideText(call), 0);
     if (this.#pieces.all >= this.#bounds.outputCeiling || kept > keptMax(this.#bounds))
       return this.#tellEnd("length");
     const first = this.#pieces.all === 0;

@@ -166,7 +166,7 @@ describe("a stream", () => {
     for (const [delta, pieces] of [
       [{ content: piece }, 2],
       [{ reasoning: piece }, 2],
-      [{ tool_calls: [{ index: 0, id: piece, function: { name: "f" } }] }, 2],
+      [{ tool_calls: [{ index: 0, id: "a", function: { arguments: piece } }] }, 2],
       [{ tool_calls: calls }, 1],
     ] as const) {
       const { events, translator } = told(sse(Array.from({ length: 9 }, () => chunk(delta))));
@@ -228,6 +228,18 @@ describe("a stream", () => {
       { certainty: "estimated" },
     ],
     [
+      "text in parts, choices without a number, and events of nothing",
+      [
+        "",
+        JSON.stringify({
+          choices: [{ index: null, delta: { content: [{ type: "text", text: "x" }, { text: "y" }] } }],
+        }),
+        chunk({ content: [] }),
+        chunk({}, "stop"),
+      ],
+      { completion: 1, content: "xy", finish: "stop" },
+    ],
+    [
       "usage in its first chunk alone, however little of the text that counts",
       [
         chunk({ content: "x" }, null, { usage: { ...USAGE, completion_tokens: 1 } }),
@@ -270,7 +282,8 @@ describe("a stream", () => {
     const finish = dataOf(said).findLast(({ choices }) => choices.length > 0)?.choices[0].finish_reason;
     const { ended } = notesOf(said).at(-1) ?? {};
     const got = { certainty, completion: counts.completionTokens, finish, ended };
-    expect({ ...got, reasoning: textOf(said, "reasoning_content") }).toMatchObject(want);
+    const text = { reasoning: textOf(said, "reasoning_content"), content: textOf(said, "content") };
+    expect({ ...got, ...text }).toMatchObject(want);
   });
 
   test("keeps comments, names of events and empty lines to itself", ({ expect }) => {
@@ -319,6 +332,66 @@ describe("a stream", () => {
   test("without end in one event fails instead of growing", ({ expect }) => {
     for (const text of [`data: ${"x".repeat(2 * 1024 * 1024)}`, "data:\n".repeat(2 * 1024 * 1024)])
       expect(notesOf(told(text).events)).toEqual([{ to: 0, ended: "engine_died" }]);
+  });
+});
+
+describe("tool calls", () => {
+  const piece = (index: unknown, id?: string, name?: string, text?: string) => ({
+    ...(index === undefined ? {} : { index }),
+    ...(id === undefined ? {} : { id, type: "function" }),
+    function: { ...(name === undefined ? {} : { name }), ...(text === undefined ? {} : { arguments: text }) },
+  });
+  const A = { id: "a", type: "function", function: { name: "f", arguments: '{"x":1}' } };
+  const B = { id: "b", type: "function", function: { name: "g", arguments: "{}" } };
+
+  const CALLED: readonly (readonly [string, readonly unknown[][], readonly object[]])[] = [
+    [
+      "with id and name in every piece",
+      [[piece(0, "a", "f", '{"x"')], [piece(0, "a", "f", ":1}")], [piece(1, "b", "g", "{}")]],
+      [A, B],
+    ],
+    [
+      "with an id in every piece and no index",
+      [[piece(null, "a", "f", '{"x"')], [piece(null, "b", "g", "{}")], [piece(null, "a", "f", ":1}")]],
+      [A, B],
+    ],
+    [
+      "whole, several together, without index",
+      [[piece(undefined, "a", "f", '{"x":1}'), piece(undefined, "b", "g", "{}")]],
+      [A, B],
+    ],
+    [
+      "without index, and an id at their beginning alone",
+      [[piece(null, "a", "f")], [piece(null, undefined, undefined, '{"x":1}')], [piece(null, "b", "g", "{}")]],
+      [A, B],
+    ],
+    [
+      "with numbers from anywhere",
+      [[piece(200, "a", "f", '{"x"')], [piece(-1, "b", "g", "{}")], [piece(200, "", "", ":1}")]],
+      [A, B],
+    ],
+    [
+      "with an index that is no number, and nothing beside them",
+      [[null], [piece("0", "a", "f", '{"x":1}')], [{}], [piece("0", "b", "g", "{}"), null]],
+      [A, B],
+    ],
+  ];
+  test.for(CALLED)("%s are told as everybody reads them", ([, deltas, want], { expect }) => {
+    const text = sse([...deltas.map((calls) => chunk({ tool_calls: calls })), chunk({}, "tool_calls"), "[DONE]"]);
+    const [whole] = dataOf(told(text, { stream: false }).events);
+    expect(whole.choices[0].message.tool_calls).toEqual(want);
+    // As an SDK that joins every string puts them together.
+    const joined: { id: string; name: string; text: string }[] = [];
+    const pieces = dataOf(told(text).events).flatMap(({ choices }) => choices[0]?.delta.tool_calls ?? []);
+    for (const { index, id = "", function: called } of pieces) {
+      const call = (joined[index] ??= { id: "", name: "", text: "" });
+      call.id += id;
+      call.name += called.name ?? "";
+      call.text += called.arguments;
+    }
+    expect(
+      joined.map(({ id, name, text }) => ({ id, type: "function", function: { name, arguments: text } })),
+    ).toEqual(want);
   });
 });
 
