@@ -4,7 +4,7 @@
  * what it does with prompts. Its secret is here only as it was sealed (upstream-key.ts). Pure.
  */
 import { Region, UpstreamId } from "@sluice/protocol/ids";
-import { PRICE_MICRO_USD_PER_M_MAX } from "@sluice/protocol/limits";
+import { PRICE_MICRO_USD_PER_M_MAX, TOKENS_MAX } from "@sluice/protocol/limits";
 import { z } from "zod";
 
 /**
@@ -34,12 +34,20 @@ export const UpstreamModel = z.strictObject({
     .regex(/^[a-z_]{1,64}$/)
     .nullable()
     .default(null),
+  /** The longest prompt and answer together that this server takes. Null: nobody has said, and it gets whatever is held. */
+  contextTokens: z.int().min(1).max(TOKENS_MAX).nullable().default(null),
   /** What the operator is charged, in micro-dollars per million tokens. */
   inputMicroUsdPerM: rate,
   cachedMicroUsdPerM: rate,
   outputMicroUsdPerM: rate,
 });
 export type UpstreamModel = z.infer<typeof UpstreamModel>;
+
+/** Output tokens that fit there behind a prompt of so many; none where it is 0 or less. */
+export function outputTokensFitting({ contextTokens }: UpstreamModel, promptTokens: number): number {
+  // Rows of before there was such a field have none.
+  return (contextTokens ?? Number.POSITIVE_INFINITY) - promptTokens;
+}
 
 /** What becomes of a prompt there, as its operator has promised ours. */
 export const DataPolicy = z.strictObject({

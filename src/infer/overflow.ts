@@ -46,6 +46,7 @@ export function overflowing(
       model: wanted.model.id,
       thinks: ask.thinks,
       promptTokens: ask.promptTokens,
+      promptCeiling: leg.promptCeiling,
       regions: admitted.regions,
       features: [...call.needs.map(({ feature }) => feature), ...ask.features],
     };

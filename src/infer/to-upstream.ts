@@ -71,7 +71,7 @@ export async function toUpstream(
       upstream: upstream.id,
       url: upstream.url,
       key: key ?? undefined,
-      body: printAsk(ask, served, { outputCeiling, tag }),
+      body: printAsk(ask, served, { promptCeiling, outputCeiling, tag }),
     },
     translator,
     signal,

@@ -8,7 +8,7 @@
  */
 import type { UpstreamsAllowed } from "@sluice/protocol/account";
 import type { LiveNode } from "../core/node.ts";
-import type { DataPolicy, Upstream, UpstreamModel } from "../core/upstream.ts";
+import { outputTokensFitting, type DataPolicy, type Upstream, type UpstreamModel } from "../core/upstream.ts";
 import { EXPECTED } from "./expect.ts";
 
 export type OverflowWish = {
@@ -16,6 +16,8 @@ export type OverflowWish = {
   readonly model: string;
   readonly thinks: boolean;
   readonly promptTokens: number;
+  /** The most it can be. */
+  readonly promptCeiling: number;
   /** Null: anywhere. */
   readonly regions: readonly string[] | null;
   readonly features: readonly string[];
@@ -39,6 +41,7 @@ export function offersFor(wish: OverflowWish, upstreams: readonly Upstream[], se
     );
     const fits =
       served !== undefined &&
+      outputTokensFitting(served, wish.promptCeiling) > 0 &&
       isAllowed(wish.allowed, upstream.policy) &&
       isWithin(wish.regions, upstream) &&
       wish.features.every((feature) => upstream.features.some((known) => known === feature)) &&

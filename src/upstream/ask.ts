@@ -5,7 +5,7 @@
  */
 import { utf8 } from "@sluice/protocol/bytes";
 import { z } from "zod";
-import type { UpstreamFeature, UpstreamModel } from "../core/upstream.ts";
+import { outputTokensFitting, type UpstreamFeature, type UpstreamModel } from "../core/upstream.ts";
 import { parseJson } from "../wire/openai-chat.ts";
 
 /** Of text, where a token is guessed: English in a vocabulary of a hundred thousand. */
@@ -89,15 +89,22 @@ export function readAsk(body: Uint8Array, thinkingDefault: boolean): UpstreamAsk
  */
 export function printAsk(
   ask: UpstreamAsk,
-  { as, extra, tagField }: UpstreamModel,
-  { outputCeiling, tag }: { readonly outputCeiling: number; readonly tag: string },
+  served: UpstreamModel,
+  {
+    promptCeiling,
+    outputCeiling,
+    tag,
+  }: { readonly promptCeiling: number; readonly outputCeiling: number; readonly tag: string },
 ): string {
+  const { as, extra, tagField } = served;
+  // Strict servers refuse what might not fit.
+  const fitting = Math.max(1, outputTokensFitting(served, promptCeiling));
   return JSON.stringify({
     ...extra,
     ...ask.fields,
     ...(tagField === null ? {} : { [tagField]: tag }),
     model: as,
-    max_tokens: outputCeiling,
+    max_tokens: Math.min(outputCeiling, fitting),
     stream: true,
     stream_options: { include_usage: true },
   });

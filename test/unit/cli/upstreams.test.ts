@@ -29,7 +29,7 @@ const UPSTREAM = {
   policy: { trains: false, retainsDays: 30, keptIn: "us" },
 };
 const ADD =
-  "upstreams add spare --region us --base-url https://api.example.com/v1 --models tiny=tiny-v3 --input 0.27 --cached 0.07 --output 1.1 --trains no --retains 30d --features tools";
+  "upstreams add spare --region us --base-url https://api.example.com/v1 --models tiny=tiny-v3 --input 0.27 --cached 0.07 --output 1.1 --trains no --retains 30d --features tools --context 64000";
 const around = { SLUICE_URL: "", SLUICE_ADMIN_TOKEN: TOKEN };
 const env = (more: Record<string, string>) => ({ ...around, SLUICE_URL: platform.url, ...more });
 
@@ -52,6 +52,7 @@ describe("upstreams add", () => {
               thinks: false,
               extra: {},
               tagField: null,
+              contextTokens: 64_000,
               inputMicroUsdPerM: 270_000,
               cachedMicroUsdPerM: 70_000,
               outputMicroUsdPerM: 1_100_000,

@@ -11,6 +11,7 @@ const SERVED = {
   thinks: false,
   extra: {},
   tagField: null,
+  contextTokens: null,
   inputMicroUsdPerM: 100,
   cachedMicroUsdPerM: 100,
   outputMicroUsdPerM: 100,
@@ -36,6 +37,7 @@ const WISH: OverflowWish = {
   model: "m",
   thinks: false,
   promptTokens: 100,
+  promptCeiling: 200,
   regions: null,
   features: [],
 };
@@ -70,6 +72,13 @@ describe("an upstream is offered", () => {
     ["for what it can do", { features: ["tools"] }, {}, true],
     ["and not for what it cannot", { features: ["tools", "json"] }, {}, false],
     ["for the model it has", { model: "other" }, {}, false],
+    [
+      "for a prompt that leaves room for an answer",
+      {},
+      { models: [{ ...SERVED, contextTokens: 201 }] },
+      true,
+    ],
+    ["and not for one that may not", {}, { models: [{ ...SERVED, contextTokens: 200 }] }, false],
     ["for thinking, where it thinks", { thinks: true }, { models: [{ ...SERVED, thinks: true }] }, true],
     ["and not where it does not", { thinks: true }, {}, false],
   ];

@@ -7,6 +7,7 @@ const SERVED = {
   as: "theirs",
   thinks: false,
   tagField: null,
+  contextTokens: null,
   extra: { chat_template_kwargs: { thinking: false }, max_tokens: 1, stream: false },
   inputMicroUsdPerM: 1,
   cachedMicroUsdPerM: 1,
@@ -22,7 +23,7 @@ function asked(body: object, change: object = {}) {
   const ask = read(body);
   return ask === undefined
     ? undefined
-    : (JSON.parse(printAsk(ask, { ...SERVED, ...change }, { outputCeiling: 77, tag: "k1-tag" })) as Record<
+    : (JSON.parse(printAsk(ask, { ...SERVED, ...change }, { promptCeiling: 100, outputCeiling: 77, tag: "k1-tag" })) as Record<
         string,
         unknown
       >);
@@ -41,6 +42,20 @@ describe("an upstream is asked", () => {
       stream_options: { include_usage: true },
     });
   });
+
+  const FITTING = [
+    [null, 77],
+    [200, 77],
+    [177, 77],
+    [176, 76],
+    [50, 1],
+  ] as const;
+  test.for(FITTING)(
+    "with a context of %s behind a prompt of up to 100, for no more than fits: %s",
+    ([contextTokens, tokens], { expect }) => {
+      expect(asked(CHAT, { contextTokens })?.["max_tokens"]).toBe(tokens);
+    },
+  );
 
   test("for what is known to mean the same everywhere, and for nothing of the client's else", ({
     expect,

@@ -13,7 +13,7 @@ const GIVEN = {
   region: "elsewhere",
   url: "https://api.example.com/v1/",
   apiKey: SECRET,
-  models: [{ model: "fronted", as: "their-name", ...RATES }],
+  models: [{ model: "fronted", as: "their-name", contextTokens: 90, ...RATES }],
   concurrency: 4,
   policy: { trains: false, retainsDays: 0 },
 };
@@ -41,7 +41,7 @@ describe("an upstream", () => {
       url: "https://api.example.com/v1",
       state: "offered",
       keySealedUnder: "t1",
-      models: [{ model: "fronted", as: "their-name", thinks: false, extra: {} }],
+      models: [{ model: "fronted", as: "their-name", thinks: false, extra: {}, contextTokens: 90 }],
       policy: { trains: false, retainsDays: 0, keptIn: "elsewhere" },
     });
     expect(await offered(id)).toMatchObject({ kind: "upstream", concurrency: 4 });

@@ -160,6 +160,10 @@ export const upstreams: readonly Command[] = [
         about:
           "keeps accounts' prefix caches apart there (vLLM: cache_salt); without it no cached tokens are told or billed as such",
       },
+      context: {
+        value: "TOKENS",
+        about: "the longest prompt and answer together that it takes; without it, it may refuse long ones",
+      },
       input: { value: "USD", about: "what it charges you per million input tokens (needed)" },
       cached: { value: "USD", about: "per million found in its cache; as input where not given" },
       output: { value: "USD", about: "per million output tokens (needed)" },
@@ -195,6 +199,7 @@ export const upstreams: readonly Command[] = [
         cachedMicroUsdPerM: cached === undefined ? input : microUsd(cached, "--cached"),
         outputMicroUsdPerM: microUsd(needed(run, "output"), "--output"),
       };
+      const context = run.text("context");
       const models = [false, true].flatMap((thinks) => {
         const names = thinks ? "thinking-models" : "models";
         const extra = thinks ? "thinking-extra" : "extra";
@@ -205,6 +210,7 @@ export const upstreams: readonly Command[] = [
           thinks,
           extra: fields,
           tagField: run.text("tag-field") ?? null,
+          contextTokens: context === undefined ? null : whole(context, "--context"),
           ...rates,
         }));
       });
