@@ -27,7 +27,7 @@ beforeAll(async () => {
   platform = await temporaryPlatform({
     regions: ["eu"],
     nodeArgs: ["--slots", "1", "--queue-max", "0"],
-    vars: { SLUICE_CLOCKS: JSON.stringify({ holdLapseMs: 4_000, pendingMaxMs: 2_000 }) },
+    vars: { SLUICE_CLOCKS: JSON.stringify({ holdLapseMs: 2_000, pendingMaxMs: 2_000 }) },
   });
   stack = new Stack(platform);
   const made = await stack.admin<{ upstream: { id: string } }>("POST", "/upstreams", {
