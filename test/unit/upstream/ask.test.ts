@@ -23,10 +23,9 @@ function asked(body: object, change: object = {}) {
   const ask = read(body);
   return ask === undefined
     ? undefined
-    : (JSON.parse(printAsk(ask, { ...SERVED, ...change }, { promptCeiling: 100, outputCeiling: 77, tag: "k1-tag" })) as Record<
-        string,
-        unknown
-      >);
+    : (JSON.parse(
+        printAsk(ask, { ...SERVED, ...change }, { promptCeiling: 100, outputCeiling: 77, tag: "k1-tag" }),
+      ) as Record<string, unknown>);
 }
 
 describe("an upstream is asked", () => {

@@ -158,24 +158,6 @@ describe("a stream", () => {
     expect(translator.settled().counts.completionTokens).toBe(3);
   });
 
-  test("of fewer pieces than are held, but of more bytes than so many tokens have, is ended, too", ({
-    expect,
-  }) => {
-    const piece = "x".repeat(BOUNDS.outputCeiling * 100);
-    const calls = Array.from({ length: 100 }, () => ({ index: 0, function: { arguments: "x" } }));
-    for (const [delta, pieces] of [
-      [{ content: piece }, 2],
-      [{ reasoning: piece }, 2],
-      [{ tool_calls: [{ index: 0, id: "a", function: { arguments: piece } }] }, 2],
-      [{ tool_calls: calls }, 1],
-    ] as const) {
-      const { events, translator } = told(sse(Array.from({ length: 9 }, () => chunk(delta))));
-      expect(dataOf(events).filter(({ choices }) => choices[0]?.finish_reason === null)).toHaveLength(pieces);
-      expect(notesOf(events).at(-1)).toMatchObject({ ended: "length" });
-      expect(translator.over).toBe(true);
-    }
-  });
-
   test("says nothing of what was cached where another account's prompt may have put it there", ({
     expect,
   }) => {
@@ -328,71 +310,6 @@ describe("a stream", () => {
       }),
     );
   });
-
-  test("without end in one event fails instead of growing", ({ expect }) => {
-    for (const text of [`data: ${"x".repeat(2 * 1024 * 1024)}`, "data:\n".repeat(2 * 1024 * 1024)])
-      expect(notesOf(told(text).events)).toEqual([{ to: 0, ended: "engine_died" }]);
-  });
-});
-
-describe("tool calls", () => {
-  const piece = (index: unknown, id?: string, name?: string, text?: string) => ({
-    ...(index === undefined ? {} : { index }),
-    ...(id === undefined ? {} : { id, type: "function" }),
-    function: { ...(name === undefined ? {} : { name }), ...(text === undefined ? {} : { arguments: text }) },
-  });
-  const A = { id: "a", type: "function", function: { name: "f", arguments: '{"x":1}' } };
-  const B = { id: "b", type: "function", function: { name: "g", arguments: "{}" } };
-
-  const CALLED: readonly (readonly [string, readonly unknown[][], readonly object[]])[] = [
-    [
-      "with id and name in every piece",
-      [[piece(0, "a", "f", '{"x"')], [piece(0, "a", "f", ":1}")], [piece(1, "b", "g", "{}")]],
-      [A, B],
-    ],
-    [
-      "with an id in every piece and no index",
-      [[piece(null, "a", "f", '{"x"')], [piece(null, "b", "g", "{}")], [piece(null, "a", "f", ":1}")]],
-      [A, B],
-    ],
-    [
-      "whole, several together, without index",
-      [[piece(undefined, "a", "f", '{"x":1}'), piece(undefined, "b", "g", "{}")]],
-      [A, B],
-    ],
-    [
-      "without index, and an id at their beginning alone",
-      [[piece(null, "a", "f")], [piece(null, undefined, undefined, '{"x":1}')], [piece(null, "b", "g", "{}")]],
-      [A, B],
-    ],
-    [
-      "with numbers from anywhere",
-      [[piece(200, "a", "f", '{"x"')], [piece(-1, "b", "g", "{}")], [piece(200, "", "", ":1}")]],
-      [A, B],
-    ],
-    [
-      "with an index that is no number, and nothing beside them",
-      [[null], [piece("0", "a", "f", '{"x":1}')], [{}], [piece("0", "b", "g", "{}"), null]],
-      [A, B],
-    ],
-  ];
-  test.for(CALLED)("%s are told as everybody reads them", ([, deltas, want], { expect }) => {
-    const text = sse([...deltas.map((calls) => chunk({ tool_calls: calls })), chunk({}, "tool_calls"), "[DONE]"]);
-    const [whole] = dataOf(told(text, { stream: false }).events);
-    expect(whole.choices[0].message.tool_calls).toEqual(want);
-    // As an SDK that joins every string puts them together.
-    const joined: { id: string; name: string; text: string }[] = [];
-    const pieces = dataOf(told(text).events).flatMap(({ choices }) => choices[0]?.delta.tool_calls ?? []);
-    for (const { index, id = "", function: called } of pieces) {
-      const call = (joined[index] ??= { id: "", name: "", text: "" });
-      call.id += id;
-      call.name += called.name ?? "";
-      call.text += called.arguments;
-    }
-    expect(
-      joined.map(({ id, name, text }) => ({ id, type: "function", function: { name, arguments: text } })),
-    ).toEqual(want);
-  });
 });
 
 describe("an answer in one piece", () => {
@@ -455,16 +372,6 @@ describe("an answer in one piece", () => {
       '{"x"',
       ":1}",
     ]);
-  });
-
-  test("is never more than is kept for one, however much is held", ({ expect }) => {
-    const translator = new Translator(FACE, false, { ...BOUNDS, outputCeiling: 1_000_000 });
-    const event = encoder.encode(sse([chunk({ content: "x".repeat(1_000_000) })]));
-    let events = "";
-    for (let i = 0; i < 30 && !translator.over; i++) events += translator.push(event);
-    const [whole] = dataOf(events);
-    expect(whole.choices[0].finish_reason).toBe("length");
-    expect(whole.choices[0].message.content).toHaveLength(16_000_000);
   });
 
   test("that broke off is none", ({ expect }) => {
