@@ -206,7 +206,9 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
   }
 
   async look(ask: LookAsk): Promise<LookAnswer> {
-    return lookAnswer(this.#books, ask, await this.status(), Date.now());
+    const status = await this.status();
+    // After the wait: a turn that failed meanwhile has replaced the books.
+    return lookAnswer(this.#books, ask, status, Date.now());
   }
 
   async logAfter(seq: number): Promise<LogAfter | null> {

@@ -4,6 +4,9 @@
  *
  * An event is printed once, when it is logged: a message is put together of these texts, and not printed again.
  *
+ * A message may take long to leave, and meanwhile a turn can fail: what it logged was never so. Therefore the log is asked for
+ * anew before each message (account-object.ts then has new books), and never kept over a wait.
+ *
  * How far it has sent is in memory alone. A restart sends what is unconfirmed once more, which harms nobody and costs
  * less than a row per message.
  */
@@ -35,8 +38,12 @@ export class Outbox {
     return lastSeq - Math.max(this.#sentThrough, appliedSeq) >= MESSAGE_EVENTS_MAX;
   }
 
-  /** Sends what is new, and all again once D1 has confirmed nothing for `resendMs`. True where a round was not enough. */
-  async send({ account, store, appliedSeq }: Log, nowMs: number, resendMs: number): Promise<boolean> {
+  /**
+   * Sends what is new, and all again once D1 has confirmed nothing for `resendMs`. True where a round was not enough. The log is
+   * null where there is no account (any more).
+   */
+  async send(logNow: () => Log | null, nowMs: number, resendMs: number): Promise<boolean> {
+    const appliedSeq = logNow()?.appliedSeq ?? 0;
     if (appliedSeq > this.#appliedSeq || this.#sentThrough <= appliedSeq) this.#progressAtMs = nowMs;
     this.#appliedSeq = appliedSeq;
     // Judged by D1's progress and not by the last sending: one lost message stops all that come after it.
@@ -45,15 +52,17 @@ export class Outbox {
       this.#progressAtMs = nowMs;
     }
     for (let round = 0; round < ROUND_MESSAGES_MAX; round++) {
-      const from = Math.max(this.#sentThrough, appliedSeq);
-      const unsent = store.log.printedAfter(from, MESSAGE_EVENTS_MAX);
+      const log = logNow();
+      if (log === null) return false;
+      const from = Math.max(this.#sentThrough, log.appliedSeq);
+      const unsent = log.store.log.printedAfter(from, MESSAGE_EVENTS_MAX);
       const events = fitting(unsent);
       const last = events.at(-1);
       if (last === undefined) return false;
       // Before the wait: another round must not send the same.
       this.#sentThrough = last.seq;
       try {
-        await this.#queue.send(messageOf(account, events), { contentType: "text" });
+        await this.#queue.send(messageOf(log.account, events), { contentType: "text" });
       } catch (error) {
         this.#sentThrough = Math.min(this.#sentThrough, from);
         throw error;

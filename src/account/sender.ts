@@ -8,7 +8,7 @@
 import { logError } from "../core/log.ts";
 import type { Books } from "./books.ts";
 import type { Clocks } from "./clocks.ts";
-import { Outbox } from "./outbox.ts";
+import { Outbox, type Log } from "./outbox.ts";
 import { FRESH, spent, waitMs } from "./pace.ts";
 
 export class Sender {
@@ -43,11 +43,13 @@ export class Sender {
   }
 
   async now(books: () => Books): Promise<void> {
-    const { account, purse, store } = books();
-    if (account === undefined) return;
+    if (books().account === undefined) return;
     this.#pace = spent(this.#pace, Date.now(), this.#clocks.gatherMs);
-    const log = { account: account.account, store, appliedSeq: purse.appliedSeq };
-    const more = await this.#outbox.send(log, Date.now(), this.#clocks.resendMs);
+    const more = await this.#outbox.send(() => logOf(books()), Date.now(), this.#clocks.resendMs);
     if (more) this.soon(books);
   }
+}
+
+function logOf({ account, purse, store }: Books): Log | null {
+  return account === undefined ? null : { account: account.account, store, appliedSeq: purse.appliedSeq };
 }

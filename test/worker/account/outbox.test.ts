@@ -41,7 +41,7 @@ async function withOutbox(
       {
         send: async (applied, nowMs) => {
           got = [];
-          await outbox.send({ account: account.id, store, appliedSeq: applied }, nowMs, RESEND_MS);
+          await outbox.send(() => ({ account: account.id, store, appliedSeq: applied }), nowMs, RESEND_MS);
           return got;
         },
       },
