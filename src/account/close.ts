@@ -25,6 +25,8 @@ import {
 import { strikableFromMs } from "./strike.ts";
 
 export const NEVER_BEGAN = "never_began";
+/** The ordinal of an attempt, where there was none. */
+const NONE = -1;
 /** A pause is this part of the time it has taken so far. */
 const RETRY_PARTS = 2;
 
@@ -40,6 +42,8 @@ export type Closing = Numbers & {
   readonly certainty: Exclude<Certainty, "pending">;
   readonly ended: string;
   readonly weights: string;
+  /** The last attempt that was counted with: a later one that speaks has more to say. */
+  readonly ordinal: number;
   /** Nothing more can come of this request: it may be forgotten. */
   readonly final: boolean;
 };
@@ -82,17 +86,23 @@ export function decide(
   const end = lastWord(hold);
   const highest = hold.attempts.at(-1);
   const highestStruck = highest !== undefined && struck.has(highest.ordinal);
-  if (end?.why === "recalled") return closed(fromWord(end), "exact", end.why, true);
+  if (end?.why === "recalled")
+    return closed(hold, fromWord(end), { certainty: "exact", ended: end.why, final: true });
   if (end?.counted !== undefined) return settledByWord(hold, end, end.counted);
   // An answer in one piece that failed on our side was never delivered, whatever a node made of it.
   if (end !== null && !hold.stream && !clientLeft(end.why))
-    return closed(NOTHING, "exact", endingOf(end), true);
+    return closed(hold, NOTHING, { certainty: "exact", ended: endingOf(end), final: true });
 
   const closing = hold.attempts.findLast((attempt) => !isRefused(attempt) && !struck.has(attempt.ordinal));
   if (closing === undefined) {
-    if (end !== null && !highestStruck) return closed(NOTHING, "exact", endingOf(end), true);
+    if (end !== null && !highestStruck)
+      return closed(hold, NOTHING, { certainty: "exact", ended: endingOf(end), final: true });
     // Struck out is proof enough for money; a node that proves us wrong later still corrects the usage.
-    if (highestStruck) return closed(NOTHING, "exact", NEVER_BEGAN, false);
+    if (highestStruck)
+      return {
+        ...closed(hold, NOTHING, { certainty: "exact", ended: NEVER_BEGAN, final: false }),
+        ordinal: NONE,
+      };
     return waitFor(hold, end, nowMs, clocks);
   }
 
@@ -105,10 +115,15 @@ export function decide(
   const ended = word === null ? receipt.ended : endingOf(word);
   const known = closing === highest || end !== null || highestStruck;
   if (known && (isNatural(receipt.ended) || end !== null || highestStruck))
-    return { ...closed(numbers, certainty, ended, !highestStruck), weights: receipt.weights };
+    return {
+      ...closed(hold, numbers, { certainty, ended, final: !highestStruck }),
+      weights: receipt.weights,
+      ordinal: highestStruck ? closing.ordinal : hold.attempts.length - 1,
+    };
 
   const silentAtMs = lastBeatMs(hold) + clocks.closeWithoutWordMs;
-  if (nowMs >= silentAtMs) return { ...closed(numbers, certainty, ended, false), weights: receipt.weights };
+  if (nowMs >= silentAtMs)
+    return { ...closed(hold, numbers, { certainty, ended, final: false }), weights: receipt.weights };
   // Its receipt is there: no row need say that it is missing, but after its lapse it fills no place any more.
   const state = nowMs < hold.lapseAtMs ? "open" : "ended";
   return { do: "wait", state, untilMs: silentAtMs };
@@ -118,7 +133,11 @@ export function decide(
 function settledByWord(hold: Hold, end: KnownWord, { certainty }: Counted): Closing {
   const delivered = end.why === "answered" || (hold.stream && end.seenTo > 0);
   const numbers = delivered ? bounded(hold, fromWord(end)) : NOTHING;
-  return closed(numbers, delivered ? certainty : "exact", endingOf(end), true);
+  return closed(hold, numbers, {
+    certainty: delivered ? certainty : "exact",
+    ended: endingOf(end),
+    final: true,
+  });
 }
 
 /** No receipt of the closing attempt: first the hold lapses, then the wait for the receipt ends. */
@@ -145,8 +164,8 @@ function lastBeatMs(hold: Hold): number {
   return Math.max(...hold.attempts.map((attempt) => attempt.beatAtMs ?? 0));
 }
 
-function closed(numbers: Numbers, certainty: Closing["certainty"], ended: string, final: boolean): Closing {
-  return { do: "close", ...numbers, certainty, ended, weights: "", final };
+function closed(hold: Hold, numbers: Numbers, how: Pick<Closing, "certainty" | "ended" | "final">): Closing {
+  return { do: "close", ...numbers, ...how, weights: "", ordinal: hold.attempts.length - 1 };
 }
 
 function fromReceipt(hold: Hold, receipt: KnownReceipt, end: KnownWord | null): Numbers {
@@ -209,8 +228,13 @@ function giveUp(hold: Hold, end: KnownWord | null): Closing {
   const ended = end === null ? (heard || told ? "node_lost" : NEVER_BEGAN) : endingOf(end);
   const closing = hold.attempts.findLast((attempt) => !isRefused(attempt));
   // The Worker died under an upstream: nobody is left who could know.
-  if (closing !== undefined && isAtUpstream(closing)) return closed(NOTHING, "unknown", ended, false);
+  if (closing !== undefined && isAtUpstream(closing))
+    return closed(hold, NOTHING, { certainty: "unknown", ended, final: false });
   const undelivered = !hold.stream && !left;
   const numbers = undelivered || (seen.completionTokens === 0 && !left) ? NOTHING : seen;
-  return closed(numbers, told || seen.completionTokens > 0 ? "estimated" : "unknown", ended, false);
+  return closed(hold, numbers, {
+    certainty: told || seen.completionTokens > 0 ? "estimated" : "unknown",
+    ended,
+    final: false,
+  });
 }

@@ -94,6 +94,8 @@ export type Hold = {
   readonly repeat?: string;
   /** How it was closed; null until it was. */
   readonly closedAs: Certainty | null;
+  /** The last ordinal that was counted with; absent where an older build closed it. */
+  readonly closedBy?: number;
   /** The number of the next event of this request. */
   readonly revision: number;
   /** When this hold is to be looked at again. */

@@ -7,7 +7,7 @@ import type { CheckedReceipt, Flagged, Word, WordAck } from "@sluice/protocol/ac
 import { assert } from "../core/assert.ts";
 import type { Books } from "./books.ts";
 import { LATEST_MS } from "./clocks.ts";
-import { cameToNothing, decide, type Closing } from "./close.ts";
+import { cameToNothing, decide, type Closing, type Decision } from "./close.ts";
 import { flagOf, noteReceipt, noteRenewal, noteWord, type Hold, type RenewalAsk } from "./facts.ts";
 import { worstCostNanoUsd } from "./hold.ts";
 import { budgetRoomNanoUsd } from "./limits.ts";
@@ -15,16 +15,24 @@ import { afterClosing, closedEvent, isCorrection, pendingEvent, post } from "./p
 import { withGranted } from "./purse.ts";
 
 export function hearWord(books: Books, word: Word, nowMs: number): WordAck {
-  const known = books.store.holds.get(word.request) ?? books.recall(word.request);
+  const held = books.store.holds.get(word.request);
+  const known = held ?? books.recall(word.request);
   if (known === undefined) return { state: "closed" };
   const noted = noteWord(known, word, nowMs, books.clocks.holdLapseMs);
   const goesOn = noted !== known && word.next !== null;
+  const opens = goesOn || overtook(held, known, noted);
   const after = advance(
     books,
-    { before: known, after: goesOn ? reopened(books, noted, nowMs) : noted },
+    { before: known, after: opens ? reopened(books, noted, nowMs) : noted },
     nowMs,
   );
-  return { state: after.state === "closed" ? "closed" : "open" };
+  return { state: after.state === "closed" && !isBilled(known, word.next) ? "closed" : "open" };
+}
+
+/** Where it goes on it is over already, and counted: what it made may be delivered. */
+function isBilled({ attempts }: Hold, next: Word["next"]): boolean {
+  const attempt = next === null ? undefined : attempts[next.ordinal];
+  return attempt !== undefined && attempt.receipt !== null && attempt.node === next?.node;
 }
 
 /** What an operator should hear of it; null where nothing. */
@@ -36,8 +44,8 @@ export function hearReceipt(books: Books, checked: CheckedReceipt, nowMs: number
   if (known === undefined) return null;
   const flag = flagOf(known, checked);
   const noted = noteReceipt(known, checked, nowMs);
-  const overtook = held === undefined && ordinal > (known.attempts.at(-1)?.ordinal ?? 0);
-  advance(books, { before: known, after: overtook ? reopened(books, noted, nowMs) : noted }, nowMs);
+  const opens = overtook(held, known, noted);
+  advance(books, { before: known, after: opens ? reopened(books, noted, nowMs) : noted }, nowMs);
   return flag;
 }
 
@@ -60,10 +68,15 @@ export function review(books: Books, hold: Hold, nowMs: number, struck: Readonly
   advance(books, { before: hold, after: hold }, nowMs, struck);
 }
 
+/** An attempt speaks, of a request that is over for good, before the word that names it. */
+function overtook(held: Hold | undefined, known: Hold, noted: Hold): boolean {
+  return held === undefined && noted.attempts.length > known.attempts.length;
+}
+
 /**
  * A natural end closes a request at once, and a moment later a word can say that its client never saw that end and
- * another node goes on (or that node's receipt overtakes the word). The money is held again, where there is any;
- * where not, the request stays closed.
+ * another node goes on (or what is said of that node overtakes the word). The money is held again, where there is any;
+ * where not, the request stays closed. Takes nothing yet: `advance` does, where the request is open afterwards.
  */
 function reopened(books: Books, hold: Hold, nowMs: number): Hold {
   if (hold.state !== "closed" || books.account === undefined) return hold;
@@ -72,9 +85,7 @@ function reopened(books: Books, hold: Hold, nowMs: number): Hold {
   const scopes = books.scopes.of(books.account, books.keyring.path(hold.key));
   const freeNanoUsd = books.account.balanceNanoUsd - books.heldNanoUsd;
   if (heldNanoUsd > Math.max(0, Math.min(freeNanoUsd, budgetRoomNanoUsd(scopes, nowMs)))) return hold;
-  const tokens = hold.promptCeiling + hold.outputCeiling;
-  books.scopes.correct(books.account, hold.key, tokens - (hold.tokens ?? tokens), nowMs);
-  return { ...hold, state: "open", heldNanoUsd, tokens };
+  return { ...hold, state: "open", heldNanoUsd, tokens: hold.promptCeiling + hold.outputCeiling };
 }
 
 /** A request as it was known, and as it is with what was just heard; the same where only time has passed. */
@@ -85,14 +96,22 @@ function advance(books: Books, heard: Heard, nowMs: number, struck?: ReadonlySet
   if (after.state === "closed") return correct(books, heard, nowMs);
   const decision = decide(after, nowMs, books.clocks, struck);
   if (decision.do === "close") {
-    const again = before.state === "closed" && !isCorrection(before, decision);
-    return again ? before : close(books, heard, decision, nowMs);
+    if (before.state !== "closed" || isCorrection(before, decision))
+      return close(books, heard, decision, nowMs);
+    const { state, heldNanoUsd, tokens } = before;
+    return keep(
+      books,
+      { ...after, state, heldNanoUsd, ...(tokens === undefined ? {} : { tokens }) },
+      decision,
+    );
   }
   let next: Hold = { ...after, state: decision.state, dueAtMs: decision.untilMs };
   if (next.state === "pending" && before.state !== "pending") {
     books.store.log.append(pendingEvent(next, { seq: books.purse.nextSeq(), nowMs }), nowMs, null);
     next = { ...next, revision: next.revision + 1 };
   }
+  if (books.account !== undefined)
+    books.scopes.correct(books.account, next.key, tokensMore(before, next.tokens), nowMs);
   const changed = after !== before || next.state !== before.state || next.dueAtMs !== before.dueAtMs;
   if (changed) books.replace(before, next);
   return next;
@@ -104,9 +123,19 @@ function correct(books: Books, heard: Heard, nowMs: number): Hold {
   if (after === before) return before;
   const decision = decide(after, LATEST_MS, books.clocks);
   if (decision.do === "close" && isCorrection(before, decision)) return close(books, heard, decision, nowMs);
-  const row = books.store.holds.get(after.request);
-  if (row !== undefined) books.replace(row, decision.do === "close" && decision.final ? undefined : after);
-  return after;
+  return keep(books, after, decision);
+}
+
+/** What was heard of a closed request changes no sum: it is noted as long as the request has a row. */
+function keep(books: Books, closed: Hold, decision: Decision): Hold {
+  const row = books.store.holds.get(closed.request);
+  if (row !== undefined) books.replace(row, decision.do === "close" && decision.final ? undefined : closed);
+  return closed;
+}
+
+/** Beyond those that were counted; none where an older build admitted it, which counted none. */
+function tokensMore({ tokens: counted }: Hold, tokens: number | undefined): number {
+  return counted === undefined || tokens === undefined ? 0 : tokens - counted;
 }
 
 function close(books: Books, { before, after }: Heard, closing: Closing, nowMs: number): Hold {
@@ -115,12 +144,11 @@ function close(books: Books, { before, after }: Heard, closing: Closing, nowMs: 
   const closed = afterClosing(after, closing, posting, nowMs + books.clocks.lateKeepMs);
   const paid = books.purse.settle(after, posting.chargedNanoUsd);
   books.spend(after.key, posting.chargedNanoUsd, nowMs, after.chargedAtMs);
-  const tokens = closing.promptTokens + closing.completionTokens;
-  books.scopes.correct(books.account, after.key, tokens - (after.tokens ?? tokens), nowMs);
+  books.scopes.correct(books.account, after.key, tokensMore(before, closed.tokens), nowMs);
   const { fromGrants } = paid;
   const granted = fromGrants.length === 0 && after.fromGrants === undefined ? {} : { fromGrants };
   const chargedAtMs = posting.chargedNanoUsd > 0 ? nowMs : (after.chargedAtMs ?? nowMs);
-  const next: Hold = { ...closed, ...granted, tokens, chargedAtMs };
+  const next: Hold = { ...closed, ...granted, chargedAtMs };
   const event = closedEvent(after, closing, posting, { seq: books.purse.nextSeq(), nowMs });
   books.store.log.append(withGranted(event, paid.grantedNanoUsd), nowMs, closing.final ? next : null);
   if (after.repeat !== undefined && cameToNothing(closing))

@@ -35,6 +35,8 @@ export function afterClosing(hold: Hold, closing: Closing, posting: Posting, for
     postedNanoUsd: posting.costNanoUsd,
     writtenOffNanoUsd: posting.writeOffNanoUsd,
     closedAs: closing.certainty,
+    closedBy: closing.ordinal,
+    tokens: closing.promptTokens + closing.completionTokens,
     revision: hold.revision + 1,
     dueAtMs: forgetAtMs,
   };
@@ -42,13 +44,19 @@ export function afterClosing(hold: Hold, closing: Closing, posting: Posting, for
 
 /**
  * Whether a closing says more than the one that was posted before. Only proof revises: an estimate never does, and what a
- * server reported does where nobody knew better.
+ * server reported does where nobody knew better. What a later attempt says is more always, though it should cost the same:
+ * whoever then hears the word that names this attempt need not wait for it.
  */
 export function isCorrection(hold: Hold, closing: Closing): boolean {
+  const later = closing.ordinal > (hold.closedBy ?? hold.attempts.length - 1);
+  if (later && (closing.certainty === "exact" || closing.certainty === "reported")) return true;
   if (closing.certainty === "reported") return hold.closedAs === "estimated" || hold.closedAs === "unknown";
   if (closing.certainty !== "exact") return false;
   const before = hold.postedNanoUsd + hold.writtenOffNanoUsd;
-  return hold.closedAs !== "exact" || fullCostNanoUsd(hold, closing) !== before;
+  const tokens = closing.promptTokens + closing.completionTokens;
+  // Of what is free the cost alone says nothing.
+  const same = fullCostNanoUsd(hold, closing) === before && tokens === (hold.tokens ?? tokens);
+  return hold.closedAs !== "exact" || !same;
 }
 
 function fullCostNanoUsd({ price }: Hold, closing: Closing): number {

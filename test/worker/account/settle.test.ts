@@ -12,6 +12,7 @@ import {
   newRequest,
   NODE,
   openAccount,
+  PRICE,
   receipt,
   REGION,
   word,
@@ -100,6 +101,62 @@ describe("a request that ends by itself", () => {
     const lost = word(account.id, request, "node_lost", { seenTo: 28, prompt: 50, next: call(1) });
     expect(await account.object.word(lost)).toEqual({ state: "closed" });
     expect(await billsOf(account)).toHaveLength(1);
+  });
+
+  const goesOn = { seenTo: 20, prompt: 50, next: call(1) };
+  const FREE = { ...PRICE, inputMicroUsdPerM: 0, cachedMicroUsdPerM: 0, outputMicroUsdPerM: 0 };
+  test.for([
+    ["at the same cost", {}, { to: 30 }, ["exact", COST, 30, 0]],
+    ["and free of charge", { price: FREE }, { to: 60 }, ["exact", 0, 60, 0]],
+    ["and reported", {}, { to: 60, certainty: "reported" }, ["reported", COST, 60, 30_000]],
+  ] as const)(
+    "and goes on elsewhere %s is over for good, though the receipt from there overtakes the word",
+    async ([, change, { to, ...counted }, [certainty, first, tokens, charged]], { expect }) => {
+      const account = await openAccount(BALANCE);
+      const request = await account.admit(change);
+      await account.settle(receipt(request, "stop", counted));
+      await account.settle(receipt(request, "stop", { ordinal: 1, from: 20, to, ...counted }));
+      // The answer is there and billed: it may be delivered.
+      const lost = word(account.id, request, "node_lost", goesOn);
+      expect(await account.object.word(lost)).toEqual({ state: "open" });
+      expect(await account.object.status()).toMatchObject({ holdsOpen: 0, heldNanoUsd: 0 });
+      expect(await billsOf(account)).toEqual([
+        bill(certainty, "stop", [30, first]),
+        bill(certainty, "stop", [tokens, charged, 0, 1]),
+      ]);
+    },
+  );
+
+  test("and whose answer an upstream gives in the end is billed as that, though its word overtakes the one that names it", async ({
+    expect,
+  }) => {
+    const account = await openAccount(BALANCE);
+    const request = await account.admit({ stream: false });
+    await account.settle(receipt(request, "stop"));
+    const node = "upstream_0000000000";
+    const counted = { certainty: "reported", costNanoUsd: 11 } as const;
+    const answered = { ordinal: 1, ended: "stop", seenTo: 40, prompt: 50, node, counted } as const;
+    await account.object.word(word(account.id, request, "answered", answered));
+    await account.object.word(word(account.id, request, "node_lost", { next: { ...call(1), node } }));
+    await later(account, 10 * CLOCKS.pendingMaxMs);
+    expect(await billsOf(account)).toEqual([
+      bill("exact", "stop", [30, COST]),
+      bill("reported", "stop", [40, 10_000, 0, 1]),
+    ]);
+  });
+
+  test("takes no tokens of a minute from those that run, however often its receipt from elsewhere comes", async ({
+    expect,
+  }) => {
+    const account = await openAccount(BALANCE, { tokensPerMinute: 1_000 });
+    const request = await account.admit();
+    await account.settle(receipt(request, "stop"));
+    const again = receipt(request, "stop", { ordinal: 1, from: 20, to: 30 });
+    for (let time = 0; time < 3; time++) await account.settle(again);
+    // Eighty are used.
+    expect(await account.object.admit(account.ask({ promptCeiling: 460, outputAsked: 460 }))).toMatchObject({
+      ok: true,
+    });
   });
 
   test("but whose answer in one piece never reached the client is paid back", async ({ expect }) => {
