@@ -1,6 +1,11 @@
 /**
  * The tables of an account's object: as they are made, and what brings those of an older build up to date. An object wakes
- * under whatever build is deployed, so this runs at every waking: it only ever adds, and it says itself what is there.
+ * under whatever build is deployed, so this runs at every waking, and it says itself what is there. It adds tables and columns,
+ * and moves what lies in tables that no build of today writes.
+ *
+ * A deployment may be rolled back, and forward again. An older build makes its own tables anew, and writes over the account's
+ * row without the columns that it does not know. So whatever is moved may have been moved before, and a trigger in the
+ * database, which works under any build, puts aside what that row alone had (SQL_KEEP).
  */
 
 const SQL_SCHEMA = `
@@ -99,6 +104,22 @@ const ADDED: readonly (readonly [table: string, column: string, declaration: str
 /** After the columns. Of made keys alone: an operator's cost no row more. */
 const SQL_INDEX = "CREATE INDEX IF NOT EXISTS keys_made_by ON keys (made_by) WHERE made_by IS NOT NULL";
 
+/**
+ * A build that knows neither slots nor a tail writes the account's row, and so empties both: the tail becomes a row of the
+ * log, and the rows of free slots go, so that nobody takes them for holds. A build that knows them empties both at once only
+ * where the log has the tail already, and no slot is left that the row before called free and whose admission it counted.
+ */
+const SQL_KEEP = `
+  CREATE TRIGGER IF NOT EXISTS keep BEFORE INSERT ON account WHEN NEW.tail = '[]' AND NEW.free_slots = '[]' BEGIN
+    INSERT INTO log
+      SELECT json_extract(tail, '$[#-1].event.seq'), json_extract(tail, '$[#-1].atMs'),
+        (SELECT group_concat(coalesce(json_extract(value, '$.event.request'), ''), ' ') FROM json_each(tail)), tail
+      FROM account
+      WHERE json_extract(tail, '$[#-1].event.seq') > (SELECT coalesce(max(seq), 0) FROM log);
+    DELETE FROM slots WHERE admission <= (SELECT json_extract(counters, '$.admissions') FROM account)
+      AND slot IN (SELECT value FROM account, json_each(free_slots));
+  END`;
+
 /** Makes what is missing. Reads a handful of rows, and writes only where something is. */
 export function prepareTables(sql: SqlStorage): void {
   sql.exec(SQL_SCHEMA);
@@ -107,16 +128,18 @@ export function prepareTables(sql: SqlStorage): void {
     if (known.get(table)?.has(column) === false)
       sql.exec(`ALTER TABLE ${table} ADD COLUMN ${column} ${declaration}`);
   sql.exec(SQL_INDEX);
+  sql.exec(SQL_KEEP);
   for (const [table, columns] of known) if (columns.has("requests_per_minute")) joinLimits(sql, table);
   if (columnsOf(sql, "holds").size > 0) moveHolds(sql);
   if (columnsOf(sql, "events").size > 0) moveEvents(sql);
 }
 
-/** Holds once had no slots, and went by being deleted. */
+/** Holds once had no slots, and went by being deleted. There may be slots already: see the top. */
 function moveHolds(sql: SqlStorage): void {
   sql.exec(
-    `INSERT INTO slots SELECT row_number() OVER (ORDER BY request), request, key, state, held_nano_usd, due_at_ms,
-       coalesce(json_extract(facts, '$.admission'), 0), facts FROM holds`,
+    `INSERT INTO slots SELECT (SELECT coalesce(max(slot), 0) FROM slots) + row_number() OVER (ORDER BY request), request, key,
+       state, held_nano_usd, due_at_ms, coalesce(json_extract(facts, '$.admission'), 0), facts
+     FROM holds WHERE request NOT IN (SELECT request FROM slots)`,
   );
   sql.exec("DROP TABLE holds");
 }
@@ -124,7 +147,7 @@ function moveHolds(sql: SqlStorage): void {
 /** Each event once had a row. */
 function moveEvents(sql: SqlStorage): void {
   sql.exec(
-    `INSERT INTO log SELECT seq, at_ms, coalesce(request, ''),
+    `INSERT OR IGNORE INTO log SELECT seq, at_ms, coalesce(request, ''),
        json_array(json_object('event', json(event), 'atMs', at_ms, 'facts', json(facts))) FROM events`,
   );
   sql.exec("DROP TABLE events");

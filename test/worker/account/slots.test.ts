@@ -258,6 +258,7 @@ describe("an object of an older build", () => {
            json_extract(e.value, '$.event.request'), json_extract(e.value, '$.event'), json_extract(e.value, '$.facts')
          FROM account, json_each(account.tail) AS e`,
       );
+      sql.exec("DROP TRIGGER keep");
       for (const table of ["slots", "log"]) sql.exec(`DROP TABLE ${table}`);
       for (const column of ["free_slots", "tail"]) sql.exec(`ALTER TABLE account DROP COLUMN ${column}`);
     });
@@ -270,6 +271,49 @@ describe("an object of an older build", () => {
     expect((await eventsOf(account)).map(({ seq }) => seq)).toEqual([1, 2, 3]);
     expect(await account.object.status()).toMatchObject({
       balanceNanoUsd: BALANCE - 2 * COST,
+      heldNanoUsd: 0,
+      holdsOpen: 0,
+    });
+  });
+
+  test("that was awake in between has lost no event and no hold, and brought back none that was over", async ({
+    expect,
+  }) => {
+    const account = await openAccount(BALANCE);
+    const [open, over] = [await account.admit(), await account.admit()];
+    await account.settle(receipt(over, "stop"));
+    const meanwhile = newRequest();
+    await account.inside((_, { storage: { sql } }) => {
+      sql.exec(
+        `CREATE TABLE holds (request TEXT PRIMARY KEY, key TEXT NOT NULL, state TEXT NOT NULL, held_nano_usd INTEGER NOT NULL,
+           due_at_ms INTEGER NOT NULL, facts TEXT NOT NULL) STRICT, WITHOUT ROWID`,
+      );
+      sql.exec(
+        "CREATE TABLE events (seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, request TEXT, event TEXT NOT NULL, facts TEXT) STRICT",
+      );
+      sql.exec(
+        "INSERT INTO holds SELECT ?, key, state, held_nano_usd, due_at_ms, facts FROM slots WHERE request = ?",
+        meanwhile,
+        open,
+      );
+      const credit = { kind: "credit", seq: 3, creditId: "then", amountNanoUsd: HOLD, note: "", atMs: 0 };
+      sql.exec("INSERT INTO events VALUES (3, 0, NULL, ?, NULL)", JSON.stringify(credit));
+      // Twice: such a build writes the row in each of its turns.
+      for (let turn = 0; turn < 2; turn++)
+        sql.exec(
+          `INSERT OR REPLACE INTO account (id, account, name, suspended, cache_salt, balance_nano_usd, counters, last_seq, applied_seq)
+           SELECT 1, account, name, suspended, cache_salt, ?, counters, 3, applied_seq FROM account`,
+          BALANCE - COST + HOLD,
+        );
+    });
+    await evictDurableObject(account.object);
+    expect(await account.object.status()).toMatchObject({ holdsOpen: 2, heldNanoUsd: 2 * HOLD });
+    const gone = word(account.id, over, "client_gone", { seenTo: 10, prompt: 50 });
+    expect(await account.object.word(gone)).toEqual({ state: "closed" });
+    await account.settle(receipt(open, "stop"), receipt(meanwhile, "stop"), receipt(over, "stop"));
+    expect((await eventsOf(account)).map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5]);
+    expect(await account.object.status()).toMatchObject({
+      balanceNanoUsd: BALANCE + HOLD - 3 * COST,
       heldNanoUsd: 0,
       holdsOpen: 0,
     });
