@@ -53,7 +53,7 @@ export class Books {
 
   /** Ends a turn: the account's row is written once, however many requests moved it. */
   finishTurn(): { readonly dueAtMs: number | null; readonly newEvents: boolean } {
-    const newEvents = this.purse.save(() => this.scopes.print());
+    const newEvents = this.purse.save(this.scopes);
     const dueAtMs = this.#dueAtMs;
     this.#dueAtMs = null;
     return { dueAtMs, newEvents };

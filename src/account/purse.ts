@@ -47,11 +47,11 @@ export class Purse {
    * Ends a turn: the row is written once, however many requests moved it, and `counters` travel in it, as do the
    * free slots and the newest of the log (store.ts). True where there are new events.
    */
-  save(counters: () => string): boolean {
+  save(counters: { readonly isChanged: boolean; print(): string }): boolean {
     const newEvents = this.#account?.lastSeq !== this.#saved?.lastSeq;
-    const isChanged = this.#account !== this.#saved || this.#store.isChanged;
+    const isChanged = this.#account !== this.#saved || this.#store.isChanged || counters.isChanged;
     if (this.#account !== undefined && isChanged) {
-      this.#store.saveAccount({ ...this.#account, appliedSeq: this.#appliedSeq, counters: counters() });
+      this.#store.saveAccount({ ...this.#account, appliedSeq: this.#appliedSeq, counters: counters.print() });
       this.#saved = this.#account;
     }
     return newEvents;

@@ -2,9 +2,10 @@
  * What the account and its keys have used of their limits, and what their running requests hold. Owns the counters.
  *
  * They cost no row of their own: the counters travel in the account's row, which every closing writes anyway, and what was
- * admitted since it was last written is found again in the holds, each of which knows the number of its admission. So a
- * restart forgets nothing. Only the keys used last travel; one that drops out of these is written to its own row, once,
- * with the account's.
+ * admitted since it was last written is found again in the holds, each of which knows the number of its admission. Tokens that a
+ * request takes afterwards are not: a turn in which one does writes the account's row (`isChanged`). So a restart
+ * forgets nothing. Only the keys used last travel; one that drops out of these is written to its own row, once, with the
+ * account's.
  *
  * Invariant: row + holds whose number is higher = memory, after every turn.
  */
@@ -27,6 +28,7 @@ export class Scopes {
   readonly #used: Map<string, Used>;
   readonly #tallies = new Map<string, Tally>();
   #admissions: number;
+  #isChanged = false;
 
   constructor(store: Store, keyring: Keyring, account: AccountState | undefined) {
     this.#store = store;
@@ -73,10 +75,19 @@ export class Scopes {
     return this.#admissions;
   }
 
+  /** Whether something was counted that neither the account's row nor a hold's admission says. */
+  get isChanged(): boolean {
+    return this.#isChanged;
+  }
+
   /** More tokens than were counted, or fewer. */
   correct(account: AccountState, key: string, tokens: number, nowMs: number): void {
     if (tokens === 0) return;
-    this.#each(account, key, (used, limits) => withTokens(used, limits, tokens, nowMs));
+    this.#each(account, key, (used, limits) => {
+      const corrected = withTokens(used, limits, tokens, nowMs);
+      this.#isChanged ||= corrected !== used;
+      return corrected;
+    });
   }
 
   /** A charge; or, where negative, money back that was charged at `chargedAtMs`. */
@@ -122,6 +133,7 @@ export class Scopes {
 
   /** What goes into the account's row. Keys that have no room in it are written to their own, first. */
   print(): string {
+    this.#isChanged = false;
     for (const [id, used] of this.#used) {
       if (this.#used.size <= KEYS_IN_ROW_MAX + 1) break;
       if (id === ACCOUNT) continue;

@@ -164,6 +164,21 @@ describe("a key's budget", () => {
 });
 
 describe("a limit", () => {
+  test("on tokens per minute remembers over a restart what a request was extended by", async ({ expect }) => {
+    at(NOON);
+    const account = await openAccount(BALANCE, { tokensPerMinute: 1_000 });
+    const [running, over] = [await account.admit(), await account.admit()];
+    await account.settle(receipt(over, "stop"));
+    const extend = { v: 1, account: account.id, request: running, ...call(1), promptCeiling: 500 };
+    expect(await account.object.extend(extend)).toMatchObject({ ok: true });
+    await evictDurableObject(account.object);
+    // Two hundred, four hundred more, and eighty that were used.
+    expect(await account.object.admit(account.ask({ promptCeiling: 100, outputAsked: 100 }))).toMatchObject({
+      ok: true,
+      tokensPerMinute: { remaining: 120 },
+    });
+  });
+
   test("on tokens per minute counts what may be used, then what was", async ({ expect }) => {
     const account = await openAccount(BALANCE, { tokensPerMinute: 2 * TOKENS });
     const first = await account.admit();
