@@ -38,8 +38,7 @@ export const life = fc
         );
       } else if (!last) {
         const goesOn = word(ordinal, "node_lost", { ...seen, next: call(ordinal + 1) });
-        if (unseen[ordinal] === true)
-          messages.push(receipt(ordinal, "stop", { from, to, ...counted }), goesOn);
+        if (unseen[ordinal]) messages.push(receipt(ordinal, "stop", { from, to, ...counted }), goesOn);
         else messages.push(goesOn, receipt(ordinal, "node_died", { from, to, ...counted }));
       } else if (ending === "natural") messages.push(receipt(ordinal, "stop", { from, to, ...counted }));
       else if (ending === "refused") messages.push(word(ordinal, "refused", { ...seen, seenTo: from }));

@@ -100,7 +100,7 @@ describe("an account whose storage fails", () => {
       const mayGo = Promise.withResolvers<undefined>();
       const done = Promise.withResolvers<undefined>();
       vi.spyOn(EVENTS, "send").mockImplementation(async (text) => {
-        const { account: of, events } = JSON.parse(text as unknown as string) as EventBatch;
+        const { account: of, events } = JSON.parse(text) as EventBatch;
         // The queue is that of all accounts.
         if (of !== account.id) return undefined as never;
         for (const event of events) if (event.kind === "credit") sent.push(event.creditId);
