@@ -5,6 +5,7 @@ import { MAC_HEADER, signCall } from "@sluice/protocol/call";
 import { PROBE_MS_MAX, ProbeAnswer, ProbeFailure, probePath } from "@sluice/protocol/probe";
 import { RefusalBody } from "@sluice/protocol/refusal";
 import type { LiveNode } from "../core/node.ts";
+import { logError } from "../core/log.ts";
 import { callKey, type Secrets } from "../core/secrets.ts";
 import type { ProbeResult } from "./proof.ts";
 import { parseJson, readText } from "./signed-body.ts";
@@ -22,17 +23,28 @@ export async function probe(
   nowMs: number,
 ): Promise<ProbeResult> {
   const secretId = node.callKeyIds.find((id) => secrets.byId.has(id));
-  const key = secretId === undefined ? undefined : await callKey(secrets, secretId, node.id);
-  // It holds no key of ours yet: its next beat's reply brings one.
-  if (secretId === undefined || key === undefined) return UNTOLD;
-  const path = probePath(model, nowMs);
   try {
-    const response = await fetch(new URL(path, node.url), {
-      headers: { [MAC_HEADER]: await signCall(secretId, key, path, NO_BODY) },
+    const key = secretId === undefined ? undefined : await callKey(secrets, secretId, node.id);
+    // It holds no key of ours yet: its next beat's reply brings one.
+    if (secretId === undefined || key === undefined) return UNTOLD;
+    const path = probePath(model, nowMs);
+    const mac = await signCall(secretId, key, path, NO_BODY);
+    return await ask(new URL(path, node.url), mac, node.boot);
+  } catch (error) {
+    // Nothing of this is the node's doing.
+    logError("probe_not_made", error, { node: node.id });
+    return UNTOLD;
+  }
+}
+
+async function ask(url: URL, mac: string, boot: string): Promise<ProbeResult> {
+  try {
+    const response = await fetch(url, {
+      headers: { [MAC_HEADER]: mac },
       redirect: "manual",
       signal: AbortSignal.timeout(ANSWER_MS_MAX),
     });
-    return await read(response, node.boot);
+    return await read(response, boot);
   } catch (error) {
     const late = error instanceof DOMException && error.name === "TimeoutError";
     return { kind: "failed", why: late ? "no_answer" : "not_reached" };
