@@ -262,7 +262,7 @@ async function route(travel: Travel, job: AdmittedJob, leg: Leg, extend?: Extend
   const uncached = new Map(choices.map(({ node, uncachedTokens }) => [node.id, uncachedTokens]));
   mark(travel, "route");
   const order = inOrder(nodes, leg.failed, leg.seen.to, Date.now());
-  return walk(withOverflow(order, choices, overflow), {
+  return walk(withOverflow(order, choices, job.wanted.model.id, overflow), {
     nobody: lacking === undefined ? nobodyIn(admitted.regions) : unsupportedBy(lacking, job.call.modelAs),
     after,
     promptCeiling,

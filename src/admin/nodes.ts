@@ -145,7 +145,8 @@ function printNode(
           models: live.models,
           load: live.load,
           callKeyIds: live.callKeyIds,
-          proof: live.proof ?? null,
+          /** By model: when it last made a token, and what its probes say. */
+          proofs: live.proofs ?? {},
           /** How much it says it has cached; null where it has not said. */
           sketchMarks: live.sketch === undefined ? null : readSketch(live.sketch).length,
         };

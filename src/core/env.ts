@@ -81,8 +81,8 @@ export interface RegionRpc extends Rpc.DurableObjectBranded {
   beat(beat: Beat, receivedAtMs: number): Promise<HeardBeat>;
   /** Nodes heard of lately, freshest data this object has. */
   snapshot(): Promise<readonly LiveNode[]>;
-  /** A call to this node has failed: it is asked for a token, before others find out. */
-  suspect(node: string): Promise<void>;
+  /** A call to this node has failed: it is asked for a token of that model, before others find out. */
+  suspect(node: string, model: string): Promise<void>;
   /** Adds or replaces what the registry says of a node. */
   put(node: NodeRecord): Promise<void>;
   remove(node: string): Promise<void>;

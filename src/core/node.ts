@@ -14,8 +14,8 @@ export type NodeRecord = {
   readonly publicKey: string;
 };
 
-/** Whether a node was seen to make tokens: by a client's receipt, or by a probe. */
-export type NodeProof = {
+/** Whether a model of a node was seen to make tokens: by a client's receipt, or by a probe. */
+export type ModelProof = {
   /** The last token known of; null: none since its process started. */
   readonly provenAtMs: number | null;
   /** Present while its last probe, or more of them, failed. */
@@ -35,8 +35,8 @@ export type LiveNode = NodeRecord & {
   readonly beatAtMs: number;
   /** By which moment the newest beat is judged late, where that is not now: when the snapshot was taken. */
   readonly asOfMs?: number | undefined;
-  /** What is known of its making tokens, beyond its beats; absent where nothing is. */
-  readonly proof?: NodeProof | undefined;
+  /** By model, what is known of its making tokens, beyond its beats; absent where nothing is. */
+  readonly proofs?: Readonly<Record<string, ModelProof>> | undefined;
   /** Which prompts' beginnings it has cached; absent where it has not said. */
   readonly sketch?: Sketch | undefined;
 };

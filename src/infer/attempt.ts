@@ -66,7 +66,7 @@ export async function attempt(travel: Travel, spec: AttemptSpec): Promise<Tried<
     const nowMs = Date.now();
     const isNews = outcome === "failed" && isolate.knowledge(nowMs).behindUntilMs(node.id) === undefined;
     calling.ended(outcome, nowMs);
-    if (isNews && !quiet) travel.ctx.waitUntil(suspect(travel.env, node));
+    if (isNews && !quiet) travel.ctx.waitUntil(suspect(travel.env, node, asked.model));
   };
   let limit: Overrun | undefined;
   pulse.watch({
@@ -125,9 +125,9 @@ export async function attempt(travel: Travel, spec: AttemptSpec): Promise<Tried<
 }
 
 /** Its region finds out for everybody whether the node still makes tokens. Where it cannot be told, isolates find out. */
-async function suspect(env: Env, { id, region }: LiveNode): Promise<void> {
+async function suspect(env: Env, { id, region }: LiveNode, model: string): Promise<void> {
   await regionObject(env, region)
-    .suspect(id)
+    .suspect(id, model)
     .catch(() => undefined);
 }
 

@@ -66,6 +66,7 @@ export function overflowing(
 export function withOverflow(
   order: readonly LiveNode[],
   choices: readonly Choice[],
+  model: string,
   overflow: Overflowing,
 ): Iterable<Place> {
   if (overflow === undefined) return order;
@@ -75,7 +76,7 @@ export function withOverflow(
   const isWell = (node: LiveNode): boolean =>
     !full.has(node.id) &&
     !isLate(node, nowMs) &&
-    node.proof?.failing === undefined &&
+    node.proofs?.[model]?.failing === undefined &&
     knowledge.behindUntilMs(node.id) === undefined;
   return withUpstreams(order, isWell, () => overflow()?.offers.map(({ upstream }) => upstream) ?? []);
 }

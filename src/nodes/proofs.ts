@@ -4,19 +4,18 @@
  * not beat is not asked. A few probes run at a time, one per node.
  */
 import type { Beat } from "@sluice/protocol/beat";
-import type { LiveNode, NodeProof } from "../core/node.ts";
+import type { LiveNode, ModelProof } from "../core/node.ts";
 import {
   afterBeat,
   afterProbe,
-  afterTokens,
+  afterReceipts,
   asked,
   IDLE_MS,
   probeDue,
-  provenBy,
   shownAs,
   suspected,
+  type NodeProofs,
   type ProbeResult,
-  type Proof,
 } from "./proof.ts";
 
 const AT_ONCE_MAX = 4;
@@ -26,7 +25,7 @@ const PROVEN_LATELY_MS = IDLE_MS / 4;
 type Probable = Pick<LiveNode, "id" | "url" | "boot" | "callKeyIds" | "models" | "state">;
 
 export class Proofs {
-  readonly #proofs = new Map<string, Proof>();
+  readonly #proofs = new Map<string, NodeProofs>();
   readonly #probe: (node: Probable, model: string, nowMs: number) => Promise<ProbeResult>;
   #running = 0;
 
@@ -36,26 +35,26 @@ export class Proofs {
 
   /** A beat of this node was taken. Resolves when what it gave occasion to is over. */
   heard(node: Probable, beat: Pick<Beat, "receipts">, nowMs: number): Promise<void> {
-    let proof = afterBeat(this.#proofs.get(node.id), node.boot, nowMs);
-    if (nowMs - (proof.provenAtMs ?? -Infinity) > PROVEN_LATELY_MS) {
-      const atMs = provenBy(beat, nowMs);
-      if (atMs !== undefined) proof = afterTokens(proof, atMs);
-    }
-    this.#proofs.set(node.id, proof);
+    const proofs = afterBeat(this.#proofs.get(node.id), node, nowMs);
+    const isWanted = [...proofs.byModel.values()].some(
+      ({ provenAtMs }) => nowMs - (provenAtMs ?? -Infinity) > PROVEN_LATELY_MS,
+    );
+    this.#proofs.set(node.id, isWanted ? afterReceipts(proofs, node.models, beat, nowMs) : proofs);
     return this.#askWhereDue(node, nowMs);
   }
 
-  /** A Worker's call to this node has failed. */
-  suspect(node: Probable, nowMs: number): Promise<void> {
-    const proof = this.#proofs.get(node.id);
-    if (proof === undefined) return Promise.resolve();
-    this.#proofs.set(node.id, suspected(proof, nowMs));
+  /** A Worker's call to this node, for this model, has failed. */
+  suspect(node: Probable, model: string, nowMs: number): Promise<void> {
+    const proofs = this.#proofs.get(node.id);
+    if (proofs === undefined) return Promise.resolve();
+    this.#proofs.set(node.id, suspected(proofs, model, nowMs));
     return this.#askWhereDue(node, nowMs);
   }
 
-  shown(node: string): NodeProof | undefined {
-    const proof = this.#proofs.get(node);
-    return proof && shownAs(proof);
+  /** By model; undefined where nothing is known. */
+  shown(node: string): Readonly<Record<string, ModelProof>> | undefined {
+    const proofs = this.#proofs.get(node);
+    return proofs && shownAs(proofs);
   }
 
   forget(node: string): void {
@@ -63,18 +62,19 @@ export class Proofs {
   }
 
   async #askWhereDue(node: Probable, nowMs: number): Promise<void> {
-    const proof = this.#proofs.get(node.id);
-    const model = proof && probeDue(proof, node, nowMs);
-    if (proof === undefined || model === undefined || this.#running >= AT_ONCE_MAX) return;
-    this.#proofs.set(node.id, asked(proof, nowMs));
+    const proofs = this.#proofs.get(node.id);
+    const model = proofs && probeDue(proofs, node, nowMs);
+    if (proofs === undefined || model === undefined || this.#running >= AT_ONCE_MAX) return;
+    this.#proofs.set(node.id, asked(proofs, model, nowMs));
     this.#running += 1;
+    let result: ProbeResult = { kind: "untold" };
     try {
-      const result = await this.#probe(node, model, nowMs);
-      const now = this.#proofs.get(node.id);
-      // What was asked of an earlier boot says nothing of this one.
-      if (now?.boot === node.boot) this.#proofs.set(node.id, afterProbe(now, result, Date.now()));
+      result = await this.#probe(node, model, nowMs);
     } finally {
       this.#running -= 1;
+      const now = this.#proofs.get(node.id);
+      // What was asked of an earlier boot says nothing of this one.
+      if (now?.boot === node.boot) this.#proofs.set(node.id, afterProbe(now, model, result, Date.now()));
     }
   }
 }

@@ -81,23 +81,24 @@ export class RegionObject extends DurableObject<Env> implements RegionRpc {
     return [...this.#nodes.values()].flatMap(({ record, beat, last, wish, removedAtMs }) => {
       if (beat === undefined || last === undefined || removedAtMs !== null) return [];
       if (nowMs - last.beatAtMs > BEAT_DEAD_MS) return [];
-      const proof = this.#proofs.shown(record.id);
+      const proofs = this.#proofs.shown(record.id);
       const { sketch } = beat;
       return [
         {
           ...liveOf(record, beat, wish),
           beatAtMs: last.beatAtMs,
-          ...(proof === undefined ? {} : { proof }),
+          ...(proofs === undefined ? {} : { proofs }),
           ...(sketch === undefined ? {} : { sketch }),
         },
       ];
     });
   }
 
-  async suspect(node: string): Promise<void> {
+  async suspect(node: string, model: string): Promise<void> {
     const known = this.#nodes.get(node);
     if (known?.beat === undefined || known.removedAtMs !== null) return;
-    this.ctx.waitUntil(this.#proofs.suspect(liveOf(known.record, known.beat, known.wish), Date.now()));
+    const live = liveOf(known.record, known.beat, known.wish);
+    this.ctx.waitUntil(this.#proofs.suspect(live, model, Date.now()));
   }
 
   async put(record: NodeRecord): Promise<void> {

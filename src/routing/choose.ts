@@ -109,7 +109,7 @@ export function choose(
     };
   });
 
-  const out = ejectedAmong(fit, knowledge);
+  const out = ejectedAmong(fit, wish.model, knowledge);
   for (const entry of ranked) if (!entry.room) entry.standing = FULL;
   for (const entry of ranked) if (out.has(entry.node.id)) entry.standing = EJECTED;
 
@@ -162,10 +162,10 @@ function markCandidates(entries: readonly Entry[], trust: number): void {
  * The nodes that come last for having failed, never more than a part of the fleet: what is left has to bear the load.
  * Of too many, those that will be tried again soonest stay.
  */
-function ejectedAmong(fit: readonly LiveNode[], knowledge: Knowledge): ReadonlySet<string> {
-  const failing = fit.flatMap(({ id, proof }) => {
-    // Its region has asked it for a token in vain: until it makes one.
-    const untilMs = proof?.failing === undefined ? knowledge.behindUntilMs(id) : Infinity;
+function ejectedAmong(fit: readonly LiveNode[], model: string, knowledge: Knowledge): ReadonlySet<string> {
+  const failing = fit.flatMap(({ id, proofs }) => {
+    // Its region has asked it for a token of this model in vain: until it makes one.
+    const untilMs = proofs?.[model]?.failing === undefined ? knowledge.behindUntilMs(id) : Infinity;
     return untilMs === undefined ? [] : [{ id, untilMs }];
   });
   const max = Math.min(fit.length - 1, Math.ceil(fit.length * RANKED.ejectedShareMax));

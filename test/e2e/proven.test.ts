@@ -7,7 +7,9 @@ import { eventually, Stack } from "../support/stack.ts";
 type Listed = {
   readonly nodes: readonly {
     readonly name: string;
-    readonly live: { readonly proof: { provenAtMs: number | null; failing?: { why: string } } | null } | null;
+    readonly live: {
+      readonly proofs: Readonly<Record<string, { provenAtMs: number | null; failing?: { why: string } }>>;
+    } | null;
   }[];
 };
 
@@ -31,10 +33,12 @@ afterAll(async () => {
   await platform?.[Symbol.asyncDispose]();
 });
 
-function proofs(): Promise<Map<string, NonNullable<Listed["nodes"][number]["live"]>["proof"]>> {
+function proofs(): Promise<
+  Map<string, NonNullable<Listed["nodes"][number]["live"]>["proofs"][string] | undefined>
+> {
   return stack
     .admin<Listed>("GET", "/nodes")
-    .then(({ nodes }) => new Map(nodes.map(({ name, live }) => [name, live?.proof ?? null])));
+    .then(({ nodes }) => new Map(nodes.map(({ name, live }) => [name, live?.proofs[platform.model]])));
 }
 
 test("an idle node is proven by a token nobody pays for, and one that beats but cannot be reached is found out", async () => {

@@ -240,8 +240,12 @@ describe("nodes whose calls failed here", () => {
     expect(ids([node("a")], {}, { behindUntilMs })).toEqual(["a"]);
     // Nobody here has called it; its region has asked it for a token in vain.
     const proof = { provenAtMs: null, failing: { sinceMs: NOW, probes: 1, why: "too_slow" } };
-    expect(ids([node("a", { proof }), node("b", {}, busy)], {})).toEqual(["b", "a"]);
-    expect(ids([node("a", { proof })], {})).toEqual(["a"]);
+    const proofs = { m: proof };
+    expect(ids([node("a", { proofs }), node("b", {}, busy)], {})).toEqual(["b", "a"]);
+    expect(ids([node("a", { proofs })], {})).toEqual(["a"]);
+    // Another model's engine hangs there: this one's is well.
+    const other = { other: proof };
+    expect(ids([node("a", { proofs: other }), node("b", {}, busy)], {})).toEqual(["a", "b"]);
   });
 
   test("are never more than half of the fleet: the rest has to bear the load", () => {

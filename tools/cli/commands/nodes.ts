@@ -17,12 +17,16 @@ const Node = z.looseObject({
       state: z.string(),
       beatAgeMs: z.number(),
       models: z.array(z.looseObject({ id: z.string() })),
-      proof: z
-        .looseObject({
-          provenAtMs: z.number().nullable(),
-          failing: z.looseObject({ sinceMs: z.number(), probes: z.number(), why: z.string() }).optional(),
-        })
-        .nullish(),
+      /** By model. */
+      proofs: z
+        .record(
+          z.string(),
+          z.looseObject({
+            provenAtMs: z.number().nullable(),
+            failing: z.looseObject({ sinceMs: z.number(), probes: z.number(), why: z.string() }).optional(),
+          }),
+        )
+        .default({}),
       load: z.looseObject({
         slots: z.number(),
         slotsBusy: z.number(),
@@ -46,12 +50,20 @@ function stateOf(node: z.infer<typeof Node>, unreachable: ReadonlySet<string>): 
   return unreachable.has(node.region) ? "unknown" : "silent";
 }
 
-/** When it last made a token, or for how long it has been asked for one in vain. */
-export function provenOf(proof: NonNullable<z.infer<typeof Node>["live"]>["proof"], nowMs: number): string {
+type Proofs = NonNullable<z.infer<typeof Node>["live"]>["proofs"];
+
+/** When it last made a token, or which model it has been asked in vain for one, for how long. */
+export function provenOf(proofs: Proofs, nowMs: number): string {
   const ago = (atMs: number): string => `${Math.max(0, Math.round((nowMs - atMs) / 1_000))} s`;
-  if (proof?.failing !== undefined) return `fails ${ago(proof.failing.sinceMs)}: ${proof.failing.why}`;
-  if (proof === undefined || proof === null || proof.provenAtMs === null) return "not yet";
-  return `${ago(proof.provenAtMs)} ago`;
+  const all = Object.entries(proofs);
+  const failing = all.flatMap(([model, { failing }]) =>
+    failing === undefined ? [] : [{ model, ...failing }],
+  );
+  const [worst] = failing.toSorted((a, b) => a.sinceMs - b.sinceMs);
+  if (worst !== undefined)
+    return `${all.length > 1 ? `${worst.model} ` : ""}fails ${ago(worst.sinceMs)}: ${worst.why}`;
+  const proven = all.flatMap(([, { provenAtMs }]) => provenAtMs ?? []);
+  return proven.length === 0 ? "not yet" : `${ago(Math.max(...proven))} ago`;
 }
 
 function path({ args: [node = ""] }: Run): string {
@@ -105,7 +117,7 @@ export const nodes: readonly Command[] = [
         node.name,
         node.region,
         stateOf(node, unreachable),
-        provenOf(node.live?.proof, Date.now()),
+        provenOf(node.live?.proofs ?? {}, Date.now()),
         node.live === null ? "-" : busyOf(node.live.load),
         node.live?.load.queued,
         node.live?.models.map((model) => model.id).join(",") ?? "-",
