@@ -73,7 +73,8 @@ test("an answer with too few vectors, or two for one place, fails that call and 
   await expect(neighbour).rejects.toThrow("left");
 });
 
-test("a caller that leaves takes its batch along", async ({ expect }) => {
+// Sooner than any patience of the engine's would take it.
+test("a caller that leaves takes its batch along", { timeout: 10_000 }, async ({ expect }) => {
   const { engine, peer } = await open();
   peer.answer = () => ({ events: [], open: true });
   const leaving = new AbortController();
