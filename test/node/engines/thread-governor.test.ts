@@ -53,6 +53,22 @@ describe("threads at run time", () => {
     expect(crowded.threads).toBe(1);
   });
 
+  test("cores that come free are used soon, however long nothing could be tried", ({ expect }) => {
+    let idle = false;
+    const governor = new ThreadGovernor([1, 2], 1, () => idle);
+    live(governor, 5_000, { 1: 10, 2: 6 });
+    expect(governor.threads).toBe(1);
+    idle = true;
+    live(governor, 16, { 1: 10, 2: 6 });
+    expect(governor.threads).toBe(2);
+  });
+
+  test("on a crowded machine fewer are tried too, while more have no cores", ({ expect }) => {
+    const governor = new ThreadGovernor([1, 2, 4], 2, () => false);
+    live(governor, 300, { 1: 10, 2: 20, 4: 300 });
+    expect(governor.threads).toBe(1);
+  });
+
   test("turns of different sizes are not compared", ({ expect }) => {
     const governor = new ThreadGovernor([1, 2], 1);
     for (let turn = 0; turn < 1_000; turn++) governor.note(1 + (turn % 7), turn % 2 === 0 ? 1 : 100);
@@ -87,6 +103,25 @@ describe("cores that nobody uses", () => {
     // Asked again at once, it is the same.
     expect(spare.has(1)).toBe(has);
     expect(spare.has(2)).toBe(false);
+  });
+
+  test("what was busy before the last look says nothing of now", ({ expect }) => {
+    let times: CpuTimes = { cores: 2, idle: 0, total: 0 };
+    let nowMs = 0;
+    const spare = new SpareCores(
+      () => times,
+      () => nowMs,
+    );
+    // A long while with every core busy, looked at now and then; then a moment with one of them idle.
+    for (let turn = 0; turn < 100; turn++) {
+      nowMs += 300;
+      times = { ...times, total: times.total + 60 };
+      spare.look();
+    }
+    expect(spare.has(1)).toBe(false);
+    nowMs += 300;
+    times = { ...times, idle: times.idle + 30, total: times.total + 60 };
+    expect(spare.has(1)).toBe(true);
   });
 
   test("where the kernel does not say, trying is the only way to find out", ({ expect }) => {

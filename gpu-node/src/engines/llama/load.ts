@@ -13,7 +13,7 @@ import {
   LlamaLogLevel,
   type LlamaModel,
 } from "node-llama-cpp";
-import { type Batch, openBatch } from "./batch.ts";
+import { type Batch, openBatch, type Threads } from "./batch.ts";
 import { ChunkSize, type Measured, measure, settle, threadsToTry } from "./calibrate.ts";
 import { avoidAmx } from "./cpu-backend.ts";
 import { checkMemory, NoMemory } from "./memory.ts";
@@ -96,18 +96,21 @@ export async function load(message: LoadMessage, log: (line: string) => void): P
   const measured = await measure(batch, ordinaryToken(model), counts, hasCores);
   const { threads, chunkTokens } = settle(measured, CHUNK_TOKENS_MAX);
   const chunk = new ChunkSize(chunkTokens, CHUNK_TOKENS_MAX);
-  const promptThreads = new ThreadGovernor(counts, threads.prompt, hasCores);
-  batch.useThreads({
-    prompt: {
-      get threads() {
-        return promptThreads.threads;
-      },
-      note: (tokens, ms) => {
-        promptThreads.note(tokens, ms);
-        chunk.note(tokens, ms);
-      },
+  const governed = (governor: ThreadGovernor, note?: (tokens: number, ms: number) => void): Threads => ({
+    get threads() {
+      return governor.threads;
     },
-    decode: new ThreadGovernor(counts, threads.decode, hasCores),
+    note: (tokens, ms) => {
+      spare.look();
+      governor.note(tokens, ms);
+      note?.(tokens, ms);
+    },
+  });
+  batch.useThreads({
+    prompt: governed(new ThreadGovernor(counts, threads.prompt, hasCores), (tokens, ms) =>
+      chunk.note(tokens, ms),
+    ),
+    decode: governed(new ThreadGovernor(counts, threads.decode, hasCores)),
   });
   log(
     `info: ${threads.prompt} threads for prompts, ${threads.decode} for tokens, chunks of ${chunkTokens} tokens` +

@@ -49,16 +49,23 @@ export class SpareCores {
     this.#lookedAtMs = nowMs();
   }
 
-  /** Whether so many more threads have cores of their own, by the time since the last look. */
+  /**
+   * To be called often: what is idle is counted from look to look. Who looks only when it wants to know hears of all the
+   * time since it last wanted to, and that was another time.
+   */
+  look(): void {
+    const nowMs = this.#nowMs();
+    if (this.#last === undefined || nowMs - this.#lookedAtMs < WINDOW_MIN_MS) return;
+    const now = this.#read() ?? this.#last;
+    this.#spare = spareBetween(this.#last, now);
+    this.#last = now;
+    this.#lookedAtMs = nowMs;
+  }
+
+  /** Whether so many more threads have cores of their own, by the time before the last look. */
   has(threads: number): boolean {
-    if (this.#last === undefined) return true;
-    if (this.#nowMs() - this.#lookedAtMs >= WINDOW_MIN_MS) {
-      const now = this.#read() ?? this.#last;
-      this.#spare = spareBetween(this.#last, now);
-      this.#last = now;
-      this.#lookedAtMs = this.#nowMs();
-    }
-    return this.#spare >= threads * SPARE_PER_THREAD;
+    this.look();
+    return this.#last === undefined || this.#spare >= threads * SPARE_PER_THREAD;
   }
 }
 

@@ -36,6 +36,8 @@ export class ThreadGovernor {
   #bestMs = Number.POSITIVE_INFINITY;
   #size = 0;
   #trial: Trial | undefined;
+  /** More threads would have been tried, and had no cores. */
+  #refused = false;
 
   constructor(counts: readonly number[], threads: number, hasCores: (more: number) => boolean = () => true) {
     this.#counts = counts;
@@ -67,15 +69,25 @@ export class ThreadGovernor {
     this.#sinceTrial += 1;
     const recentMs = Math.min(...this.#recent);
     this.#bestMs = Math.min(this.#bestMs, recentMs);
-    const slow = recentMs > SLOW * this.#bestMs && this.#sinceTrial >= PAUSE_FIRST;
-    if (this.#recent.length === TRIAL_TURNS && (slow || this.#sinceTrial >= this.#pause)) {
-      // A slow turn is more likely to have a thread too many than one too few.
-      const threads = this.#neighbour(slow ? false : this.#upNext);
-      this.#upNext = !this.#upNext;
-      this.#sinceTrial = 0;
-      if (threads > this.#threads && !this.#hasCores(threads - this.#threads)) return;
+    const threads = this.#due(recentMs);
+    if (threads === undefined) return;
+    this.#refused = threads > this.#threads && !this.#hasCores(threads - this.#threads);
+    if (!this.#refused || this.#sinceTrial >= this.#pause) this.#sinceTrial = 0;
+    if (!this.#refused)
       this.#trial = { threads, against: recentMs, turns: 0, bestMs: Number.POSITIVE_INFINITY };
+  }
+
+  /** The number to try now, if any. */
+  #due(recentMs: number): number | undefined {
+    if (this.#recent.length < TRIAL_TURNS) return undefined;
+    // A slow turn is more likely to have a thread too many than one too few.
+    if (recentMs > SLOW * this.#bestMs && this.#sinceTrial >= PAUSE_FIRST) return this.#neighbour(false);
+    if (this.#sinceTrial >= this.#pause) {
+      this.#upNext = !this.#upNext;
+      return this.#neighbour(!this.#upNext);
     }
+    // What had no cores was not tried, so not in vain: asked again as soon as another trial could be.
+    return this.#refused && this.#sinceTrial % PAUSE_FIRST === 0 ? this.#neighbour(true) : undefined;
   }
 
   #noteTrial(trial: Trial, msPerToken: number): void {
