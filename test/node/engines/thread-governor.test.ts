@@ -145,25 +145,25 @@ describe("what is measured at the start", () => {
     ];
     expect(settle(measured, 512)).toEqual({ threads: { prompt: 2, decode: 1 }, chunkTokens: 192 });
     expect(settle([{ threads: 1, promptMsPerToken: 0.01, decodeMs: 1 }], 512).chunkTokens).toBe(512);
-    expect(settle([{ threads: 1, promptMsPerToken: 900, decodeMs: 900 }], 512).chunkTokens).toBe(32);
+    expect(settle([{ threads: 1, promptMsPerToken: 900, decodeMs: 900 }], 512).chunkTokens).toBe(64);
   });
 
   test("the chunk follows the speed of the turns, and one late turn changes little", ({ expect }) => {
-    const chunk = new ChunkSize(32, 512);
+    const chunk = new ChunkSize(64, 512);
     const live = (turns: number, msPerToken: number): void => {
       for (let turn = 0; turn < turns; turn++) chunk.note(chunk.tokens, chunk.tokens * msPerToken);
     };
     live(20, 0.5);
-    expect(chunk.tokens).toBe(224);
-    chunk.note(224, 4_000);
-    expect(chunk.tokens).toBe(160);
+    expect(chunk.tokens).toBe(192);
+    chunk.note(192, 4_000);
+    expect(chunk.tokens).toBe(128);
     live(5, 0.5);
-    expect(chunk.tokens).toBe(224);
+    expect(chunk.tokens).toBe(192);
     chunk.note(4, 90);
-    expect(chunk.tokens).toBe(224);
+    expect(chunk.tokens).toBe(192);
     live(20, 0.01);
     expect(chunk.tokens).toBe(512);
     live(20, 99);
-    expect(chunk.tokens).toBe(32);
+    expect(chunk.tokens).toBe(64);
   });
 });
