@@ -60,14 +60,17 @@ describe("a node with two models", () => {
     const living = await ask(node, "script", { tokens: 60, everyMs: 5 });
     const dying = await ask(node, "other", { tokens: 9, dieAt: 3 });
     expect(readEvents(await dying.text()).notes.at(-1)?.ended).toBe("engine_died");
-    // Its calls are told to come back; the other's are taken as ever, and the edge is told of the other alone.
+    // Its calls are told to come back; the other's are taken as ever, and the edge is told which is away, and for how long.
     const refused = await ask(node, "other", { tokens: 1 });
     expect([refused.status, await refused.json()]).toMatchObject([503, { refusal: { kind: "loading" } }]);
     expect(readEvents(await (await ask(node, "script", { tokens: 1 })).text()).finish).toBe("stop");
     expect(readEvents(await living.text())).toMatchObject({ finish: "stop", to: 61 });
-    const alone = (): boolean => node.edge.beats.at(-1)?.models.length === 1;
-    await node.edge.until(alone, "a beat without the model that restarts");
-    expect(node.edge.beats.at(-1)).toMatchObject({ state: "ready", models: [{ id: "script" }] });
+    const wakeMs = (id: string): number | undefined =>
+      node.edge.beats.at(-1)?.models.find((model) => model.id === id)?.wakeMs;
+    await node.edge.until(() => wakeMs("other") !== undefined, "a beat that says when it is back");
+    expect(wakeMs("other")).toBeGreaterThan(0);
+    expect(wakeMs("script")).toBeUndefined();
+    expect(node.edge.beats.at(-1)).toMatchObject({ state: "ready" });
   });
 
   test("has a full queue for one of them without refusing the other", async () => {
