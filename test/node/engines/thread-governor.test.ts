@@ -166,4 +166,16 @@ describe("what is measured at the start", () => {
     live(20, 99);
     expect(chunk.tokens).toBe(64);
   });
+
+  test("a prompt that is alone gets a longer chunk, of as long as a short question may wait", ({ expect }) => {
+    const chunk = new ChunkSize(64, 512);
+    expect(chunk.tokensAlone).toBe(128);
+    for (let turn = 0; turn < 20; turn++) chunk.note(chunk.tokensAlone, chunk.tokensAlone);
+    // A token a millisecond: 120 and 350 of them, in whole tiles.
+    expect([chunk.tokens, chunk.tokensAlone]).toEqual([64, 320]);
+    for (let turn = 0; turn < 20; turn++) chunk.note(chunk.tokensAlone, chunk.tokensAlone / 100);
+    expect([chunk.tokens, chunk.tokensAlone]).toEqual([512, 512]);
+    for (let turn = 0; turn < 20; turn++) chunk.note(chunk.tokensAlone, chunk.tokensAlone * 99);
+    expect([chunk.tokens, chunk.tokensAlone]).toEqual([64, 64]);
+  });
 });

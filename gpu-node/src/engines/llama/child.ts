@@ -124,7 +124,7 @@ function createEngine(
   const runs = new Map<number, LlamaRun>();
   const native = natives(model, context);
   // Behind the next turn's start, so that writing to the channel goes on beside the computing.
-  const loop = new StepLoop(() => chunk.tokens, {
+  const loop = new StepLoop((alone) => (alone ? chunk.tokensAlone : chunk.tokens), {
     evaluate: (works) => batch.evaluate(works),
     afterTurn: () => setImmediate(flush),
     fatal,

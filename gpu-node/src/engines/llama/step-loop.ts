@@ -32,13 +32,14 @@ export type LoopHooks = {
 };
 
 export class StepLoop {
-  readonly #chunkTokens: () => number;
+  readonly #chunkTokens: (alone: boolean) => number;
   readonly #hooks: LoopHooks;
   readonly #joining: Run[] = [];
   #runs: Run[] = [];
   #turning = false;
 
-  constructor(chunkTokens: () => number, hooks: LoopHooks) {
+  /** `alone`: nobody else is in, so nobody waits for the turn. */
+  constructor(chunkTokens: (alone: boolean) => number, hooks: LoopHooks) {
     this.#chunkTokens = chunkTokens;
     this.#hooks = hooks;
   }
@@ -71,7 +72,7 @@ export class StepLoop {
     const runs = this.#runs.filter((run) => !done.has(run));
     const shares = shareOut(
       runs.map((run) => run.prefillTokensLeft),
-      this.#chunkTokens(),
+      this.#chunkTokens(runs.length === 1),
     );
     const workers: Run[] = [];
     const works: Work<Sampled>[] = [];
