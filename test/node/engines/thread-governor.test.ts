@@ -167,7 +167,9 @@ describe("what is measured at the start", () => {
     expect(chunk.tokens).toBe(64);
   });
 
-  test("a prompt that is alone gets a longer chunk, of as long as a short question may wait", ({ expect }) => {
+  test("a prompt that is alone gets a longer chunk, of as long as a short question may wait", ({
+    expect,
+  }) => {
     const chunk = new ChunkSize(64, 512);
     expect(chunk.tokensAlone).toBe(128);
     for (let turn = 0; turn < 20; turn++) chunk.note(chunk.tokensAlone, chunk.tokensAlone);

@@ -80,7 +80,10 @@ export class ChunkSize {
   /** For a prompt beside which nobody waits. */
   get tokensAlone(): number {
     const fits = (this.#fits * TURN_ALONE_MS_MAX) / TURN_MS_MAX;
-    return Math.min(this.#max, Math.max(this.tokens, Math.floor(fits / CHUNK_TOKENS_STEP) * CHUNK_TOKENS_STEP));
+    return Math.min(
+      this.#max,
+      Math.max(this.tokens, Math.floor(fits / CHUNK_TOKENS_STEP) * CHUNK_TOKENS_STEP),
+    );
   }
 
   /** A turn that evaluated `tokens`, prompts and answers together, took `ms`. Small turns say nothing of large ones. */
