@@ -4,14 +4,15 @@
  * how the vectors are pooled is that server's affair. That it makes them is proved with one token before anybody is served.
  */
 import { z } from "zod";
-import { content, spellingsPattern } from "../llama/segments.ts";
+import { content } from "../llama/segments.ts";
 import { type Engine, type EngineEvent, EngineFault, type EngineInfo, type Token } from "../engine.ts";
-import { RemoteEncoder } from "./encode.ts";
+import { encoderOf, type RemoteEncoder } from "./encode.ts";
 import { type HttpEngineOptions, SERVERS, SLOTS_DEFAULT } from "./engine.ts";
+import { notReady } from "./faults.ts";
 import { Peer } from "./peer.ts";
 import type { Server, ServerFacts } from "./server.ts";
 import { UnreadableAnswer, type Wire } from "./wire.ts";
-import { readWords, type Words } from "./words.ts";
+import { readWords, tokensOf, type Words } from "./words.ts";
 
 const PATH = "/v1/embeddings";
 /** Inputs in one request: the server computes them together, and an answer stays small. */
@@ -60,12 +61,7 @@ class EmbeddingEngine implements Engine {
       },
       options,
     );
-    const { special, spellings, addBos, bos } = words.vocabulary;
-    this.#encoder = new RemoteEncoder((text, isSpecial) => this.#tokenize(text, isSpecial), {
-      special,
-      spellings: spellingsPattern(spellings.keys()),
-      bos: addBos ? bos : undefined,
-    });
+    this.#encoder = encoderOf(words, this.#server, this.#peer);
   }
 
   start(): Promise<void> {
@@ -102,8 +98,7 @@ class EmbeddingEngine implements Engine {
   }
 
   decode(tokens: readonly number[]): Promise<readonly Token[]> {
-    const { vocabulary } = this.#words;
-    return Promise.resolve(tokens.map((id) => ({ id, bytes: vocabulary.bytesOf(id) ?? new Uint8Array() })));
+    return Promise.resolve(tokensOf(this.#words, tokens));
   }
 
   // oxlint-disable-next-line require-yield -- it answers nothing
@@ -128,16 +123,6 @@ class EmbeddingEngine implements Engine {
     this.#peer.close();
     return Promise.resolve();
   }
-
-  async #tokenize(text: string, special: boolean): Promise<readonly number[]> {
-    const { wire, model } = this.#peer;
-    try {
-      const { path, body } = this.#server.tokenize(model, text, special);
-      return this.#server.tokensIn(await wire.post(path, body));
-    } catch (error) {
-      throw this.#peer.explain(error);
-    }
-  }
 }
 
 /** In the order of the inputs, whatever the server's. */
@@ -151,8 +136,4 @@ async function ask(
   if (vectors.length !== inputs.length || vectors.some(({ index }, at) => index !== at))
     throw new UnreadableAnswer(`${vectors.length} vectors for ${inputs.length} inputs`);
   return vectors.map(({ embedding }) => Float32Array.from(embedding));
-}
-
-function notReady(): EngineFault {
-  return new EngineFault("engine_died", "The server in front of which this node stands does not answer.");
 }

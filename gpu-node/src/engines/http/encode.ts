@@ -4,7 +4,10 @@
  * short pieces, several at a time.
  */
 import { encodeSegments, type Encoder } from "../llama/encode.ts";
-import { type Segment, cutContent } from "../llama/segments.ts";
+import { type Segment, cutContent, spellingsPattern } from "../llama/segments.ts";
+import type { Peer } from "./peer.ts";
+import type { Server } from "./server.ts";
+import type { Words } from "./words.ts";
 
 export type AskTokens = (text: string, special: boolean) => Promise<readonly number[]>;
 
@@ -55,6 +58,28 @@ export class RemoteEncoder {
     if (this.#template.size >= TEMPLATE_PIECES_MAX) this.#template.clear();
     this.#template.set(text, await this.#ask(text, true));
   }
+}
+
+/** By the server's tokenizer, as it is spoken to; throws what the peer makes of its failures. */
+export function encoderOf<Known extends { readonly model: string }>(
+  { vocabulary: { special, spellings, addBos, bos } }: Words,
+  server: Pick<Server, "tokenize" | "tokensIn">,
+  peer: Peer<Known>,
+): RemoteEncoder {
+  const ask: AskTokens = async (text, isSpecial) => {
+    const { wire, model } = peer;
+    try {
+      const { path, body } = server.tokenize(model, text, isSpecial);
+      return server.tokensIn(await wire.post(path, body));
+    } catch (error) {
+      throw peer.explain(error);
+    }
+  };
+  return new RemoteEncoder(ask, {
+    special,
+    spellings: spellingsPattern(spellings.keys()),
+    bos: addBos ? bos : undefined,
+  });
 }
 
 async function atOnce<Item>(items: readonly Item[], work: (item: Item) => Promise<void>): Promise<void> {

@@ -8,10 +8,11 @@ import type { ServerLoad } from "../../load/engine-load.ts";
 import { EngineFault } from "../engine.ts";
 import type { ChatPrompt, Engine, EngineEvent, EngineInfo, Lack, Task, Token } from "../engine.ts";
 import { type Picked, pickTemplate } from "../llama/pick-template.ts";
-import { content, spellingsPattern } from "../llama/segments.ts";
+import { content } from "../llama/segments.ts";
 import { toolMarks } from "../llama/tool-template.ts";
 import { Answer } from "./answer.ts";
-import { RemoteEncoder } from "./encode.ts";
+import { encoderOf, type RemoteEncoder } from "./encode.ts";
+import { notReady } from "./faults.ts";
 import { llamaServer } from "./llama-server.ts";
 import { readServerLoad } from "./metrics.ts";
 import { Peer, type PeerOptions } from "./peer.ts";
@@ -21,7 +22,7 @@ import type { Server, ServerFacts } from "./server.ts";
 import { sglang } from "./sglang.ts";
 import { vllm } from "./vllm.ts";
 import type { Wire } from "./wire.ts";
-import { readWords, type Words } from "./words.ts";
+import { readWords, tokensOf, type Words } from "./words.ts";
 
 export const SERVERS = { vllm, sglang, "llama-server": llamaServer } as const;
 export type ServerName = keyof typeof SERVERS;
@@ -79,12 +80,7 @@ class HttpEngine implements Engine {
       options,
     );
     this.#picked = pickTemplate(words.vocabulary);
-    const { special, spellings, addBos, bos } = words.vocabulary;
-    this.#encoder = new RemoteEncoder((text, isSpecial) => this.#tokenize(text, isSpecial), {
-      special,
-      spellings: spellingsPattern(spellings.keys()),
-      bos: addBos ? bos : undefined,
-    });
+    this.#encoder = encoderOf(words, this.#server, this.#peer);
   }
 
   start(): Promise<void> {
@@ -130,8 +126,7 @@ class HttpEngine implements Engine {
   }
 
   decode(tokens: readonly number[]): Promise<readonly Token[]> {
-    const { vocabulary } = this.#words;
-    return Promise.resolve(tokens.map((id) => ({ id, bytes: vocabulary.bytesOf(id) ?? new Uint8Array() })));
+    return Promise.resolve(tokensOf(this.#words, tokens));
   }
 
   readonly lackFor = (task: Task): Lack | undefined => {
@@ -203,18 +198,4 @@ class HttpEngine implements Engine {
     if (this.#server.isolation === "salt") return anywhere(task.tag);
     return this.#options.reuseInSlots === true ? this.#places.take(task) : anywhere(undefined);
   }
-
-  async #tokenize(text: string, special: boolean): Promise<readonly number[]> {
-    const { wire, model } = this.#peer;
-    try {
-      const { path, body } = this.#server.tokenize(model, text, special);
-      return this.#server.tokensIn(await wire.post(path, body));
-    } catch (error) {
-      throw this.#peer.explain(error);
-    }
-  }
-}
-
-function notReady(): EngineFault {
-  return new EngineFault("engine_died", "The server in front of which this node stands does not answer.");
 }

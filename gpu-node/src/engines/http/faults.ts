@@ -59,3 +59,7 @@ export function judge(error: unknown, name: string): Verdict {
     tell: `${name} failed at a task: ${reason}`,
   };
 }
+
+export function notReady(): EngineFault {
+  return new EngineFault("engine_died", "The server in front of which this node stands does not answer.");
+}

@@ -10,6 +10,7 @@ import type { ChatPrompt, Engine, EngineEvent, EngineInfo, Lack, Said, Task, Tok
 import { toldWeights } from "../told.ts";
 import { askChat, readChat, textFacts, type TextFacts } from "./openai.ts";
 import { END, STAND_INS, TEXT, THINK, TOOLS } from "./stand-ins.ts";
+import { notReady } from "./faults.ts";
 import { Peer, type PeerOptions } from "./peer.ts";
 import { isErrorEvent } from "./server.ts";
 import { ToldAnswer } from "./told-answer.ts";
@@ -129,7 +130,7 @@ class TextEngine implements Engine {
 
   async *generate(task: Task, signal: AbortSignal): AsyncGenerator<EngineEvent, void, void> {
     signal.throwIfAborted();
-    if (!this.ready) throw new EngineFault("engine_died", "The server behind this node does not answer.");
+    if (!this.ready) throw notReady();
     yield* this.#peer.during(signal, (stop) => this.#answer(task, stop));
   }
 

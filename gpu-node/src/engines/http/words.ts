@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { digestWeights } from "../../weights/digest.ts";
 import { readGgufFile } from "../../weights/gguf-header.ts";
-import { EngineFault } from "../engine.ts";
+import { EngineFault, type Token } from "../engine.ts";
 import { bytesOfSpelling } from "../llama/byte-alphabet.ts";
 import { readVocabulary, type Vocabulary } from "../llama/vocabulary.ts";
 
@@ -49,6 +49,11 @@ const TokenizerConfig = z.object({
 const GenerationConfig = z.object({
   eos_token_id: z.union([z.int(), z.array(z.int())]).nullish(),
 });
+
+/** What the ids of an answer stand for; those the vocabulary does not know stand for nothing. */
+export function tokensOf({ vocabulary }: Words, ids: readonly number[]): readonly Token[] {
+  return ids.map((id) => ({ id, bytes: vocabulary.bytesOf(id) ?? NO_BYTES }));
+}
 
 export async function readWords(path: string): Promise<Words> {
   const found = await stat(path).catch(() => undefined);
