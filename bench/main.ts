@@ -1,6 +1,6 @@
 /**
  * `npm run bench -- <which> [--json] [--quick]`: one command per bench, a table for people, `--json` for machines.
- * `router` also takes `--trace file.jsonl`. Progress goes to stderr, the result alone to stdout. `--quick` is a smoke
+ * `router` also takes `--trace file.jsonl`, `engine` also `--gpu cuda`. Progress goes to stderr, the result alone to stdout. `--quick` is a smoke
  * test: its numbers mean nothing.
  */
 import { resolve } from "node:path";
@@ -19,7 +19,7 @@ import { printRouterTable } from "./router/table.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
 const USAGE =
-  "usage: npm run bench -- edge|engine|account|cost|router [--json] [--quick] [--trace file.jsonl] | profile";
+  "usage: npm run bench -- edge|engine|account|cost|router [--json] [--quick] [--gpu cuda] [--trace file.jsonl] | profile";
 const BENCHES: ReadonlySet<string | undefined> = new Set([
   "edge",
   "engine",
@@ -32,10 +32,15 @@ const BENCHES: ReadonlySet<string | undefined> = new Set([
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { json: { type: "boolean" }, quick: { type: "boolean" }, trace: { type: "string" } },
+    options: {
+      json: { type: "boolean" },
+      quick: { type: "boolean" },
+      gpu: { type: "string" },
+      trace: { type: "string" },
+    },
   });
   const [which, ...rest] = positionals;
-  if (rest.length > 0 || !BENCHES.has(which)) {
+  if (rest.length > 0 || !BENCHES.has(which) || !(values.gpu === undefined || values.gpu === "cuda")) {
     console.error(USAGE);
     return 2;
   }
@@ -46,7 +51,7 @@ async function main(): Promise<number> {
     }
     const options = { root: ROOT, quick: values.quick ?? false, say: (what: string) => console.error(what) };
     if (which === "engine") {
-      const result = await runEngine(options);
+      const result = await runEngine({ ...options, device: values.gpu === "cuda" ? "cuda" : "cpu" });
       console.log(values.json ? JSON.stringify(result) : printEngineTable(result));
       return 0;
     }

@@ -4,13 +4,26 @@
  * the checkout, under a name that changes with the sources and the flags.
  *
  *   node tools/llama-server.ts            builds it where it is missing and prints its path
- *   node tools/llama-server.ts --cuda     the same with CUDA kernels (needs nvcc)
+ *   node tools/llama-server.ts --cuda     one that computes on an NVIDIA GPU
+ *
+ * The CUDA one compiles no kernels: it loads the very library that node-llama-cpp ships and the embedded engine uses
+ * (`npm run gpu-backends -- cuda` brings it), so that what differs between the two is the server and nothing else.
  *
  * Tests never build (it takes minutes): they ask `findLlamaServer` and say why they skip.
  */
 import { execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
@@ -24,9 +37,6 @@ export interface LlamaServerBuild {
 export type Found = { readonly path: string } | { readonly missing: string };
 
 const COMMON_FLAGS: readonly string[] = [
-  "-DCMAKE_BUILD_TYPE=Release",
-  "-DBUILD_SHARED_LIBS=OFF",
-  "-DGGML_NATIVE=ON",
   "-DLLAMA_BUILD_TESTS=OFF",
   "-DLLAMA_BUILD_EXAMPLES=OFF",
   "-DLLAMA_BUILD_APP=OFF",
@@ -37,8 +47,29 @@ const COMMON_FLAGS: readonly string[] = [
 
 const CPU: LlamaServerBuild = { cuda: false };
 
+const CPU_FLAGS: readonly string[] = ["-DBUILD_SHARED_LIBS=OFF", "-DGGML_NATIVE=ON"];
+
+/** Backends come as libraries beside the server; theirs ask for a `libggml-base.so` without a version in its name. */
+const CUDA_FLAGS: readonly string[] = [
+  "-DBUILD_SHARED_LIBS=ON",
+  "-DGGML_BACKEND_DL=ON",
+  "-DGGML_NATIVE=OFF",
+  "-DGGML_CPU=OFF",
+  "-DCMAKE_PLATFORM_NO_VERSIONED_SONAME=ON",
+  "-DCMAKE_BUILD_RPATH_USE_ORIGIN=ON",
+];
+
 function flagsOf(build: LlamaServerBuild): readonly string[] {
-  return build.cuda ? [...COMMON_FLAGS, "-DGGML_CUDA=ON"] : COMMON_FLAGS;
+  return ["-DCMAKE_BUILD_TYPE=Release", ...(build.cuda ? CUDA_FLAGS : CPU_FLAGS), ...COMMON_FLAGS];
+}
+
+/** Of node-llama-cpp's CUDA package: the kernels, and the CPU's for what stays there. */
+const BACKEND = /^libggml-(?:cuda|cpu-\w+)\.so$/;
+const CUDA_PACKAGE = "@node-llama-cpp/linux-x64-cuda";
+
+function cudaBackends(): string | undefined {
+  const folder = join(import.meta.dirname, "..", "node_modules", CUDA_PACKAGE, "bins", "linux-x64-cuda");
+  return existsSync(join(folder, "libggml-cuda.so")) ? folder : undefined;
 }
 
 /** The folder of node-llama-cpp's sources: a git bundle and the name of its tag. */
@@ -63,11 +94,14 @@ function folderOf(build: LlamaServerBuild): string {
 export function findLlamaServer(build: LlamaServerBuild = CPU): Found {
   const path = join(folderOf(build), "llama-server");
   if (existsSync(path)) return { path };
-  return { missing: "llama-server is not built: `node tools/llama-server.ts` builds it (minutes, once)" };
+  const how = `node tools/llama-server.ts${build.cuda ? " --cuda" : ""}`;
+  return { missing: `llama-server is not built: \`${how}\` builds it (minutes, once)` };
 }
 
 function missingTool(build: LlamaServerBuild): string | undefined {
-  for (const tool of ["git", "cmake", "c++", ...(build.cuda ? ["nvcc"] : [])]) {
+  if (build.cuda && cudaBackends() === undefined)
+    return "its CUDA kernels are not installed: `npm run gpu-backends -- cuda` brings them (Linux, x64)";
+  for (const tool of ["git", "cmake", "c++"]) {
     try {
       execFileSync(tool, ["--version"], { stdio: "ignore" });
     } catch {
@@ -108,7 +142,15 @@ export async function buildLlamaServer(build: LlamaServerBuild = CPU): Promise<F
     await command("cmake", ["-S", ".", "-B", "build", ...flagsOf(build)], source);
     const jobs = String(availableParallelism());
     await command("cmake", ["--build", "build", "--target", "llama-server", "--parallel", jobs], source);
-    renameSync(join(source, "build", "bin", "llama-server"), join(target, "llama-server"));
+    const bin = join(source, "build", "bin");
+    for (const name of readdirSync(bin).filter((name) => name.endsWith(".so")))
+      renameSync(join(bin, name), join(target, name));
+    const backends = build.cuda ? cudaBackends() : undefined;
+    if (backends !== undefined)
+      for (const name of readdirSync(backends).filter((name) => BACKEND.test(name)))
+        copyFileSync(join(backends, name), join(target, name));
+    // The server last: where it is, it is whole.
+    renameSync(join(bin, "llama-server"), join(target, "llama-server"));
     writeFileSync(
       join(target, "built.json"),
       `${JSON.stringify({ ...build, flags: flagsOf(build) }, null, 2)}\n`,

@@ -1,17 +1,19 @@
 /** How long a slot stays taken after its caller has left: the engine alone, one slot, the next task waiting for it. */
 import { openEngine } from "../../gpu-node/src/engines/open.ts";
 import type { BenchModel } from "./model.ts";
+import type { Device } from "./servers.ts";
 
 const ROUNDS = 15;
 const TOKENS_BEFORE_ABORT = 8;
 
 /** Milliseconds from the abort to the next task's `started`, one per round. */
-export async function abortFreeMs(model: BenchModel): Promise<readonly number[]> {
+export async function abortFreeMs(model: BenchModel, device: Device): Promise<readonly number[]> {
   const engine = await openEngine({
     kind: "llama",
     model: "bench",
     weightsPath: model.path,
     slots: 1,
+    gpu: device === "cpu" ? false : device,
     contextTokens: 512,
   });
   try {

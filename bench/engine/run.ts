@@ -3,6 +3,7 @@
  * median of the rounds. The peer runs with the thread setting at which it is faster here, found first, decoding and
  * prefill apart, as its two flags allow.
  */
+import { execFileSync } from "node:child_process";
 import { availableParallelism, cpus, loadavg } from "node:os";
 import { buildLlamaServer } from "../../tools/llama-server.ts";
 import { Void } from "../edge/books.ts";
@@ -11,30 +12,32 @@ import { abortFreeMs } from "./abort.ts";
 import { benchModels, type BenchModel } from "./model.ts";
 import type { Beside, EngineResult, ModelResult } from "./result.ts";
 import { Scenes } from "./scenes.ts";
-import { startPeer, startSluice, type PeerThreads, type Server } from "./servers.ts";
+import { startPeer, startSluice, type Device, type PeerThreads, type Server } from "./servers.ts";
 
 const ROUNDS = 3;
 const STREAMS = [1, 8, 32] as const;
 
 export type EngineOptions = {
   readonly root: string;
+  readonly device: Device;
   readonly quick: boolean;
   readonly say: (what: string) => void;
 };
 
-export async function runEngine({ root, quick, say }: EngineOptions): Promise<EngineResult> {
-  const found = await buildLlamaServer();
+export async function runEngine({ root, device, quick, say }: EngineOptions): Promise<EngineResult> {
+  const found = await buildLlamaServer({ cuda: device === "cuda" });
   if (!("path" in found)) throw new Void(`there is nothing to compare with: ${found.missing}`);
   const loadBefore = loadavg().map((load) => load.toFixed(2));
   const results: { mid?: ModelResult; tiny?: ModelResult } = {};
   const threads: Record<string, string> = {};
   for (const model of benchModels(root)) {
-    const best = await bestThreads(found.path, model, say);
+    const best = await bestThreads(found.path, model, device, say);
     threads[`threads of llama-server, ${model.name}`] = `${best.decode} decoding, ${best.batch} for prompts`;
     results[model.name] = await measure({
       root,
       binary: found.path,
       model,
+      device,
       best,
       rounds: quick ? 1 : ROUNDS,
       say,
@@ -48,6 +51,7 @@ export async function runEngine({ root, quick, say }: EngineOptions): Promise<En
     machine: {
       cores: availableParallelism(),
       cpu: cpus()[0]?.model ?? "?",
+      gpu: device === "cuda" ? cardName() : "none",
       node: process.version,
       ...threads,
       loadBefore: loadBefore.join(","),
@@ -62,11 +66,12 @@ export async function runEngine({ root, quick, say }: EngineOptions): Promise<En
 async function bestThreads(
   binary: string,
   model: BenchModel,
+  device: Device,
   say: EngineOptions["say"],
 ): Promise<PeerThreads> {
   const tried: { threads: number; decode: number; prefill: number }[] = [];
   for (let threads = 1; threads <= availableParallelism(); threads *= 2) {
-    const server = await startPeer(binary, model, { decode: threads, batch: threads });
+    const server = await startPeer(binary, model, { decode: threads, batch: threads }, device);
     try {
       const scenes = new Scenes(model);
       await scenes.calibrate(server);
@@ -89,14 +94,15 @@ type Measuring = {
   readonly root: string;
   readonly binary: string;
   readonly model: BenchModel;
+  readonly device: Device;
   readonly best: PeerThreads;
   readonly rounds: number;
   readonly say: EngineOptions["say"];
 };
 
-async function measure({ root, binary, model, best, rounds, say }: Measuring): Promise<ModelResult> {
-  const sluice = await startSluice(root, model);
-  const peer = await startPeer(binary, model, best);
+async function measure({ root, binary, model, device, best, rounds, say }: Measuring): Promise<ModelResult> {
+  const sluice = await startSluice(root, model, device);
+  const peer = await startPeer(binary, model, best, device);
   const scenes = new Scenes(model);
   const values = new Map<string, number[]>();
   const note = (key: string, value: number): void => {
@@ -147,13 +153,19 @@ async function measure({ root, binary, model, best, rounds, say }: Measuring): P
       duringPrefill: of("sluice during"),
       peerDuringPrefill: of("peer during"),
     },
-    abortFreeMs: median(await abortFreeMs(model)),
+    abortFreeMs: median(await abortFreeMs(model, device)),
     loopP99Ms: of("loop"),
   };
 }
 
 function summary(values: ReadonlyMap<string, readonly number[]>): string {
   return [...values].map(([key, list]) => `${key} ${Math.round(list.at(-1) ?? 0)}`).join(", ");
+}
+
+/** As the driver says it, with the driver's own version. */
+function cardName(): string {
+  const asked = ["--query-gpu=name,driver_version", "--format=csv,noheader"];
+  return execFileSync("nvidia-smi", asked, { encoding: "utf8" }).trim();
 }
 
 const THREADS_LINE = /\d+ threads for prompts[^"]*/;

@@ -18,6 +18,12 @@ export type Server = { readonly url: string; readonly pid: number; log(): string
 
 export type PeerThreads = { readonly decode: number; readonly batch: number };
 
+/** Where both compute. */
+export type Device = "cpu" | "cuda";
+
+/** More than any model has: all of them. */
+const GPU_LAYERS_ALL = 999;
+
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -62,9 +68,16 @@ async function start(file: string, args: readonly string[], url: string): Promis
 const flags = (given: Readonly<Record<string, string | number>>): string[] =>
   Object.entries(given).flatMap(([name, value]) => [`--${name}`, String(value)]);
 
-export async function startSluice(root: string, model: BenchModel): Promise<Server> {
+export async function startSluice(root: string, model: BenchModel, device: Device): Promise<Server> {
   const port = await freePort();
-  const given = { port, model: model.path, as: MODEL_ID, slots: SLOTS, context: model.contextTokens };
+  const given = {
+    port,
+    model: model.path,
+    as: MODEL_ID,
+    slots: SLOTS,
+    context: model.contextTokens,
+    gpu: device,
+  };
   const args = [
     join(root, "gpu-node/src/main.ts"),
     "--insecure-standalone",
@@ -79,7 +92,12 @@ function repackFlags(): readonly string[] {
   return hasAmx ? ["--no-repack"] : [];
 }
 
-export async function startPeer(binary: string, model: BenchModel, threads: PeerThreads): Promise<Server> {
+export async function startPeer(
+  binary: string,
+  model: BenchModel,
+  threads: PeerThreads,
+  device: Device,
+): Promise<Server> {
   const port = await freePort();
   const args = flags({
     host: "127.0.0.1",
@@ -90,10 +108,11 @@ export async function startPeer(binary: string, model: BenchModel, threads: Peer
     "ctx-size": SLOTS * model.contextTokens,
     threads: threads.decode,
     "threads-batch": threads.batch,
+    ...(device === "cuda" ? { "n-gpu-layers": GPU_LAYERS_ALL } : {}),
   });
   return start(
     binary,
-    [...args, "--jinja", "--metrics", "--no-webui", ...repackFlags()],
+    [...args, "--jinja", "--metrics", "--no-webui", ...(device === "cpu" ? repackFlags() : [])],
     `http://127.0.0.1:${port}`,
   );
 }
