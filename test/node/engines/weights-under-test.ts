@@ -1,6 +1,6 @@
 /**
  * The weights the engine tests run on: the bundled model. SLUICE_TEST_WEIGHTS names another GGUF, to see whether the
- * contract holds for it as well.
+ * contract holds for it as well; SLUICE_TEST_GPU=cuda, vulkan or metal, whether it holds on a GPU.
  */
 import { fileURLToPath } from "node:url";
 import {
@@ -13,6 +13,9 @@ const BUNDLED = fileURLToPath(new URL("../../../gpu-node/models/sluice-tiny.gguf
 
 export const WEIGHTS_PATH = process.env.SLUICE_TEST_WEIGHTS ?? BUNDLED;
 
+const GPUS = ["cuda", "vulkan", "metal"] as const;
+const GPU = GPUS.find((gpu) => gpu === process.env.SLUICE_TEST_GPU) ?? false;
+
 export function openLlama(options: Partial<LlamaEngineOptions> = {}): Promise<LlamaEngine> {
-  return createLlamaEngine({ model: "sluice-tiny", weightsPath: WEIGHTS_PATH, gpu: false, ...options });
+  return createLlamaEngine({ model: "sluice-tiny", weightsPath: WEIGHTS_PATH, gpu: GPU, ...options });
 }
