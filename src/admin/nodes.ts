@@ -7,7 +7,7 @@ import { readSketch } from "@sluice/protocol/sketch";
 import { NodeId, randomName, Region } from "@sluice/protocol/ids";
 import { Hono } from "hono";
 import { z } from "zod";
-import { regionObject, type Env } from "../core/env.ts";
+import { regionObject, type Env, type RegionSnapshot } from "../core/env.ts";
 import { logError } from "../core/log.ts";
 import { checkNodeUrl } from "../core/node-url.ts";
 import { within } from "../core/within.ts";
@@ -111,22 +111,26 @@ async function drain(c: AdminContext, deadlineMs: number | null): Promise<NodeRo
 }
 
 async function mustBeIdle(env: Env, row: NodeRow): Promise<void> {
-  const { nodes } = await liveIn(env, row.region);
+  const { nodes, awaited } = await liveIn(env, row.region);
+  if (awaited.includes(row.id))
+    throw new Complaint("conflict", "whether this node works is known in a second: ask again then");
   const live = nodes.find((node) => node.id === row.id);
   if (live !== undefined && live.load.slotsBusy + live.load.queued > 0)
     throw new Complaint("conflict", "this node is working: drain it first, or remove it with force=true");
 }
 
+const NOBODY: RegionSnapshot = { nodes: [], awaited: [] };
+
 async function liveIn(
   env: Env,
   region: string,
-): Promise<{ region: string; answered: boolean; nodes: readonly LiveNode[] }> {
+): Promise<RegionSnapshot & { readonly region: string; readonly answered: boolean }> {
   try {
-    const nodes = await within(regionObject(env, region).snapshot(), REGION_WAIT_MS);
-    return { region, answered: nodes !== undefined, nodes: nodes ?? [] };
+    const snapshot = await within(regionObject(env, region).snapshot(), REGION_WAIT_MS);
+    return { region, answered: snapshot !== undefined, ...(snapshot ?? NOBODY) };
   } catch (error) {
     logError("region_unreachable", error, { region });
-    return { region, answered: false, nodes: [] };
+    return { region, answered: false, ...NOBODY };
   }
 }
 

@@ -75,12 +75,18 @@ export type HeardBeat =
   /** `saySketch`: the object woke and has not heard yet which prompts this boot has cached. */
   { ok: true; commands: Command[]; saySketch?: boolean } | { ok: false; why: "unknown_node" | "stale" };
 
+export type RegionSnapshot = {
+  readonly nodes: readonly LiveNode[];
+  /** Ids of nodes that beat shortly before the object woke, and have not been heard since: a second later they will have been. */
+  readonly awaited: readonly string[];
+};
+
 /** One object per region; its name is the region's. */
 export interface RegionRpc extends Rpc.DurableObjectBranded {
   /** Takes a beat whose signature has been checked. */
   beat(beat: Beat, receivedAtMs: number): Promise<HeardBeat>;
-  /** Nodes heard of lately, freshest data this object has. */
-  snapshot(): Promise<readonly LiveNode[]>;
+  /** Nodes heard of lately, freshest data this object has; and who else there is, where it has just woken. */
+  snapshot(): Promise<RegionSnapshot>;
   /** A call to this node has failed: it is asked for a token of that model, before others find out. */
   suspect(node: string, model: string): Promise<void>;
   /** Adds or replaces what the registry says of a node. */

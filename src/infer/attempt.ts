@@ -64,7 +64,8 @@ export async function attempt(travel: Travel, spec: AttemptSpec): Promise<Tried<
   const calling = isolate.call(node, asked, Date.now());
   const leave = (outcome: Outcome): void => {
     const nowMs = Date.now();
-    const isNews = outcome === "failed" && isolate.knowledge(nowMs).behindUntilMs(node.id) === undefined;
+    const isBlamed = outcome === "failed" || outcome === "lost";
+    const isNews = isBlamed && isolate.knowledge(nowMs).behindUntilMs(node.id, asked.model) === undefined;
     calling.ended(outcome, nowMs);
     if (isNews && !quiet) travel.ctx.waitUntil(suspect(travel.env, node, asked.model));
   };

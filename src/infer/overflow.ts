@@ -55,7 +55,7 @@ export function overflowing(
       upstreams.filter(({ id }) => !travel.failed.has(id)),
       {
         running: (id) => knowledge.own({ id, beatAtMs: 0 }, id).running,
-        isBehind: (id) => knowledge.behindUntilMs(id) !== undefined,
+        isBehind: (id) => knowledge.behindUntilMs(id, id) !== undefined,
       },
     );
     return (known = offers.length === 0 ? undefined : { ask, offers });
@@ -77,6 +77,6 @@ export function withOverflow(
     !full.has(node.id) &&
     !isLate(node, nowMs) &&
     node.proofs?.[model]?.failing === undefined &&
-    knowledge.behindUntilMs(node.id) === undefined;
+    knowledge.behindUntilMs(node.id, model) === undefined;
   return withUpstreams(order, isWell, () => overflow()?.offers.map(({ upstream }) => upstream) ?? []);
 }

@@ -1,8 +1,8 @@
 /**
  * From what is known of the fleet to the order in which nodes are asked. Where every node that fits is full by its last
- * word, the request waits for room: but not so long that a refusal would come after the status, which is fixed a second
- * after the call's arrival. After the wait they are asked all the same: a node knows better than its beat, and its
- * refusal says when to come again.
+ * word, the request waits for room; and where none does, but a region has just woken and awaits its nodes' beats, for those. But
+ * not so long that a refusal would come after the status, which is fixed a second after the call's arrival. After the wait nodes
+ * that were full are asked all the same: a node knows better than its beat, and its refusal says when to come again.
  */
 import { isolationNames, type IsolationNames } from "../core/secrets.ts";
 import type { LiveNode } from "../core/node.ts";
@@ -21,6 +21,8 @@ export const ROOM_WAIT_MS = 900;
 export const ROOM_WAIT_AMID_MS = 10_000;
 /** Beats come once a second; some node's next one is never far. */
 const ROOM_POLL_MS = 150;
+/** The first beat after a region's object woke is worth more. */
+const WAKING_POLL_MS = 50;
 
 export type Ranked = {
   readonly choices: readonly Choice[];
@@ -48,9 +50,11 @@ export async function rank(
     weights: leg.weights,
     features: call.needs.map(({ feature }) => feature),
   };
+  const untilMs = leg.after === undefined ? arrivedAtMs + ROOM_WAIT_MS : Date.now() + ROOM_WAIT_AMID_MS;
   const looking: Looking = {
     enough: (nodes) => nodes.some((node) => fits(needs, node)),
     afterFailure: leg.after !== undefined,
+    firstWaitMs: untilMs - Date.now(),
   };
   const fleet = (): Promise<FleetView> => liveNodes(travel.env, where.regions, Date.now(), looking);
   const [first, names] = await Promise.all([
@@ -60,22 +64,30 @@ export async function rank(
   const wish = wishUnder(names.tag, trail, needs);
   const order = ({ nodes }: FleetView): readonly Choice[] =>
     choose(wish, nodes, isolate.knowledge(Date.now()), Math.random);
-  let choices = order(first);
-  while (
-    choices.length > 0 &&
-    choices.every((choice) => !choice.room) &&
-    where.overflowing?.() === undefined
-  ) {
-    const leftMs = arrivedAtMs + ROOM_WAIT_MS - Date.now();
+  let view = first;
+  let choices = order(view);
+  for (;;) {
+    const pollMs = pauseBefore(choices, view);
+    if (pollMs === undefined || where.overflowing?.() !== undefined) break;
+    // In the middle of an answer a node that is full is asked at once: the walk waits for it.
+    const endMs = choices.length === 0 ? untilMs : arrivedAtMs + ROOM_WAIT_MS;
+    const leftMs = endMs - Date.now();
     if (leftMs <= 0 || travel.client.signal.aborted) break;
-    await scheduler.wait(Math.min(ROOM_POLL_MS, leftMs));
-    choices = order(await fleet());
+    await scheduler.wait(Math.min(pollMs, leftMs));
+    view = await fleet();
+    choices = order(view);
   }
   return {
     choices,
     names,
-    lacking: choices.length === 0 ? lackOf(call.needs, wish, first.nodes) : undefined,
+    lacking: choices.length === 0 ? lackOf(call.needs, wish, view.nodes) : undefined,
   };
+}
+
+/** How soon to look again for what is missing; undefined where there is somebody to ask, or nobody to wait for. */
+function pauseBefore(choices: readonly Choice[], { isWaking }: FleetView): number | undefined {
+  if (choices.length === 0) return isWaking ? WAKING_POLL_MS : undefined;
+  return choices.every((choice) => !choice.room) ? ROOM_POLL_MS : undefined;
 }
 
 /** Where every node that fits lacks the same thing, the client has to know; where none fits, it is not its fault. */

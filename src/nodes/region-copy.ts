@@ -16,8 +16,13 @@ const CACHE_ORIGIN = "https://fleet.sluice.invalid/1/";
 /** The cache is near or it is of no use. */
 const CACHE_WAIT_MS = 50;
 
+/** Of a whole picture: one that awaits beats is left for nobody. */
+type Copy = Omit<Taken, "awaited">;
+
 export type Taken = {
   readonly nodes: readonly LiveNode[];
+  /** Nodes that live by all that is known, and whose beats the object has yet to hear, because it has just woken. */
+  readonly awaited: readonly string[];
   /** When the question was asked that these nodes answer. */
   readonly takenAtMs: number;
 };
@@ -28,10 +33,10 @@ export type Taken = {
 export async function cachedCopy(region: string, nowMs: number): Promise<Taken | undefined> {
   try {
     const response = await within(caches.default.match(CACHE_ORIGIN + region), CACHE_WAIT_MS);
-    const taken = response && (await within(response.json<Taken>(), CACHE_WAIT_MS));
+    const taken = response && (await within(response.json<Copy>(), CACHE_WAIT_MS));
     if (taken === undefined || !Array.isArray(taken.nodes) || typeof taken.takenAtMs !== "number")
       return undefined;
-    return nowMs - taken.takenAtMs > SNAPSHOT_SERVES_MS ? undefined : taken;
+    return nowMs - taken.takenAtMs > SNAPSHOT_SERVES_MS ? undefined : { ...taken, awaited: [] };
   } catch (error) {
     logError("fleet_copy_unreadable", error, { region });
     return undefined;
@@ -45,17 +50,17 @@ export async function askedOfObject(
   nowMs: number,
 ): Promise<Taken> {
   // A copy that belongs to no request: what RPC hands over may hold on to the call it came by.
-  const nodes = structuredClone([...(await regionObject(env, region).snapshot())]);
-  const taken: Taken = { nodes, takenAtMs: nowMs };
-  waitUntil(leave(region, taken));
-  return taken;
+  const { nodes, awaited } = structuredClone(await regionObject(env, region).snapshot());
+  const copy: Copy = { nodes, takenAtMs: nowMs };
+  if (awaited.length === 0) waitUntil(leave(region, copy));
+  return { ...copy, awaited };
 }
 
 /** Never throws: without the copy everybody asks for himself. */
-async function leave(region: string, taken: Taken): Promise<void> {
+async function leave(region: string, copy: Copy): Promise<void> {
   try {
     const headers = { "cache-control": `public, max-age=${SNAPSHOT_SERVES_MS / 1_000}` };
-    await caches.default.put(CACHE_ORIGIN + region, Response.json(taken, { headers }));
+    await caches.default.put(CACHE_ORIGIN + region, Response.json(copy, { headers }));
   } catch (error) {
     logError("fleet_copy_not_left", error, { region });
   }

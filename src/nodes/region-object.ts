@@ -4,7 +4,7 @@
  *
  * In SQLite, and so across evictions: the records of the nodes, each one's boot and promise (`complete through`), and
  * an admin's wish. In memory alone: the beats. An eviction forgets them and the next second brings new ones; until then
- * the isolates serve the snapshot they have. No alarm; the only outbound I/O are probes, one token of a node that nothing has
+ * a snapshot names the nodes whose beats are awaited, so that nobody takes them for gone (snapshot.ts). No alarm; the only outbound I/O are probes, one token of a node that nothing has
  * proven lately (proofs.ts), and no beat waits for them.
  *
  * Invariants: only a node that was `put` and not removed is shown; a fenced beat changes nothing; `completeThrough`
@@ -14,8 +14,8 @@
  */
 import type { Beat } from "@sluice/protocol/beat";
 import { DurableObject } from "cloudflare:workers";
-import type { Env, HeardBeat, RegionRpc } from "../core/env.ts";
-import type { LiveNode, NodeRecord } from "../core/node.ts";
+import type { Env, HeardBeat, RegionRpc, RegionSnapshot } from "../core/env.ts";
+import type { NodeRecord } from "../core/node.ts";
 import { secretsOf } from "../core/secrets.ts";
 import { believable, isNewer, isReachable, throughFor } from "./fence.ts";
 import { BEAT_DEAD_MS, REACHABLE_MS, REMOVED_KEPT_MS, SAVE_INTERVAL_MS } from "./limits.ts";
@@ -36,6 +36,7 @@ export class RegionObject extends DurableObject<Env> implements RegionRpc {
   readonly #table: RegionTable;
   readonly #nodes = new Map<string, Entry>();
   readonly #proofs: Proofs;
+  readonly #wokeAtMs = Date.now();
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -76,9 +77,9 @@ export class RegionObject extends DurableObject<Env> implements RegionRpc {
     return next.sketchLost ? { ok: true, commands, saySketch: true } : { ok: true, commands };
   }
 
-  async snapshot(): Promise<LiveNode[]> {
+  async snapshot(): Promise<RegionSnapshot> {
     const nowMs = Date.now();
-    return [...this.#nodes.values()].flatMap(({ record, beat, last, wish, removedAtMs }) => {
+    const nodes = [...this.#nodes.values()].flatMap(({ record, beat, last, wish, removedAtMs }) => {
       if (beat === undefined || last === undefined || removedAtMs !== null) return [];
       if (nowMs - last.beatAtMs > BEAT_DEAD_MS) return [];
       const proofs = this.#proofs.shown(record.id);
@@ -91,6 +92,16 @@ export class RegionObject extends DurableObject<Env> implements RegionRpc {
           ...(sketch === undefined ? {} : { sketch }),
         },
       ];
+    });
+    return { nodes, awaited: this.#awaited(nowMs) };
+  }
+
+  /** Whoever lives beats once a second: of who has not by then, the object knows no more than of anyone silent so long. */
+  #awaited(nowMs: number): string[] {
+    if (nowMs - this.#wokeAtMs > BEAT_DEAD_MS) return [];
+    return [...this.#nodes.values()].flatMap(({ record, beat, last, removedAtMs }) => {
+      if (beat !== undefined || last === undefined || removedAtMs !== null) return [];
+      return this.#wokeAtMs - last.beatAtMs > REACHABLE_MS ? [] : [record.id];
     });
   }
 

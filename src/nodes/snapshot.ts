@@ -8,6 +8,9 @@
  * calls now and then would wait nearly every time. When an object is away its last snapshot serves, and
  * `ageMs` says how old it is: a node that died in the meantime costs a failed attempt, a refusal costs the client.
  *
+ * An object that has just woken (a deploy, an eviction) has heard no beats and knows only whose it **awaits**. Of those the last
+ * word that is known here serves; who finds nobody asks again in a moment, and a second later all have been heard.
+ *
  * A region nobody here has heard of yet is waited for, but not by requests that can go elsewhere: once some region has
  * shown nodes that will do, the others have a moment left, and what they say later serves the next request.
  *
@@ -21,7 +24,7 @@ import type { Env } from "../core/env.ts";
 import { logError } from "../core/log.ts";
 import type { LiveNode } from "../core/node.ts";
 import { SNAPSHOT_SERVES_MS } from "./limits.ts";
-import { askedOfObject, cachedCopy } from "./region-copy.ts";
+import { askedOfObject, cachedCopy, type Taken } from "./region-copy.ts";
 import { within } from "../core/within.ts";
 
 /** Younger than this, a snapshot is used as it is: of a near region, and of a far one. */
@@ -33,6 +36,8 @@ const SERVE_BEHIND_MS = 2_500;
 const SERVE_WHILE_ASKED_MS = 5_000;
 /** An object that takes longer than this is far away. */
 const NEAR_MS = 60;
+/** While a region's object awaits beats, it may be asked again so soon. */
+const SNAPSHOT_FRESH_WAKING_MS = 50;
 /** How long a request waits for a near region when it has an older snapshot to go on with. */
 const ASK_WAIT_MS = 250;
 /** How long it waits for regions it knows nothing of; and for the rest of them, when one has what it needs. */
@@ -50,6 +55,8 @@ export type RegionView = {
 
 export type FleetView = {
   readonly nodes: readonly LiveNode[];
+  /** Some region's object has just woken: nodes that are not here may be in a moment. */
+  readonly isWaking: boolean;
   readonly regions: readonly RegionView[];
 };
 
@@ -58,10 +65,14 @@ export type Looking = {
   readonly enough?: (nodes: readonly LiveNode[]) => boolean;
   /** A node has just failed: what is known may be wrong. */
   readonly afterFailure?: boolean;
+  /** How long regions of which nothing is known are waited for at most. */
+  readonly firstWaitMs?: number;
 };
 
 type Memory = {
   readonly nodes: readonly LiveNode[];
+  /** Those the object awaits. Of them `nodes` has what was known before, if anything was. */
+  readonly awaited: readonly string[];
   readonly takenAtMs: number;
   /** How long the object took to answer; undefined until it has. */
   readonly answeredInMs: number | undefined;
@@ -75,6 +86,7 @@ type Memory = {
 
 const NOTHING: Memory = {
   nodes: [],
+  awaited: [],
   takenAtMs: -Infinity,
   answeredInMs: undefined,
   leasedUntilMs: -Infinity,
@@ -90,10 +102,10 @@ export async function liveNodes(
   env: Pick<Env, "REGIONS">,
   regions: readonly string[],
   nowMs: number,
-  { enough = (nodes) => nodes.length > 0, afterFailure = false }: Looking = {},
+  { enough = (nodes) => nodes.length > 0, afterFailure = false, firstWaitMs = FIRST_ASK_WAIT_MS }: Looking = {},
 ): Promise<FleetView> {
   const asked = regions.slice(0, REGIONS_MAX);
-  const renewals = asked.map((region) => renewWhereDue(env, region, nowMs, afterFailure));
+  const renewals = asked.map((region) => renewWhereDue(env, region, nowMs, { afterFailure, firstWaitMs }));
   const known = renewals.flatMap(({ waitedFor }) => (waitedFor === "known" ? [] : [waitedFor]));
   if (known.length > 0) await settled(known, () => enough(viewOf(asked, nowMs).nodes));
   return viewOf(asked, nowMs);
@@ -118,15 +130,16 @@ export function sketchesPossible(regions: readonly string[]): boolean {
 
 function viewOf(regions: readonly string[], nowMs: number): FleetView {
   const views = regions.map((region) => {
-    const { takenAtMs, nodes, silentSinceMs } = memory.get(region) ?? NOTHING;
+    const { takenAtMs, nodes, awaited, silentSinceMs } = memory.get(region) ?? NOTHING;
     const ageMs = Math.max(0, nowMs - takenAtMs);
-    if (ageMs > SNAPSHOT_SERVES_MS) return { region, ageMs: null, nodes: [] };
+    if (ageMs > SNAPSHOT_SERVES_MS) return { region, ageMs: null, nodes: [], isWaking: false };
     // A region that was asked and is silent is judged by its beats' age; one that was not asked is not late for that.
     const judged = silentSinceMs === Infinity ? nodes : nodes.map((node) => ({ ...node, asOfMs: nowMs }));
-    return { region, ageMs, nodes: judged };
+    return { region, ageMs, nodes: judged, isWaking: awaited.length > 0 };
   });
   return {
     nodes: views.flatMap((view) => view.nodes),
+    isWaking: views.some((view) => view.isWaking),
     regions: views.map(({ region, ageMs }) => ({ region, ageMs })),
   };
 }
@@ -138,18 +151,23 @@ type Due = {
 
 const GO_ON: Due = { waitedFor: "known" };
 
-function renewWhereDue(env: Pick<Env, "REGIONS">, region: string, nowMs: number, afterFailure: boolean): Due {
+function renewWhereDue(
+  env: Pick<Env, "REGIONS">,
+  region: string,
+  nowMs: number,
+  { afterFailure, firstWaitMs }: { readonly afterFailure: boolean; readonly firstWaitMs: number },
+): Due {
   if (memory.size >= REGIONS_MAX && !memory.has(region)) memory.clear();
   const known = memory.get(region) ?? { ...NOTHING };
   memory.set(region, known);
   const ageMs = nowMs - known.takenAtMs;
   const far = (known.answeredInMs ?? 0) > NEAR_MS;
   const isSilent = known.silentSinceMs !== Infinity;
-  const freshMs = afterFailure || isSilent ? 0 : far ? SNAPSHOT_FRESH_FAR_MS : SNAPSHOT_FRESH_MS;
+  const freshMs = afterFailure || isSilent ? 0 : freshFor(known, far);
   if (ageMs <= freshMs || nowMs < known.askAgainAtMs) return GO_ON;
   const first = known.takenAtMs === -Infinity;
   if (!first && (ageMs <= SERVE_WHILE_ASKED_MS || far) && nowMs < known.leasedUntilMs) return GO_ON;
-  const waitMs = first ? FIRST_ASK_WAIT_MS : ASK_WAIT_MS;
+  const waitMs = first ? Math.min(FIRST_ASK_WAIT_MS, Math.max(ASK_WAIT_MS, firstWaitMs)) : ASK_WAIT_MS;
   known.leasedUntilMs = nowMs + waitMs;
   const giveUp = silence(region, nowMs);
   // However late it comes, the answer is kept: a region may be farther away than anyone waits.
@@ -164,6 +182,11 @@ function renewWhereDue(env: Pick<Env, "REGIONS">, region: string, nowMs: number,
     return GO_ON;
   }
   return { waitedFor: { answered: answeredIn(waitMs), first } };
+}
+
+function freshFor({ awaited }: Memory, far: boolean): number {
+  if (awaited.length > 0) return SNAPSHOT_FRESH_WAKING_MS;
+  return far ? SNAPSHOT_FRESH_FAR_MS : SNAPSHOT_FRESH_MS;
 }
 
 /**
@@ -210,13 +233,13 @@ async function renew(
   }: { readonly nowMs: number; readonly freshMs: number; readonly giveUp: () => void },
 ): Promise<true> {
   const copy = await cachedCopy(region, nowMs);
-  if (copy !== undefined) keep(region, copy.nodes, copy.takenAtMs, known.answeredInMs);
+  if (copy !== undefined) keep(region, copy, known.answeredInMs);
   // A failure that somebody else has seen before the copy was taken is in the copy.
   if (copy !== undefined && nowMs - copy.takenAtMs <= freshMs) return true;
   try {
     const askedAtMs = Date.now();
-    const { nodes, takenAtMs } = await askedOfObject(env, region, nowMs);
-    keep(region, nodes, takenAtMs, Date.now() - askedAtMs);
+    const taken = await askedOfObject(env, region, nowMs);
+    keep(region, taken, Date.now() - askedAtMs);
   } catch (error) {
     logError("region_unreachable", error, { region });
     giveUp();
@@ -225,22 +248,21 @@ async function renew(
 }
 
 /** Answers may overtake each other; the youngest one stays. */
-function keep(
-  region: string,
-  nodes: readonly LiveNode[],
-  takenAtMs: number,
-  answeredInMs: number | undefined,
-): void {
+function keep(region: string, { nodes, awaited, takenAtMs }: Taken, answeredInMs: number | undefined): void {
   const known = memory.get(region) ?? NOTHING;
   if (takenAtMs < known.takenAtMs) return;
   const asOf = nodes.map((node) => ({ ...node, asOfMs: takenAtMs }));
+  // As they were: their silence is the object's.
+  const before = known.nodes.filter(({ id }) => awaited.includes(id));
   // A copy from before the silence does not end it.
   const { silentSinceMs, askAgainAtMs } = takenAtMs < known.silentSinceMs ? known : NOTHING;
   memory.set(region, {
-    leasedUntilMs: known.leasedUntilMs,
+    // The next second is too late for whoever waits for a beat.
+    leasedUntilMs: awaited.length > 0 ? -Infinity : known.leasedUntilMs,
     silentSinceMs,
     askAgainAtMs,
-    nodes: asOf,
+    nodes: [...asOf, ...before],
+    awaited,
     takenAtMs,
     answeredInMs,
   });

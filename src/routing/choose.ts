@@ -58,8 +58,8 @@ export type Knowledge = {
   readonly nowMs: number;
   own(node: Pick<LiveNode, "id" | "beatAtMs">, model: string): OwnCalls;
   rttMs(region: string): number;
-  /** Until when a node comes last because calls to it have failed here; undefined where it is well. */
-  behindUntilMs(node: string): number | undefined;
+  /** Until when a node comes last for a model because calls have failed here; undefined where it is well. */
+  behindUntilMs(node: string, model: string): number | undefined;
   heldChars(node: LiveNode, prompt: Marks): number;
 };
 
@@ -165,7 +165,7 @@ function markCandidates(entries: readonly Entry[], trust: number): void {
 function ejectedAmong(fit: readonly LiveNode[], model: string, knowledge: Knowledge): ReadonlySet<string> {
   const failing = fit.flatMap(({ id, proofs }) => {
     // Its region has asked it for a token of this model in vain: until it makes one.
-    const untilMs = proofs?.[model]?.failing === undefined ? knowledge.behindUntilMs(id) : Infinity;
+    const untilMs = proofs?.[model]?.failing === undefined ? knowledge.behindUntilMs(id, model) : Infinity;
     return untilMs === undefined ? [] : [{ id, untilMs }];
   });
   const max = Math.min(fit.length - 1, Math.ceil(fit.length * RANKED.ejectedShareMax));

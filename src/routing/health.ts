@@ -1,9 +1,10 @@
 /**
- * Whose fault a failed attempt is, and how long a node that failed comes last. Pure.
+ * Whose fault a failed attempt is, and how long what failed comes last. Pure.
  *
- * Blamed are the node and its network: a connection that fails or breaks, also in the middle of a stream, an engine that
- * fails, a limit on its time that runs out, a refusal that it would give to everyone. Never blamed: a client that left
- * or sent what no node would take, a node that is busy or leaving, and our own limit on a whole request.
+ * Blamed is either the node and its network (`lost`), and then for all its models: a connection that fails or breaks, also in the
+ * middle of a stream, silence, a refusal that it would give to everyone. Or one model of it (`failed`), because each has an engine
+ * of its own: one that fails, or makes no token in its time. Never blamed: a client that left or sent what no node would take, a
+ * node that is busy or leaving, and our own limit on a whole request.
  *
  * One failure is enough, because the first pause is short and being put back costs a healthy node little: others are
  * asked before it, and if none of them answers it is asked after all. Each further failure doubles the pause. When it
@@ -18,7 +19,7 @@ const PAUSE_MAX_MS = 60_000;
 /** A probe that has not answered by then has been forgotten: another may go. */
 const PROBE_MS = 10_000;
 
-export type Outcome = "answered" | "failed" | "unblamed";
+export type Outcome = "answered" | "failed" | "lost" | "unblamed";
 
 export type Health = {
   readonly failures: number;
@@ -36,13 +37,24 @@ export function after(health: Health, outcome: Outcome, nowMs: number): Health {
     case "unblamed":
       // The probe has told nothing: the next call is one.
       return { ...health, probedUntilMs: -Infinity };
-    case "failed": {
+    case "failed":
+    case "lost": {
       // Calls that ran side by side and broke together are one failure.
       if (nowMs < health.pausedUntilMs) return health;
       const pauseMs = Math.min(PAUSE_MAX_MS, PAUSE_FIRST_MS * 2 ** Math.min(health.failures, 16));
       return { failures: health.failures + 1, pausedUntilMs: nowMs + pauseMs, probedUntilMs: -Infinity };
     }
   }
+}
+
+/** What an outcome means for the node as a whole: who says that an engine of his has failed is there. */
+export function ofNode(outcome: Outcome): Outcome {
+  return outcome === "failed" ? "answered" : outcome;
+}
+
+/** And what for the model that was asked. */
+export function ofModel(outcome: Outcome): Outcome {
+  return outcome === "lost" ? "unblamed" : outcome;
 }
 
 /** A call is sent there: after a pause, that is the probe. */
@@ -66,7 +78,9 @@ export function ofFailure({
   readonly limit?: Overrun | undefined;
   readonly ended?: Ending | undefined;
 }): Outcome {
-  return limit === "total" || ended === "drained" || ended === "no_room" ? "unblamed" : "failed";
+  if (limit === "total" || ended === "drained" || ended === "no_room") return "unblamed";
+  if (limit === undefined) return ended === undefined || ended === "node_died" ? "lost" : "failed";
+  return limit === "connect" || limit === "silence" ? "lost" : "failed";
 }
 
 export function ofRefusal({ kind }: Pick<Refusal, "kind">): Outcome {
@@ -84,12 +98,13 @@ export function ofRefusal({ kind }: Pick<Refusal, "kind">): Outcome {
     case "replayed":
       return "unblamed";
     case "unknown_model":
+      return "failed";
     case "journal_full":
     case "bad_mac":
     case "wrong_node":
     case "stale":
     case "unknown_version":
     case "bad_call":
-      return "failed";
+      return "lost";
   }
 }

@@ -7,7 +7,7 @@ import { charsHeld, readSketch, type Marks, type Sketch } from "@sluice/protocol
 import type { LiveNode } from "../core/node.ts";
 import type { Knowledge } from "./choose.ts";
 import { RTT_MS_UNMEASURED } from "./expect.ts";
-import { after, behindUntilMs, called, WELL, type Health, type Outcome } from "./health.ts";
+import { after, behindUntilMs, called, ofModel, ofNode, WELL, type Health, type Outcome } from "./health.ts";
 
 /** Nodes and regions remembered; beyond it memory starts anew. */
 const NODES_MAX = 4_096;
@@ -40,14 +40,19 @@ export type Memory = {
 
 export function startMemory(): Memory {
   const calls = new Map<string, Set<InFlight>>();
+  /** Of nodes, and of single models of theirs. */
   const healths = new Map<string, Health>();
   const distancesMs = new Map<string, number>();
 
-  const judge = (node: string, change: (health: Health) => Health): void => {
-    const health = change(healths.get(node) ?? WELL);
+  const judge = (what: string, change: (health: Health) => Health): void => {
+    const health = change(healths.get(what) ?? WELL);
     if (healths.size >= NODES_MAX) healths.clear();
-    if (health.failures === 0) healths.delete(node);
-    else healths.set(node, health);
+    if (health.failures === 0) healths.delete(what);
+    else healths.set(what, health);
+  };
+  const note = (node: string, model: string, outcome: Outcome, atMs: number): void => {
+    judge(node, (health) => after(health, ofNode(outcome), atMs));
+    judge(modelOf(node, model), (health) => after(health, ofModel(outcome), atMs));
   };
   /** The nearest it has been seen, given up slowly: a node that takes its time is not far away. */
   const noteDistance = (region: string, ms: number): void => {
@@ -61,19 +66,19 @@ export function startMemory(): Memory {
       const mine: InFlight = { model, atMs: nowMs, promptTokens };
       const running = calls.get(id) ?? new Set();
       calls.set(id, running.add(mine));
-      judge(id, (health) => called(health, nowMs));
+      for (const what of [id, modelOf(id, model)]) judge(what, (health) => called(health, nowMs));
       return {
         taken(atMs) {
           noteDistance(region, atMs - nowMs);
         },
         began(atMs) {
           mine.promptTokens = 0;
-          judge(id, (health) => after(health, "answered", atMs));
+          note(id, model, "answered", atMs);
         },
         ended(outcome, atMs) {
           running.delete(mine);
           if (running.size === 0 && calls.get(id) === running) calls.delete(id);
-          judge(id, (health) => after(health, outcome, atMs));
+          note(id, model, outcome, atMs);
         },
       };
     },
@@ -94,10 +99,19 @@ export function startMemory(): Memory {
         return { sinceBeat, promptTokensSinceBeat, running };
       },
       rttMs: (region) => distancesMs.get(region) ?? RTT_MS_UNMEASURED,
-      behindUntilMs: (node) => behindUntilMs(healths.get(node) ?? WELL, nowMs),
+      behindUntilMs(node, model) {
+        const whole = behindUntilMs(healths.get(node) ?? WELL, nowMs);
+        const itsModel = behindUntilMs(healths.get(modelOf(node, model)) ?? WELL, nowMs);
+        return whole === undefined || itsModel === undefined ? (whole ?? itsModel) : Math.max(whole, itsModel);
+      },
       heldChars,
     }),
   };
+}
+
+/** Ids of nodes have no spaces. */
+function modelOf(node: string, model: string): string {
+  return `${node} ${model}`;
 }
 
 /** Decoded once: a sketch is an object of one snapshot. */

@@ -18,17 +18,24 @@ describe("blame", () => {
     expect(ofRefusal({ kind: kind as Refusal["kind"] })).toBe("unblamed");
   });
 
-  test.each(["bad_mac", "unknown_model", "stale", "bad_call", "journal_full"])(
+  test.each(["bad_mac", "stale", "bad_call", "journal_full"])(
     "falls on one that would say %s to all",
     (kind) => {
-      expect(ofRefusal({ kind: kind as Refusal["kind"] })).toBe("failed");
+      expect(ofRefusal({ kind: kind as Refusal["kind"] })).toBe("lost");
     },
   );
 
-  test("falls on one that ran out of its time, not on one that was given a request as old as that", () => {
+  test("falls on the one model whose engine fails, and on the whole node where it is silent or away", () => {
     expect(ofFailure({ limit: "first_token" })).toBe("failed");
-    expect(ofFailure({})).toBe("failed");
     expect(ofFailure({ ended: "engine_died" })).toBe("failed");
+    expect(ofRefusal({ kind: "unknown_model" })).toBe("failed");
+    expect(ofFailure({})).toBe("lost");
+    expect(ofFailure({ ended: "node_died" })).toBe("lost");
+    expect(ofFailure({ limit: "connect" })).toBe("lost");
+    expect(ofFailure({ limit: "silence" })).toBe("lost");
+  });
+
+  test("falls on nobody where our own limit ran out, or a node is busy or leaving", () => {
     expect(ofFailure({ limit: "total" })).toBe("unblamed");
     expect(ofFailure({ ended: "drained" })).toBe("unblamed");
     expect(ofFailure({ ended: "no_room" })).toBe("unblamed");
@@ -102,11 +109,24 @@ describe("what an isolate has seen for itself", () => {
     const left = call(a, { model: "m", promptTokens: 1 }, NOW);
     left.began(NOW + 5);
     left.ended("unblamed", NOW + 10);
-    expect(knowledge(NOW + 10).behindUntilMs("a")).toBeUndefined();
+    expect(knowledge(NOW + 10).behindUntilMs("a", "m")).toBeUndefined();
     const died = call(a, { model: "m", promptTokens: 1 }, NOW);
     died.began(NOW + 5);
     died.ended("failed", NOW + 10);
-    expect(knowledge(NOW + 10).behindUntilMs("a")).toBe(NOW + 1_010);
+    expect(knowledge(NOW + 10).behindUntilMs("a", "m")).toBe(NOW + 1_010);
+  });
+
+  test("puts one model of a node back whose engine failed, and all of them where the node was away", () => {
+    const { call, knowledge } = startMemory();
+    const behind = (atMs: number): unknown[] =>
+      ["m", "other"].map((model) => knowledge(atMs).behindUntilMs("a", model));
+    call(a, { model: "m", promptTokens: 1 }, NOW).ended("failed", NOW);
+    expect(behind(NOW)).toEqual([NOW + 1_000, undefined]);
+    call(a, { model: "other", promptTokens: 1 }, NOW).ended("lost", NOW + 10);
+    expect(behind(NOW + 10)).toEqual([NOW + 1_010, NOW + 1_010]);
+    // An answer of one model shows that the node is back, and says nothing of the other's engine.
+    call(a, { model: "other", promptTokens: 1 }, NOW + 20).began(NOW + 30);
+    expect(behind(NOW + 30)).toEqual([NOW + 1_000, undefined]);
   });
 
   test("is how near a region has been, however slow one of its nodes is now", () => {

@@ -99,7 +99,7 @@ describe("while a region's object is away", () => {
       await liveNodes(away, [region], nowMs + 60_500);
       expect(away.asked).toBe(1);
       const tooLate = await liveNodes(away, [region], nowMs + SNAPSHOT_SERVES_MS + 1);
-      expect(tooLate).toEqual({ nodes: [], regions: [{ region, ageMs: null }] });
+      expect(tooLate).toEqual({ nodes: [], isWaking: false, regions: [{ region, ageMs: null }] });
     },
   );
 
@@ -138,7 +138,7 @@ describe("while a region's object is away", () => {
   test("and nothing was ever known, the answer is empty and soon", async ({ expect }) => {
     const region = await regionWith(NODE);
     const view = await liveNodes(watched("never"), [region], Date.now());
-    expect(view).toEqual({ nodes: [], regions: [{ region, ageMs: null }] });
+    expect(view).toEqual({ nodes: [], isWaking: false, regions: [{ region, ageMs: null }] });
   });
 });
 
@@ -315,7 +315,7 @@ test("a sketch stays a node's word until it says another, and a new boot begins 
   const object = regionObject(env, region);
   const nowMs = Date.now();
   const sketch = { recipe: 1, marks: "AQAAAA" } as const;
-  const sketches = async (): Promise<unknown[]> => (await object.snapshot()).map((node) => node.sketch);
+  const sketches = async (): Promise<unknown[]> => (await object.snapshot()).nodes.map((node) => node.sketch);
   await object.beat({ ...beatOf(NODE), seq: 2, sketch }, nowMs);
   await object.beat({ ...beatOf(NODE), seq: 3 }, nowMs + 1);
   expect(await sketches()).toEqual([sketch]);
