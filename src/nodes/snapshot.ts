@@ -102,7 +102,11 @@ export async function liveNodes(
   env: Pick<Env, "REGIONS">,
   regions: readonly string[],
   nowMs: number,
-  { enough = (nodes) => nodes.length > 0, afterFailure = false, firstWaitMs = FIRST_ASK_WAIT_MS }: Looking = {},
+  {
+    enough = (nodes) => nodes.length > 0,
+    afterFailure = false,
+    firstWaitMs = FIRST_ASK_WAIT_MS,
+  }: Looking = {},
 ): Promise<FleetView> {
   const asked = regions.slice(0, REGIONS_MAX);
   const renewals = asked.map((region) => renewWhereDue(env, region, nowMs, { afterFailure, firstWaitMs }));

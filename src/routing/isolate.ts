@@ -102,7 +102,9 @@ export function startMemory(): Memory {
       behindUntilMs(node, model) {
         const whole = behindUntilMs(healths.get(node) ?? WELL, nowMs);
         const itsModel = behindUntilMs(healths.get(modelOf(node, model)) ?? WELL, nowMs);
-        return whole === undefined || itsModel === undefined ? (whole ?? itsModel) : Math.max(whole, itsModel);
+        return whole === undefined || itsModel === undefined
+          ? (whole ?? itsModel)
+          : Math.max(whole, itsModel);
       },
       heldChars,
     }),

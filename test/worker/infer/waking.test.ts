@@ -2,7 +2,16 @@
 import { env } from "cloudflare:workers";
 import { beforeAll, test } from "vitest";
 import { regionObject, type Env } from "../../../src/core/env.ts";
-import { answerForNodes, chat, deployed, newClient, newModel, newName, newNode, type Client } from "./support.ts";
+import {
+  answerForNodes,
+  chat,
+  deployed,
+  newClient,
+  newModel,
+  newName,
+  newNode,
+  type Client,
+} from "./support.ts";
 
 let client: Client;
 beforeAll(async () => {
