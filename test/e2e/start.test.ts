@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, test } from "vitest";
 import { freePort } from "../../tools/run/ports.ts";
-import { isAlive, until } from "../../tools/run/processes.ts";
+import { descendantsOf, isAlive, programOf, until } from "../../tools/run/processes.ts";
 import { startCommand, whenSaid } from "../support/command.ts";
 
 const GONE_MS = 10_000;
@@ -74,5 +74,43 @@ describe("npm start", () => {
     expect(await started.ended).toBe(1);
     expect(started.said()).toContain(`port ${port} is taken by another program`);
     server.close();
+  });
+
+  test("an edge that died comes back and says so; kill -9 of everything else leaves nothing in the next start's way", async ({
+    expect,
+  }) => {
+    const folder = join(dataDir, "killed");
+    const args = ["--engine", "script", "--data", folder];
+    const env = { PORT: String(await freePort()) };
+    const first = startCommand(args, env);
+    await whenSaid(first, "Ctrl-C stops everything");
+    const edge = descendantsOf(first.child.pid ?? 0).filter((pid) => programOf(pid) === "workerd");
+    for (const pid of edge) process.kill(pid, "SIGKILL");
+    await whenSaid(first, "the edge died and was started again");
+    first.child.kill("SIGKILL");
+    await first.ended;
+
+    const second = startCommand(args, env);
+    await whenSaid(second, "Ctrl-C stops everything");
+    expect(await ask(JSON.parse(readFileSync(join(folder, "dev.json"), "utf8")) as Dev)).toMatchObject({
+      status: 200,
+    });
+    second.child.kill("SIGINT");
+    expect(await second.ended).toBe(0);
+  });
+
+  test("says what cannot be started before anything is", async ({ expect }) => {
+    for (const [args, words] of [
+      [["--nodes", "100"], "--nodes wants 1 to 32, not 100"],
+      [["--engine", "banana"], "--engine is llama or script"],
+      [["--data", join(dataDir, "dev.json", "folder")], "--data names another folder"],
+    ] as const) {
+      const started = startCommand(["--data", join(dataDir, "wrong"), ...args], {
+        PORT: String(await freePort()),
+      });
+      expect(await started.ended).toBe(1);
+      expect(started.said()).toContain(words);
+      expect(started.said()).not.toContain("starting");
+    }
   });
 });

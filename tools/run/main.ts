@@ -43,7 +43,7 @@ function readCommandLine(): Parameters<typeof startPlatform>[0] | undefined {
     },
   });
   if (values.help) return undefined;
-  const regions = values.regions?.split(",").filter(Boolean);
+  const regions = values.regions?.split(",").map((region) => region.trim());
   const nodeCount = values.nodes === undefined ? undefined : wholeNumber("--nodes", values.nodes);
   return {
     port: portNumber(process.env["PORT"] ?? "8787"),

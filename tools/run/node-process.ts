@@ -4,9 +4,9 @@
  * Invariant: after `stop()` nothing that it started is alive.
  */
 import { spawn, type ChildProcess } from "node:child_process";
-import { createWriteStream } from "node:fs";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { LogFile } from "./log-file.ts";
 import { descendantsOf, endAll, isAlive, signal, until } from "./processes.ts";
 
 /** A restart waits this long; twice as long after each death that came before the node had run for a while. */
@@ -101,12 +101,14 @@ export class NodeProcess {
         env: { ...process.env, ...(joinToken === undefined ? {} : { SLUICE_JOIN: joinToken }), ...env },
       },
     );
-    const log = createWriteStream(logFile, { flags: "a", mode: 0o600 });
+    const log = new LogFile(logFile);
     let said = "";
     for (const stream of [child.stdout, child.stderr])
-      stream.on("data", (bytes: Buffer) => (said = (said + bytes.toString()).slice(-SAID_CHARS_MAX)));
-    child.stdout.pipe(log);
-    child.stderr.pipe(log);
+      stream.on("data", (bytes: Buffer) => {
+        said = (said + bytes.toString()).slice(-SAID_CHARS_MAX);
+        log.write(bytes);
+      });
+    child.once("close", () => log.close());
     const startedAtMs = performance.now();
     child.once("exit", (code, killedBy) => {
       if (this.#child !== child || !this.#wanted) return;

@@ -15,7 +15,8 @@ import type { EdgeProcess } from "./edge-process.ts";
 import { NodeProcess } from "./node-process.ts";
 import { receiptsOwed } from "./owed.ts";
 import { PlatformError } from "./problem.ts";
-import { freePort, probePort } from "./ports.ts";
+import { checkPlaces, isSamePlace, layOut, type PlaceWishes } from "./places.ts";
+import { probePort } from "./ports.ts";
 import { argumentsOf, endAll, isAlive, programOf, signal, until } from "./processes.ts";
 import { seedAccount, seedCatalogue } from "./seed.ts";
 import { StateFolder, type NodePlace } from "./state.ts";
@@ -31,13 +32,12 @@ const GRACE_MS = 5_000;
 const BEAT_FRESH_MS = 2_500;
 /** Asking costs the edge a query. */
 const NODE_POLL_MS = 100;
-const NODES_MAX = 32;
+/** How soon a workerd that was started again behind our back is known as ours. */
+const EDGE_WATCH_MS = 500;
 
-export type PlatformSettings = {
+export type PlatformSettings = PlaceWishes & {
   /** 0: any free port. */
   readonly port?: number;
-  readonly nodeCount?: number;
-  readonly regions?: readonly string[];
   /** What every node serves; the bundled model where nothing is said. */
   readonly models?: readonly string[];
   readonly engine?: string;
@@ -77,6 +77,10 @@ export class Platform {
   readonly #settings: PlatformSettings;
   readonly #folder: StateFolder;
   readonly #worker: EdgeProcess;
+  readonly #engineArgs: readonly string[];
+  /** Of the workerd that this platform has started or found again; undefined while it is meant to be dead. */
+  #edgePid: number | undefined;
+  #edgeWatch: NodeJS.Timeout | undefined;
   #stopped: Promise<void> | undefined;
   #fatal: string | undefined;
   /** The last resort, where this process ends without having stopped the platform. */
@@ -85,6 +89,8 @@ export class Platform {
   };
 
   constructor(settings: PlatformSettings, folder: StateFolder, port: number) {
+    checkPlaces(settings);
+    this.#engineArgs = engineArguments(ROOT, settings.models ?? [], settings.engine);
     const { secrets, adminToken } = folder.secrets();
     this.#settings = settings;
     this.#folder = folder;
@@ -127,8 +133,8 @@ export class Platform {
     this.account = seeded.account;
     this.apiKey = seeded.apiKey;
     this.#folder.keepState({ ...state, ...seeded });
-    const places = await this.#places(state.nodes);
-    const left = state.nodes.filter((known) => !places.some((place) => isSame(place, known)));
+    const places = await layOut(this.#settings, state.nodes);
+    const left = state.nodes.filter((known) => !places.some((place) => isSamePlace(place, known)));
     for (const place of left) this.#tellOfLeft(place);
     // Those that are left out today keep their name, their port and with them their data, for the day they are back.
     this.#folder.keepState({
@@ -136,8 +142,7 @@ export class Platform {
       nodes: [...places, ...left.map((place) => ({ ...place, idle: true as const }))],
     });
     say(places.length === 1 ? "starting the node" : `starting ${places.length} nodes`);
-    const args = engineArguments(ROOT, this.#settings.models ?? [], this.#settings.engine);
-    this.nodes = await Promise.all(places.map((place) => this.#prepareNode(place, args)));
+    this.nodes = await Promise.all(places.map((place) => this.#prepareNode(place)));
     process.once("exit", this.#onExit);
     for (const node of this.nodes) node.start();
     this.#noteRunning();
@@ -152,11 +157,14 @@ export class Platform {
     if (options?.migrate) await this.#worker.migrate();
     const answers = await until(() => this.admin.healthy(), EDGE_READY_MS);
     if (!answers) throw new PlatformError(`the edge does not answer; its log is ${this.workerLog}`);
+    this.#edgePid = this.workerdPid;
     this.#noteRunning();
+    this.#edgeWatch ??= setInterval(() => this.#watchEdge(), EDGE_WATCH_MS).unref();
   }
 
   /** kill -9 of workerd. It stays dead until `restartWorker()`. */
   killWorker(): Promise<void> {
+    this.#edgePid = undefined;
     return this.#worker.kill();
   }
 
@@ -190,34 +198,12 @@ export class Platform {
   }
 
   async #tearDown(): Promise<void> {
+    clearInterval(this.#edgeWatch);
     // Nodes first: their last receipts want an edge that still listens.
     await Promise.all(this.nodes.map((node) => node.stop()));
     process.off("exit", this.#onExit);
     await this.#worker.stop();
     this.#folder.keepRunning(undefined);
-  }
-
-  /** Where each node stands. One that stood here before keeps its name, its port and with them its data. */
-  async #places(known: readonly NodePlace[]): Promise<NodePlace[]> {
-    const last = known.filter((place) => place.idle === undefined);
-    const regions = this.#settings.regions ?? [...new Set(last.map((place) => place.region))];
-    const named = regions.length > 0 ? regions : ["local"];
-    const count = this.#settings.nodeCount ?? Math.max(this.#settings.regions?.length ?? last.length, 1);
-    if (count < 1 || count > NODES_MAX) throw new PlatformError(`--nodes wants 1 to ${NODES_MAX}`);
-    const places: NodePlace[] = [];
-    for (let i = 0; i < count; i++) {
-      const region = named[i % named.length] ?? "local";
-      const name = `node-${i + 1}`;
-      const before = known.find((place) => place.name === name && place.region === region);
-      if (before === undefined) places.push({ name, region, port: await freePort() });
-      else if ((await probePort(before.port)) !== undefined) places.push({ name, region, port: before.port });
-      else {
-        throw new PlatformError(
-          `port ${before.port} of ${name} is taken by another program; end that, or start with --fresh`,
-        );
-      }
-    }
-    return places;
   }
 
   /** A node that is not started today may owe receipts: its requests stay unsettled until it is started again. */
@@ -230,7 +216,7 @@ export class Platform {
     );
   }
 
-  async #prepareNode(place: NodePlace, args: readonly string[]): Promise<NodeProcess> {
+  async #prepareNode(place: NodePlace): Promise<NodeProcess> {
     const publicUrl = await this.#settings.front?.(place);
     const url = publicUrl ?? `http://127.0.0.1:${place.port}`;
     const { nodeArgs = [] } = this.#settings;
@@ -251,7 +237,7 @@ export class Platform {
       logFile: this.#folder.file("logs", `${place.name}.log`),
       edgeUrl: this.baseUrl,
       joinToken,
-      args: [...args, ...moreArgs],
+      args: [...this.#engineArgs, ...moreArgs],
       env: this.#settings.nodeEnv ?? {},
       onFatal: (name, why) => {
         this.#fatal = `${name} cannot start: ${why}`;
@@ -267,12 +253,29 @@ export class Platform {
     });
   }
 
+  /** A workerd that died is started again by what runs it. The next `npm start` has to know it, if this one is killed. */
+  #watchEdge(): void {
+    const { workerdPid } = this;
+    if (this.#edgePid === undefined || workerdPid === undefined || workerdPid === this.#edgePid) return;
+    this.#edgePid = workerdPid;
+    this.#noteRunning();
+    // Under hot reload it is another one after every change.
+    if (!this.#settings.hotReload)
+      this.#settings.warn?.("the edge died and was started again. Its log: logs/worker.log");
+  }
+
   #noteRunning(): void {
     if (this.#stopped !== undefined) return;
     const children = [this.workerdPid, ...this.nodes.map((node) => node.pid)].filter(
       (pid) => pid !== undefined,
     );
-    this.#folder.keepRunning({ pid: process.pid, children, baseUrl: this.baseUrl });
+    try {
+      this.#folder.keepRunning({ pid: process.pid, children, baseUrl: this.baseUrl });
+    } catch (error) {
+      // A full disk. What runs goes on.
+      const why = error instanceof Error ? error.message : String(error);
+      this.#settings.warn?.(`it cannot be noted what runs here (${why})`);
+    }
   }
 
   #writeDev(): void {
@@ -280,10 +283,6 @@ export class Platform {
     const nodes = this.nodes.map(({ url, region }) => ({ id: this.nodeIds.get(url) ?? "", url, region }));
     this.#folder.writeDev({ baseUrl, apiKey, adminToken, nodes, pages });
   }
-}
-
-function isSame(a: NodePlace, b: NodePlace): boolean {
-  return a.name === b.name && a.region === b.region && a.port === b.port;
 }
 
 /** Its beat says so, of so many models, and is no memory of an earlier start. */
@@ -324,6 +323,7 @@ export async function startPlatform(settings: PlatformSettings = {}): Promise<Pl
   const folder = new StateFolder(resolve(ROOT, settings.dataDir ?? ".sluice"));
   await clearLeftovers(folder);
   if (settings.fresh) folder.forget();
+  folder.forgetDev();
   const port = await probePort(settings.port ?? 0);
   if (port === undefined) {
     throw new PlatformError(

@@ -4,7 +4,7 @@
  *
  *   secrets.json   the deployment's secrets and admin token, made once
  *   state.json     the dev account and key, and which node has which port
- *   dev.json       what other programs need to talk to the platform; written at every start
+ *   dev.json       what other programs need to talk to the platform; gone from the beginning of a start until it is ready
  *   run.json       the processes of the running platform; gone when it has stopped
  *   worker/        what workerd keeps: D1, KV, objects, queues
  *   nodes/<n>/     each node's identity and journal
@@ -60,16 +60,25 @@ export class StateFolder {
 
   constructor(path: string) {
     this.path = path;
-    mkdirSync(this.file("logs"), { recursive: true, mode: 0o700 });
-    chmodSync(path, 0o700);
+    try {
+      mkdirSync(this.file("logs"), { recursive: true, mode: 0o700 });
+      chmodSync(path, 0o700);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      throw new PlatformError(
+        `${path} cannot hold the data of a platform (${why}); --data names another folder`,
+      );
+    }
   }
 
   file(...names: readonly string[]): string {
     return join(this.path, ...names);
   }
 
-  /** Forgets everything, the folder's own name excepted. */
-  /** Throws a PlatformError where the folder holds things and no sign that a platform made them. */
+  /**
+   * Forgets everything, the folder's own name excepted. Throws a PlatformError where it holds things and no sign that a
+   * platform made them.
+   */
   forget(): void {
     const ours = existsSync(this.file("state.json")) || existsSync(this.file("secrets.json"));
     const made = new Set(["logs", "worker", "run.json"]);
@@ -102,6 +111,10 @@ export class StateFolder {
     this.#write("state.json", state);
   }
 
+  forgetDev(): void {
+    rmSync(this.file("dev.json"), { force: true });
+  }
+
   writeDev(dev: DevFile): void {
     this.#write("dev.json", dev);
   }
@@ -120,10 +133,8 @@ export class StateFolder {
     if (!existsSync(path)) return undefined;
     try {
       return shape.parse(JSON.parse(readFileSync(path, "utf8")));
-    } catch (error) {
-      throw new Error(`${path} cannot be read; repair it, or start with --fresh to begin anew`, {
-        cause: error,
-      });
+    } catch {
+      throw new PlatformError(`${path} cannot be read; repair it, or start with --fresh to begin anew`);
     }
   }
 

@@ -9,12 +9,12 @@
  * again by itself, on the same port; `kill()` prevents that, for tests which want the edge to be gone for a while.
  */
 import { Log, LogLevel, Miniflare, convertV4MiniflareOptions, type V4MiniflareOptions } from "miniflare";
-import { createWriteStream } from "node:fs";
 import { readFile, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { DOOR, bundleWorker } from "./bundle.ts";
 import type { EdgeProcess, EdgeSettings } from "./edge-process.ts";
+import { LogFile } from "./log-file.ts";
 import { remember } from "./remember.ts";
 import { childrenOf, isAlive, programOf, signal, until } from "./processes.ts";
 
@@ -158,7 +158,7 @@ async function readBindings(root: string): Promise<z.infer<typeof Local>> {
 async function workerOptions(settings: WorkerSettings): Promise<V4MiniflareOptions> {
   const { main, modulesRules: _rules, rootPath: _rootPath, ...bindings } = await readBindings(settings.root);
   const script = await bundleWorker(settings.root, settings.main ?? main, bindings.assets.run_worker_first);
-  const log = createWriteStream(settings.logFile, { flags: "a", mode: 0o600 });
+  const log = new LogFile(settings.logFile);
   return {
     ...bindings,
     name: "sluice",

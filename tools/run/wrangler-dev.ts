@@ -5,9 +5,10 @@
  * Secrets go through a file that only its owner reads, never through the command line, where every process sees them.
  */
 import { spawn, type ChildProcess } from "node:child_process";
-import { createWriteStream, mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { EdgeProcess, EdgeSettings } from "./edge-process.ts";
+import { LogFile } from "./log-file.ts";
 import { descendantsOf, endAll, isAlive, programOf } from "./processes.ts";
 
 const GRACE_MS = 3_000;
@@ -80,9 +81,9 @@ export class WranglerDev implements EdgeProcess {
       env: { ...process.env, ...OFFLINE, CI: "true" },
       stdio: ["ignore", "pipe", "pipe"],
     });
-    const log = createWriteStream(logFile, { flags: "a", mode: 0o600 });
-    child.stdout?.pipe(log);
-    child.stderr?.pipe(log);
+    const log = new LogFile(logFile);
+    for (const stream of [child.stdout, child.stderr]) stream.on("data", (bytes: Buffer) => log.write(bytes));
+    child.once("close", () => log.close());
     return child;
   }
 }
