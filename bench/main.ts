@@ -1,33 +1,71 @@
 /**
  * `npm run bench -- <which> [--json] [--quick]`: one command per bench, a table for people, `--json` for machines.
- * `router` also takes `--trace file.jsonl`, `engine` also `--gpu cuda`. Progress goes to stderr, the result alone to stdout. `--quick` is a smoke
- * test: its numbers mean nothing.
+ * `router` also takes `--trace file.jsonl`, `engine` also `--gpu cuda`. Progress goes to stderr, the result alone to
+ * stdout. `--quick` is a smoke test: its numbers mean nothing.
+ * Each bench is loaded when it is asked for: the engine's runs on a GPU machine that has nothing of the edge.
  */
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { printAccount, runAccount } from "./account/run.ts";
-import { printCost } from "./cost/result.ts";
-import { runCost } from "./cost/run.ts";
 import { Void } from "./edge/books.ts";
-import { runProfile } from "./edge/profile.ts";
-import { runEdge } from "./edge/run.ts";
-import { printTable } from "./edge/table.ts";
-import { runEngine } from "./engine/run.ts";
-import { printEngineTable } from "./engine/table.ts";
-import { runRouter } from "./router/run.ts";
-import { printRouterTable } from "./router/table.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
 const USAGE =
   "usage: npm run bench -- edge|engine|account|cost|router [--json] [--quick] [--gpu cuda] [--trace file.jsonl] | profile";
-const BENCHES: ReadonlySet<string | undefined> = new Set([
-  "edge",
-  "engine",
-  "account",
-  "cost",
-  "router",
-  "profile",
-]);
+
+type Options = {
+  readonly root: string;
+  readonly quick: boolean;
+  readonly json: boolean;
+  readonly gpu: "cuda" | undefined;
+  readonly trace: string | undefined;
+  readonly say: (what: string) => void;
+};
+
+/** Each runs, and says its result. */
+const BENCHES: Readonly<Record<string, (options: Options) => Promise<string>>> = {
+  async edge(options) {
+    const [{ runEdge }, { printTable }] = await Promise.all([
+      import("./edge/run.ts"),
+      import("./edge/table.ts"),
+    ]);
+    return said(await runEdge(options), options, printTable);
+  },
+  async engine(options) {
+    const [{ runEngine }, { printEngineTable }] = await Promise.all([
+      import("./engine/run.ts"),
+      import("./engine/table.ts"),
+    ]);
+    return said(await runEngine({ ...options, device: options.gpu ?? "cpu" }), options, printEngineTable);
+  },
+  async account(options) {
+    const { printAccount, runAccount } = await import("./account/run.ts");
+    return said(await runAccount(options), options, printAccount);
+  },
+  async cost(options) {
+    const [{ runCost }, { printCost }] = await Promise.all([
+      import("./cost/run.ts"),
+      import("./cost/result.ts"),
+    ]);
+    return said(await runCost(options), options, printCost);
+  },
+  async router(options) {
+    const [{ runRouter }, { printRouterTable }] = await Promise.all([
+      import("./router/run.ts"),
+      import("./router/table.ts"),
+    ]);
+    return said(runRouter(options), options, printRouterTable);
+  },
+  async profile({ root }) {
+    const { runProfile } = await import("./edge/profile.ts");
+    const lines: string[] = [];
+    await runProfile(root, (line) => lines.push(line));
+    return lines.join("\n");
+  },
+};
+
+function said<Result>(result: Result, { json }: Options, print: (result: Result) => string): string {
+  return json ? JSON.stringify(result) : print(result);
+}
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
@@ -39,39 +77,23 @@ async function main(): Promise<number> {
       trace: { type: "string" },
     },
   });
-  const [which, ...rest] = positionals;
-  if (rest.length > 0 || !BENCHES.has(which) || !(values.gpu === undefined || values.gpu === "cuda")) {
+  const [which = "", ...rest] = positionals;
+  const bench = Object.hasOwn(BENCHES, which) ? BENCHES[which] : undefined;
+  const { gpu } = values;
+  if (bench === undefined || rest.length > 0 || !(gpu === undefined || gpu === "cuda")) {
     console.error(USAGE);
     return 2;
   }
   try {
-    if (which === "profile") {
-      await runProfile(ROOT, (what) => console.log(what));
-      return 0;
-    }
-    const options = { root: ROOT, quick: values.quick ?? false, say: (what: string) => console.error(what) };
-    if (which === "engine") {
-      const result = await runEngine({ ...options, device: values.gpu === "cuda" ? "cuda" : "cpu" });
-      console.log(values.json ? JSON.stringify(result) : printEngineTable(result));
-      return 0;
-    }
-    if (which === "account") {
-      const result = await runAccount(options);
-      console.log(values.json ? JSON.stringify(result) : printAccount(result));
-      return 0;
-    }
-    if (which === "router") {
-      const result = runRouter({ ...options, trace: values.trace });
-      console.log(values.json ? JSON.stringify(result) : printRouterTable(result));
-      return 0;
-    }
-    if (which === "cost") {
-      const result = await runCost(options);
-      console.log(values.json ? JSON.stringify(result) : printCost(result));
-      return 0;
-    }
-    const result = await runEdge(options);
-    console.log(values.json ? JSON.stringify(result) : printTable(result));
+    const result = await bench({
+      root: ROOT,
+      quick: values.quick ?? false,
+      json: values.json ?? false,
+      gpu,
+      trace: values.trace,
+      say: (what) => console.error(what),
+    });
+    console.log(result);
     return 0;
   } catch (error) {
     if (!(error instanceof Void)) throw error;

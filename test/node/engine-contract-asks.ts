@@ -22,6 +22,9 @@ const JSON_FORM: Form = {
   parallel: true,
 };
 const LOGPROB_TOLERANCE = 1e-3;
+/** A GPU has other kernels for a prompt's last token behind a cached prefix than for a prompt as a whole: 0.018 on an H100. */
+const LOGPROB_TOLERANCE_GPU = 5e-2;
+const GPUS: readonly string[] = ["cuda", "vulkan", "metal"];
 
 export function describeWhatCallsAsk(name: string, open: () => Promise<Engine>): void {
   describe(`what a call can ask of the ${name} engine`, () => {
@@ -141,8 +144,9 @@ export function describeWhatCallsAsk(name: string, open: () => Promise<Engine>):
       });
       expect(other?.id).not.toBe(forbidden);
       expect(other?.logprobs?.top.map(([{ id }]) => id)).toEqual(top.map(([{ id }]) => id));
+      const tolerance = GPUS.includes(engine.info.backend) ? LOGPROB_TOLERANCE_GPU : LOGPROB_TOLERANCE;
       for (const [at, [, logprob]] of (other?.logprobs?.top ?? []).entries())
-        expect(Math.abs(logprob - (top[at]?.[1] ?? 0))).toBeLessThan(LOGPROB_TOLERANCE);
+        expect(Math.abs(logprob - (top[at]?.[1] ?? 0))).toBeLessThan(tolerance);
     });
 
     test("a seed gives the same answer again, and another seed another", async ({ expect, skip }) => {

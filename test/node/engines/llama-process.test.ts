@@ -18,7 +18,7 @@ import { physicalCores } from "../../../gpu-node/src/engines/llama/threads.ts";
 import { readVocabulary } from "../../../gpu-node/src/engines/llama/vocabulary.ts";
 import { readGgufFile } from "../../../gpu-node/src/weights/gguf-header.ts";
 import { collect, textOf, tokensOf } from "../engine-contract.ts";
-import { WEIGHTS_PATH, openLlama } from "./weights-under-test.ts";
+import { GPU, WEIGHTS_PATH, openLlama } from "./weights-under-test.ts";
 
 const ORPHAN_MAKER = fileURLToPath(new URL("./orphan-maker.ts", import.meta.url));
 const never = new AbortController().signal;
@@ -54,7 +54,7 @@ describe("llama.cpp's process", () => {
       model: "sluice-tiny",
       slots: 2,
       contextTokens: 1_024,
-      backend: "cpu",
+      backend: GPU === false ? "cpu" : GPU,
     });
     expect(engine.info.weights).toMatch(/^[0-9a-f]{64}$/);
   });

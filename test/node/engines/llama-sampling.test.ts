@@ -5,7 +5,7 @@ import type { LlamaEngine } from "../../../gpu-node/src/engines/llama/engine.ts"
 import { answerGrammar } from "../../../gpu-node/src/grammar/answer-grammar.ts";
 import type { Form } from "../../../gpu-node/src/grammar/form.ts";
 import { collect, textOf, tokensOf } from "../engine-contract.ts";
-import { openLlama } from "./weights-under-test.ts";
+import { GPU, openLlama } from "./weights-under-test.ts";
 
 const GREEDY = { temperature: 0, topP: 1 } as const;
 const JSON_GRAMMAR = String.raw`root ::= "{\"sum\":" [0-9]{1,6} ",\"words\":[" word ("," word){0,3} "]}"
@@ -72,7 +72,10 @@ describe("llama.cpp, asked for more", () => {
 
   test("cut anywhere, whatever binds or shapes it, an answer goes on as if it had not been cut", async ({
     expect,
+    skip,
   }) => {
+    // What was delivered is evaluated as a prompt, and a GPU's kernels for prompts round otherwise than those for tokens.
+    skip(GPU !== false, "on a GPU the answer goes on, but not always with the same tokens");
     const after = engine.info.think?.close ?? 0;
     const wild = { temperature: 1.2, topP: 0.95, topK: 50, minP: 0.01, seed: 11 };
     const kinds: readonly [question: string, rest: Partial<Task> & { thinks?: boolean }][] = [

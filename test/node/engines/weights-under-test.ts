@@ -14,7 +14,8 @@ const BUNDLED = fileURLToPath(new URL("../../../gpu-node/models/sluice-tiny.gguf
 export const WEIGHTS_PATH = process.env.SLUICE_TEST_WEIGHTS ?? BUNDLED;
 
 const GPUS = ["cuda", "vulkan", "metal"] as const;
-const GPU = GPUS.find((gpu) => gpu === process.env.SLUICE_TEST_GPU) ?? false;
+/** False: on the CPU. */
+export const GPU = GPUS.find((gpu) => gpu === process.env.SLUICE_TEST_GPU) ?? false;
 
 export function openLlama(options: Partial<LlamaEngineOptions> = {}): Promise<LlamaEngine> {
   return createLlamaEngine({ model: "sluice-tiny", weightsPath: WEIGHTS_PATH, gpu: GPU, ...options });
