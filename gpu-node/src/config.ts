@@ -10,6 +10,9 @@ import { parseArgs } from "node:util";
 import { z } from "zod";
 import { chooseModels, MODEL_FLAGS, modelFields, whole, type EngineChoice } from "./model-config.ts";
 
+/** Where a node's identity, journal and control socket are. */
+export const DATA_DEFAULT = ".sluice/node";
+
 export const FLAGS = {
   ...MODEL_FLAGS,
   host: { type: "string" },
@@ -32,7 +35,7 @@ const Given = z.object({
   port: whole(0, 65_535).default(8_080),
   edge: z.url({ protocol: /^https?$/ }).optional(),
   join: z.string().min(20).max(200).optional(),
-  data: z.string().min(1).default(".sluice/node"),
+  data: z.string().min(1).default(DATA_DEFAULT),
   "journal-mib": whole(16, 10_000_000).default(4_096),
   "queue-max": whole(0, 10_000).default(32),
   "queue-wait-ms": whole(0, 600_000).default(30_000),

@@ -10,6 +10,7 @@
  * before anything is drained. Models that are not wanted any more go last, or where their memory is needed; and they stay where
  * nothing of what is wanted can be served.
  */
+import type { News } from "./control/news.ts";
 import type { Engine, Opening } from "./engines/engine.ts";
 import { EngineFault } from "./engines/engine.ts";
 import { errorFields, type Log } from "./log.ts";
@@ -37,7 +38,11 @@ type Change = {
   readonly superseded: AbortSignal;
   /** Why models could not be opened, in the order in which that was seen. */
   readonly errors: unknown[];
+  /** Whoever asked for it hears what becomes of each model. */
+  readonly tell: (news: News) => void;
 };
+
+const nobody = (): void => undefined;
 
 export class Lineup {
   readonly #tools: LineupTools;
@@ -61,8 +66,12 @@ export class Lineup {
   }
 
   /** Brings what is served to what is wanted now. Never rejects; one at a time, in the order in which they were asked. */
-  async reload(choices: readonly EngineChoice[]): Promise<void> {
-    await this.#change(choices);
+  async reload(
+    choices: readonly EngineChoice[],
+    tell: (news: News) => void = nobody,
+  ): Promise<"done" | "superseded"> {
+    const { superseded } = await this.#change(choices, tell);
+    return superseded.aborted ? "superseded" : "done";
   }
 
   /** Nothing is opened any more. */
@@ -72,11 +81,11 @@ export class Lineup {
   }
 
   /** Never rejects. Resolves with the change when it is made, or has been left for a newer one. */
-  async #change(choices: readonly EngineChoice[]): Promise<Change> {
+  async #change(choices: readonly EngineChoice[], tell: Change["tell"] = nobody): Promise<Change> {
     this.#newest.abort();
     this.#newest = new AbortController();
     const wanted = new Set(choices.map(({ modelId }) => modelId));
-    const change: Change = { choices, wanted, superseded: this.#newest.signal, errors: [] };
+    const change: Change = { choices, wanted, superseded: this.#newest.signal, errors: [], tell };
     this.#tools.workshop.await([...wanted, ...this.#serving.keys()]);
     this.#changing = this.#changing.then(() => this.#make(change));
     await this.#changing;
@@ -108,14 +117,17 @@ export class Lineup {
     const { modelId: model } = choice;
     if (change.superseded.aborted) return;
     try {
-      if (!this.#serving.has(model)) await this.#put(choice, await this.#open(choice, change));
+      if (!this.#serving.has(model)) await this.#put(choice, await this.#open(choice, change), change);
       else if (await this.#hasChanged(choice)) await this.#replace(choice, change);
-      else this.#tools.log("model_unchanged", { model });
+      else {
+        this.#tools.log("model_unchanged", { model });
+        change.tell({ model, what: "unchanged" });
+      }
     } catch (error) {
       // The newer change opens it, if it still wants it.
       if (change.superseded.aborted) return;
       change.errors.push(error);
-      this.#fail(model, error);
+      this.#fail(model, error, change);
     }
   }
 
@@ -130,20 +142,23 @@ export class Lineup {
 
   async #open(choice: EngineChoice, change: Change): Promise<Engine> {
     const { open, workshop } = this.#tools;
-    const waiting = (why: string): void => void workshop.failures.set(choice.modelId, why);
+    const waiting = (why: string): void => {
+      workshop.failures.set(choice.modelId, why);
+      change.tell({ model: choice.modelId, what: "waiting", why });
+    };
     const opening: Opening = { signal: change.superseded, waiting };
     try {
       return await open(choice, opening);
     } catch (error) {
       const unwanted = this.#unwanted(change);
       if (!isNoMemory(error) || unwanted.length === 0) throw error;
-      for (const model of unwanted) await this.#remove(model);
+      for (const model of unwanted) await this.#remove(model, change);
       return await open(choice, opening);
     }
   }
 
   /** Serves it from now on; what ran on what was there before ends there. */
-  async #put(choice: EngineChoice, engine: Engine): Promise<void> {
+  async #put(choice: EngineChoice, engine: Engine, { tell }: Change): Promise<void> {
     const { workshop, log, told } = this.#tools;
     if (this.#closed) return engine.close();
     const before = workshop.open(engine);
@@ -152,6 +167,7 @@ export class Lineup {
     const { model, weights, slots, contextTokens, backend } = engine.info;
     log("engine_ready", { model, weights, slots, contextTokens, backend });
     told();
+    tell({ model, what: "opened", weights });
     if (before !== undefined) await this.#retire(before);
   }
 
@@ -169,7 +185,7 @@ export class Lineup {
       if (before !== undefined) await this.#retire(before);
       engine = await this.#openOrGoBack(choice, change);
     }
-    await this.#put(choice, engine);
+    await this.#put(choice, engine, change);
   }
 
   /** The old one is gone: where the new one cannot be opened after all, what was there before is better than nothing. */
@@ -181,7 +197,7 @@ export class Lineup {
     } catch (error) {
       if (before !== undefined) {
         const engine = await this.#open(before, change).catch(() => undefined);
-        if (engine !== undefined) await this.#put(before, engine);
+        if (engine !== undefined) await this.#put(before, engine, change);
       }
       throw error;
     }
@@ -194,14 +210,15 @@ export class Lineup {
   async #removeUnwanted(change: Change): Promise<void> {
     const unwanted = this.#unwanted(change);
     if (change.superseded.aborted || unwanted.length === this.#serving.size) return;
-    for (const model of unwanted) await this.#remove(model);
+    for (const model of unwanted) await this.#remove(model, change);
   }
 
-  async #remove(model: string): Promise<void> {
+  async #remove(model: string, { tell }: Change): Promise<void> {
     if (!this.#serving.delete(model)) return;
     const station = this.#tools.workshop.withdraw(model);
     this.#tools.told();
     this.#tools.log("model_removed", { model });
+    tell({ model, what: "removed" });
     if (station !== undefined) await this.#retire(station);
   }
 
@@ -217,10 +234,11 @@ export class Lineup {
     log("engine_closed", { model: station.model, weights: station.weights });
   }
 
-  #fail(model: string, error: unknown): void {
+  #fail(model: string, error: unknown, { tell }: Change): void {
     const { message = String(error) } = error instanceof Error ? error : {};
     this.#tools.workshop.failures.set(model, message);
     this.#tools.log("model_refused", { model, ...errorFields(error) });
+    tell({ model, what: "refused", why: message });
   }
 }
 

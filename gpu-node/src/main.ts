@@ -1,12 +1,15 @@
 /**
  * The composition root of a gpu-node: argv and environment in, one running node out, and the end of the process.
  * SIGTERM and SIGINT drain and stop; a second one stops at once. SIGHUP reads the models anew (a terminal that closes means
- * to stop). A kill -9 costs nothing but time: the next start finds in the journal what this one was doing.
+ * to stop), and so does `gpu-node reload`, which says what comes of it. A kill -9 costs nothing but time: the next start finds in the journal what this one was doing.
  */
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ulid } from "@sluice/protocol/ids";
 import { parseConfig, type Config, type ParsedConfig } from "./config.ts";
+import { listenForControl, type Reload } from "./control/listen.ts";
+import { RELOAD } from "./control/news.ts";
+import { reloadCommand, type Screen } from "./control/reload-command.ts";
 import { EdgeSide } from "./edge-side.ts";
 import { digestChosen, openChosen } from "./engine-choice.ts";
 import { ensureEnrolled } from "./identity/enrol.ts";
@@ -59,6 +62,15 @@ function readConfig(): ParsedConfig {
 }
 
 async function main(): Promise<void> {
+  const [word, ...rest] = process.argv.slice(2);
+  if (word === RELOAD) {
+    const screen: Screen = {
+      print: (text) => process.stdout.write(text),
+      complain: (text) => process.stderr.write(text),
+    };
+    process.exitCode = await reloadCommand(rest, process.env, screen);
+    return;
+  }
   if (process.argv.includes("--help") || process.argv.includes("-h")) {
     process.stdout.write(USAGE);
     return;
@@ -80,14 +92,21 @@ async function main(): Promise<void> {
     lineup?.close();
     node.stop(config.drainMs).then(() => process.exit(0), fail);
   };
-  const reload = (): void => {
+  let wanted = config.models;
+  const reload: Reload = async (tell) => {
     const now = readConfig();
     log("reload", now.ok ? {} : { refused: now.message });
-    if (now.ok && !stopping) void lineup?.reload(now.config.models);
+    if (!now.ok) return { over: "refused", why: now.message };
+    if (stopping) return { over: "superseded" };
+    // Not in service yet: it begins with what is wanted now.
+    wanted = now.config.models;
+    return { over: lineup === undefined ? "later" : await lineup.reload(wanted, tell) };
   };
+  const untold = (): void => undefined;
   process.on("SIGTERM", () => stop("SIGTERM"));
   process.on("SIGINT", () => stop("SIGINT"));
-  process.on("SIGHUP", () => (process.stdout.isTTY ? stop("SIGHUP") : reload()));
+  process.on("SIGHUP", () => (process.stdout.isTTY ? stop("SIGHUP") : void reload(untold)));
+  await listenForControl(config.dataDir, reload, log);
 
   const { queueMax, queueWaitMs, attemptMsMax, drainMs, host, port } = config;
   const workshop = new Workshop({ queueMax, queueWaitMs, attemptMsMax }, log, now);
@@ -108,7 +127,7 @@ async function main(): Promise<void> {
   const open = (choice: EngineChoice, opening: Opening): Promise<Engine> =>
     openChosen(choice, log, () => workshop.mappedBytes, opening);
   lineup = new Lineup({ workshop, open, digest: digestChosen, told, drainMs, log });
-  await lineup.start(config.models);
+  await lineup.start(wanted);
 }
 
 await main().catch(fail);

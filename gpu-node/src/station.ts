@@ -76,7 +76,7 @@ export class Station {
   }
 
   get served(): ServedModel {
-    const { model, weights, contextTokens, features } = this.engine.info;
+    const { model, weights, contextTokens, features, lacks = [] } = this.engine.info;
     const wakeMs = this.engine.ready ? undefined : this.engine.wakeMs?.();
     return {
       ...(wakeMs === undefined ? {} : { wakeMs }),
@@ -84,6 +84,7 @@ export class Station {
       weights,
       contextTokens,
       features: [...features, PROBE_FEATURE],
+      ...(lacks.length === 0 ? {} : { lacks: [...lacks] }),
     };
   }
 

@@ -4,6 +4,7 @@
 
 export const USAGE = `gpu-node --edge URL [options]          a node of an edge: enrols with a join token, then serves signed calls
 gpu-node --insecure-standalone [...]   a plain OpenAI server for this machine alone (loopback only, no keys, no bill)
+gpu-node reload [--data DIR] [--json]  tells a running node to read files and settings of its models anew, and says what comes of it
 
   --edge URL             where the edge is; https unless on loopback
   --join TOKEN           the one-time token of \`sluice nodes invite\`; better as SLUICE_JOIN, argv is public
@@ -40,6 +41,6 @@ gpu-node --insecure-standalone [...]   a plain OpenAI server for this machine al
   --attempt-ms N         the longest a request may run (1800000)
   --drain-ms N           after SIGTERM, how long what runs may go on (30000)
 
-SIGHUP reads files and settings of the models anew; what runs ends on what it began on. SIGTERM drains and stops.
+SIGHUP does what \`gpu-node reload\` does; what runs ends on what it began on. SIGTERM drains and stops.
 Every option has a variable: --queue-max is SLUICE_QUEUE_MAX (several models in SLUICE_MODEL: commas between). GET /health, /metrics (Prometheus) and /v1/models need no key.
 `;

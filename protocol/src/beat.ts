@@ -49,6 +49,8 @@ export const ServedModel = z.object({
   contextTokens: z.int().min(1),
   /** What the engine can do beyond plain chat, as short words: "tools", "logprobs", "resume"... */
   features: z.array(z.string().max(32)).max(64),
+  /** What calls may ask of any engine and this one refuses ("top_k", "thinking_on"); who says nothing takes all of it. */
+  lacks: z.array(z.string().max(32)).max(16).optional().catch(undefined),
   /** While its engine starts (again): about how long until it answers, by what its starts have taken. */
   wakeMs: z.int().min(0).optional().catch(undefined),
   /** Of a node with several models: this one's part of the load. Absent: the beat's load is all this model's. */

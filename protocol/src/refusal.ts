@@ -31,7 +31,13 @@ export const Refusal = z.discriminatedUnion("kind", [
     param: z.string().nullable(),
     message: z.string().max(1_000),
   }),
-  z.object({ kind: z.literal("unsupported_parameter"), param: z.string(), message: z.string().max(1_000) }),
+  z.object({
+    kind: z.literal("unsupported_parameter"),
+    param: z.string(),
+    message: z.string().max(1_000),
+    /** It is this engine that cannot do it: another one that serves the model may. */
+    elsewhere: z.literal(true).optional(),
+  }),
   z.object({ kind: z.literal("body_too_large"), bytesMax: z.int().min(1) }),
   /** Not a call from our edge, or not for this node. */
   z.object({ kind: z.literal("bad_mac") }),

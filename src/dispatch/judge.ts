@@ -10,6 +10,8 @@ export type Judgement =
    * by then.
    */
   | { readonly kind: "next"; readonly retryAfterMs: number; readonly busy: boolean }
+  /** This engine cannot do it; another one may. Where none can, the client has to know. */
+  | { readonly kind: "cannot"; readonly fault: Fault }
   | { readonly kind: "extend"; readonly promptTokens: number }
   /** It would be the same on every node. */
   | { readonly kind: "fault"; readonly fault: Fault };
@@ -54,7 +56,7 @@ export function judge(refusal: Refusal): Judgement {
       };
     case "unsupported_parameter":
       return {
-        kind: "fault",
+        kind: refusal.elsewhere === true ? "cannot" : "fault",
         fault: { kind: "unsupported_parameter", message: refusal.message, param: refusal.param },
       };
     case "body_too_large":

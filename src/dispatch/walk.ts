@@ -94,6 +94,9 @@ export async function walk<Answer>(
   let extended = false;
   let retryAfterMs = RETRY_AFTER_MAX_MS;
   let failed: Fault | undefined;
+  /** What engines have said they cannot do; and whether each node so far has said so. */
+  const cannot: Fault[] = [];
+  let onlyCannot = true;
   let reached = false;
   const hopeless = new Set<string>();
   const busy = new Map<string, Busy>();
@@ -173,6 +176,13 @@ export async function walk<Answer>(
           extension === undefined || extension.ok ? { kind: "internal" } : extensionFault(extension.refusal),
         );
       }
+      if (verdict.kind === "cannot") {
+        cannot.push(verdict.fault);
+        if (cannot.length >= CANNOT_MAX) {
+          await end("refused");
+          throw new FaultError(verdict.fault);
+        }
+      } else onlyCannot = false;
       if (verdict.kind === "next") {
         retryAfterMs = Math.min(retryAfterMs, verdict.retryAfterMs);
         // An upstream's limit is no queue: who asks again at once only makes it longer.
@@ -181,6 +191,7 @@ export async function walk<Answer>(
         else busy.delete(node.id);
       }
     } else {
+      onlyCannot = false;
       busy.delete(node.id);
       failed =
         tried.why === "timeout"
@@ -198,7 +209,8 @@ export async function walk<Answer>(
       await end(why, limit, ended);
       // Nodes that cannot be reached are as good as not there.
       if (!reached && steps.nobody.kind === "data_residency_mismatch") throw new FaultError(steps.nobody);
-      throw new FaultError(failed ?? { kind: "overloaded", retryAfterMs });
+      const said = onlyCannot ? cannot[0] : undefined;
+      throw new FaultError(failed ?? said ?? { kind: "overloaded", retryAfterMs });
     }
     acknowledged = steps.tell({ ordinal, why, limit, ended, node, next: nextCall(following) });
     naming = following;
@@ -216,6 +228,8 @@ function nextCall({ ordinal, node, issuedAtMs }: Naming): NextCall {
 }
 
 const RETRY_AFTER_MAX_MS = 60_000;
+/** Engines that say they cannot do what is asked, until that is the answer: each of them has read the whole prompt. */
+const CANNOT_MAX = 3;
 
 /** The node was there: it took the call, or said that it could not. */
 function isAnswer(tried: Tried<unknown>): boolean {

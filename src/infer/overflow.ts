@@ -10,6 +10,7 @@ import type { Choice } from "../routing/choose.ts";
 import { offersFor, withUpstreams, type Offer } from "../routing/overflow.ts";
 import { isolate } from "../routing/isolate.ts";
 import { readAsk, type UpstreamAsk } from "../upstream/ask.ts";
+import { wishedOf } from "../wire/needs.ts";
 import type { Leg } from "./leg.ts";
 import type { Admitted } from "./recall.ts";
 import type { Job, Travel } from "./travel.ts";
@@ -48,7 +49,7 @@ export function overflowing(
       promptTokens: ask.promptTokens,
       promptCeiling: leg.promptCeiling,
       regions: admitted.regions,
-      features: [...call.needs.map(({ feature }) => feature), ...ask.features],
+      features: [...wishedOf(call.needs).features, ...ask.features],
     };
     const offers = offersFor(
       wish,

@@ -4,12 +4,13 @@
  * not so long that a refusal would come after the status, which is fixed a second after the call's arrival. After the wait nodes
  * that were full are asked all the same: a node knows better than its beat, and its refusal says when to come again.
  */
+import type { ServedModel } from "@sluice/protocol/beat";
 import { isolationNames, type IsolationNames } from "../core/secrets.ts";
 import type { LiveNode } from "../core/node.ts";
 import { liveNodes, type FleetView, type Looking } from "../nodes/snapshot.ts";
 import { choose, fits, type Choice, type Wish } from "../routing/choose.ts";
 import { isolate } from "../routing/isolate.ts";
-import type { Need } from "../wire/needs.ts";
+import { wishedOf, type Need } from "../wire/needs.ts";
 import type { Leg } from "./leg.ts";
 import type { Overflowing } from "./overflow.ts";
 import type { Job, Travel } from "./travel.ts";
@@ -48,7 +49,7 @@ export async function rank(
     promptTokens: leg.promptCeiling,
     regions: where.pinned,
     weights: leg.weights,
-    features: call.needs.map(({ feature }) => feature),
+    ...wishedOf(call.needs),
   };
   const untilMs = leg.after === undefined ? arrivedAtMs + ROOM_WAIT_MS : Date.now() + ROOM_WAIT_AMID_MS;
   const looking: Looking = {
@@ -92,11 +93,13 @@ function pauseBefore(choices: readonly Choice[], { isWaking }: FleetView): numbe
 
 /** Where every node that fits lacks the same thing, the client has to know; where none fits, it is not its fault. */
 function lackOf(needs: readonly Need[], wish: Wish, nodes: readonly LiveNode[]): Need | undefined {
-  const others = choose({ ...wish, features: [] }, nodes, isolate.knowledge(Date.now()), Math.random);
+  const others = choose({ ...wish, features: [], common: [] }, nodes, isolate.knowledge(Date.now()), Math.random);
   if (others.length === 0) return undefined;
-  return needs.find(({ feature }) =>
-    others.every(({ node }) =>
-      node.models.every(({ id, features }) => id !== wish.model || !features.includes(feature)),
-    ),
+  return needs.find((need) =>
+    others.every(({ node }) => node.models.every((model) => model.id !== wish.model || !meets(model, need))),
   );
+}
+
+function meets({ features, lacks }: ServedModel, { feature, common }: Need): boolean {
+  return common === true ? lacks?.includes(feature) !== true : features.includes(feature);
 }

@@ -46,6 +46,8 @@ export type Wish = {
   readonly weights?: string | undefined;
   /** What the engine has to be able to do, as `ServedModel.features` names it. */
   readonly features?: readonly string[] | undefined;
+  /** What most engines can do, and the engine must not say it lacks: `ServedModel.lacks`. */
+  readonly common?: readonly string[] | undefined;
   /** The prompt's marks, where some node has said a sketch. */
   readonly prompt?: Marks | undefined;
   /** The conversation this request belongs to, as a number; undefined: any. */
@@ -186,7 +188,7 @@ function withLoadOf(model: string, node: LiveNode): LiveNode {
 
 /** Whether a node can do what is asked at all. */
 export function fits(
-  wish: Pick<Wish, "model" | "regions" | "weights" | "features">,
+  wish: Pick<Wish, "model" | "regions" | "weights" | "features" | "common">,
   node: LiveNode,
 ): boolean {
   return (
@@ -202,8 +204,12 @@ export function fits(
   );
 }
 
-function does(model: ServedModel, { weights, features = [] }: Pick<Wish, "weights" | "features">): boolean {
+function does(
+  model: ServedModel,
+  { weights, features = [], common = [] }: Pick<Wish, "weights" | "features" | "common">,
+): boolean {
   if (weights !== undefined && (model.weights !== weights || !model.features.includes("resume")))
     return false;
+  if (common.some((wanted) => model.lacks?.includes(wanted) === true)) return false;
   return features.every((feature) => model.features.includes(feature));
 }

@@ -8,6 +8,8 @@ export type Need = {
   /** As nodes name it: `ServedModel.features`. */
   readonly feature: string;
   readonly param: string;
+  /** Nearly every engine can do it, and one that cannot says so (`ServedModel.lacks`). */
+  readonly common?: true;
 };
 
 type Fields = { readonly [field: string]: unknown };
@@ -16,6 +18,9 @@ type Fields = { readonly [field: string]: unknown };
 export function needsOf(body: unknown): readonly Need[] {
   const asked = fieldsOf(body);
   const needs: Need[] = [];
+  const common = (wanted: boolean, feature: string, param: string): void => {
+    if (wanted) needs.push({ feature, param, common: true });
+  };
   const need = (wanted: boolean, feature: string, param: string): void => {
     if (wanted) needs.push({ feature, param });
   };
@@ -39,7 +44,30 @@ export function needsOf(body: unknown): readonly Need[] {
   need(typeof asked["n"] === "number" && asked["n"] > 1, "n", "n");
   const budget = fieldsOf(asked["thinking"])["budget_tokens"];
   need(typeof budget === "number", "thinking_budget", "thinking.budget_tokens");
+  for (const choice of ["top_k", "min_p"])
+    common(typeof asked[choice] === "number" && asked[choice] > 0, choice, choice);
+  const thinks = thinksOf(asked);
+  common(thinks?.on === true, "thinking_on", thinks?.param ?? "");
+  common(thinks?.on === false, "thinking_off", thinks?.param ?? "");
   return needs;
+}
+
+/** The needs as routing asks for them: what an engine has to say it can do, and what it must not say it lacks. */
+export function wishedOf(needs: readonly Need[]): {
+  readonly features: readonly string[];
+  readonly common: readonly string[];
+} {
+  const named = (isCommon: boolean): readonly string[] =>
+    needs.flatMap(({ feature, common }) => ((common === true) === isCommon ? [feature] : []));
+  return { features: named(false), common: named(true) };
+}
+
+/** Whether a call says outright that it thinks or does not, and by which field. */
+function thinksOf(asked: Fields): { readonly on: boolean; readonly param: string } | undefined {
+  const { type } = fieldsOf(asked["thinking"]);
+  if (typeof type === "string") return { on: type === "enabled", param: "thinking" };
+  const effort = asked["reasoning_effort"];
+  return typeof effort === "string" ? { on: effort !== "none", param: "reasoning_effort" } : undefined;
 }
 
 function speaksOfTools(message: unknown): boolean {

@@ -9,7 +9,7 @@ import type { Engine, EngineInfo, Sampling, Task } from "../engines/engine.ts";
 import { answerGrammar } from "../grammar/answer-grammar.ts";
 import { FREE } from "../grammar/form.ts";
 import { openingOf } from "../grammar/tools.ts";
-import { invalidField, unsupported, type Refused } from "../intake/refuse.ts";
+import { invalidField, unsupportedHere, type Refused } from "../intake/refuse.ts";
 import { roomFor } from "../intake/room.ts";
 import type { Wish } from "../intake/wish.ts";
 import type { Print } from "../print/face.ts";
@@ -119,7 +119,7 @@ export async function prepare(engine: Engine, wish: Wish, frame: Frame): Promise
       : {}),
   };
   const lack = engine.lackFor?.(task);
-  if (lack !== undefined) return unsupported(lack.param, lack.what);
+  if (lack !== undefined) return unsupportedHere(lack.param, lack.what);
   return {
     ok: true,
     plan: {
@@ -160,26 +160,26 @@ function can({ features }: EngineInfo, feature: string): boolean {
 /** The first field that this engine and its model cannot honour. */
 function firstUnsupported(wish: Wish, info: EngineInfo): Refused | undefined {
   const { sampling, form } = wish;
-  if (info.answers === false) return unsupported("model", "answering with a model that makes embeddings");
+  if (info.answers === false) return unsupportedHere("model", "answering with a model that makes embeddings");
   if (wish.toolsAt !== undefined && !can(info, "tools"))
-    return unsupported(wish.toolsAt, "calling tools with this model");
+    return unsupportedHere(wish.toolsAt, "calling tools with this model");
   if (form.format.kind !== "text" && !can(info, "json"))
-    return unsupported("response_format", "a format other than text with this engine");
+    return unsupportedHere("response_format", "a format other than text with this engine");
   if (form.call === "must" && form.tools.length > 0 && !can(info, "json"))
-    return unsupported("tool_choice", "a call in any case with this engine");
+    return unsupportedHere("tool_choice", "a call in any case with this engine");
   if (wish.logprobs !== undefined && !can(info, "logprobs"))
-    return unsupported("logprobs", "returning log probabilities with this engine");
+    return unsupportedHere("logprobs", "returning log probabilities with this engine");
   if ((sampling.logitBias ?? []).length > 0 && !can(info, "logit_bias"))
-    return unsupported("logit_bias", "biasing tokens with this engine");
+    return unsupportedHere("logit_bias", "biasing tokens with this engine");
   if (!can(info, "penalties")) {
-    if (sampling.frequencyPenalty) return unsupported("frequency_penalty", "a penalty with this engine");
-    if (sampling.presencePenalty) return unsupported("presence_penalty", "a penalty with this engine");
+    if (sampling.frequencyPenalty) return unsupportedHere("frequency_penalty", "a penalty with this engine");
+    if (sampling.presencePenalty) return unsupportedHere("presence_penalty", "a penalty with this engine");
   }
   if (wish.thinking.budgeted && !can(info, "thinking_budget"))
-    return unsupported("thinking.budget_tokens", "a budget for thinking with this engine");
-  if (wish.choices > 1 && !can(info, "n")) return unsupported("n", "more than one choice with this engine");
+    return unsupportedHere("thinking.budget_tokens", "a budget for thinking with this engine");
+  if (wish.choices > 1 && !can(info, "n")) return unsupportedHere("n", "more than one choice with this engine");
   if (wish.input.kind === "chat" && wish.input.prefix !== undefined && !can(info, "prefix"))
-    return unsupported("messages", "continuing a given answer with this model");
+    return unsupportedHere("messages", "continuing a given answer with this model");
   return undefined;
 }
 

@@ -25,6 +25,8 @@ export type EngineInfo = {
   /** What really computes: "cpu", "cuda", "vulkan", "metal", "script". */
   readonly backend: string;
   readonly features: readonly string[];
+  /** What calls may ask of any engine and this one refuses: "top_k", "min_p", "thinking_on", "thinking_off". */
+  readonly lacks?: readonly string[];
   /** Token ids are below this. */
   readonly vocabularyTokens: number;
   /** Tokens that end an answer. */

@@ -24,6 +24,15 @@ export function invalidField(param: string, what: string): Refused {
   return invalid(`Invalid '${param.slice(0, PARAM_CHARS_MAX)}': ${what}.`, param);
 }
 
+/** The same of what this engine cannot do: another one that serves the model may. */
+export function unsupportedHere(param: string, what: string): Refused {
+  const { refusal } = unsupported(param, what);
+  return {
+    ok: false,
+    refusal: refusal.kind === "unsupported_parameter" ? { ...refusal, elsewhere: true } : refusal,
+  };
+}
+
 /** `what` is the subject of "... is not supported". */
 export function unsupported(param: string, what: string): Refused {
   const message = `'${param}': ${what} is not supported here.`;

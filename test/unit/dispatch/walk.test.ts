@@ -14,9 +14,10 @@ type Story = { readonly asked: string[]; readonly said: Saying[]; readonly dropp
 function play(
   script: readonly Tried<string>[],
   change: Partial<Steps<string>> = {},
+  ranking: readonly LiveNode[] = nodes,
 ): { story: Story; walked: ReturnType<typeof walk<string>> } {
   const story: Story = { asked: [], said: [], dropped: [] };
-  const walked = walk(nodes, {
+  const walked = walk(ranking, {
     after: undefined,
     promptCeiling: 100,
     nobody,
@@ -259,4 +260,40 @@ test("a list that has nodes twice asks again whom it lost, and nobody who said n
   });
   expect(await twice).toMatchObject({ node: { id: "a" } });
   expect(asked).toEqual(["a", "b", "c", "a"]);
+});
+
+const cannot = {
+  kind: "refused",
+  refusal: { kind: "unsupported_parameter", param: "top_k", message: "not here", elsewhere: true },
+} as const;
+const TOP_K = { kind: "unsupported_parameter", param: "top_k", message: "not here" };
+
+test("an engine that cannot do what is asked is followed by one that can", async () => {
+  const { story, walked } = play([cannot, content]);
+  expect(await walked).toMatchObject({ ordinal: 1, node: { id: "b" } });
+  expect(story.said).toMatchObject([{ ordinal: 0, why: "refused", next: { ordinal: 1, node: "b" } }]);
+});
+
+test("where no engine can do it, the client hears which field it is", async () => {
+  const { story, walked } = play([cannot, cannot, cannot]);
+  expect(await faultOf(walked)).toEqual(TOP_K);
+  expect(story.said.at(-1)).toMatchObject({ ordinal: 2, why: "refused", next: null });
+});
+
+test("three engines that cannot are believed: the rest of a large fleet does not read the prompt, too", async () => {
+  const { story, walked } = play([cannot, cannot, cannot, content], {}, [...nodes, dead]);
+  expect(await faultOf(walked)).toEqual(TOP_K);
+  expect(story.asked).toHaveLength(3);
+});
+
+test("where one cannot and the others have no room, the client is told to come back", async () => {
+  const { walked } = play([cannot, busy, busy]);
+  expect(await faultOf(walked)).toEqual({ kind: "overloaded", retryAfterMs: 700 });
+});
+
+test("what no engine takes is said at once", async () => {
+  const { elsewhere: _, ...refusal } = cannot.refusal;
+  const { story, walked } = play([{ kind: "refused", refusal }, content]);
+  expect(await faultOf(walked)).toEqual(TOP_K);
+  expect(story.asked).toHaveLength(1);
 });

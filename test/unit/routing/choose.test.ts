@@ -29,6 +29,7 @@ describe("a node is not asked", () => {
     ["in another region than the account's", { region: "us" }, { regions: ["eu"] }],
     ["without a feature the call needs", serving({ features: ["tools"] }), { features: ["tools", "json"] }],
     ["with other weights than began the answer", serving({ weights: "x" }), { weights: "w" }],
+    ["that says it lacks what most engines do", serving({ lacks: ["top_k"] }), { common: ["top_k"] }],
     ["that cannot resume what another began", serving({ features: [] }), { weights: "w" }],
   ] satisfies readonly (readonly [string, NodeChange, Partial<Wish>])[])("%s", (_, change, asked) => {
     const able = node("able", serving({ features: ["tools", "json", "resume"] }));

@@ -37,13 +37,29 @@ test.each<[string, object, readonly [feature: string, param: string][]]>([
   [
     "a budget",
     { thinking: { type: "enabled", budget_tokens: 0 } },
-    [["thinking_budget", "thinking.budget_tokens"]],
+    [
+      ["thinking_budget", "thinking.budget_tokens"],
+      ["thinking_on", "thinking"],
+    ],
   ],
   [
     "a given beginning",
     { messages: [user, { role: "assistant", content: "x", prefix: true }] },
     [["prefix", "messages[1].prefix"]],
   ],
+  [
+    "a choice among the likeliest",
+    { top_k: 40, min_p: 0.1 },
+    [
+      ["top_k", "top_k"],
+      ["min_p", "min_p"],
+    ],
+  ],
+  ["every token, said outright", { top_k: 0, min_p: 0 }, []],
+  ["thinking", { thinking: { type: "enabled" } }, [["thinking_on", "thinking"]]],
+  ["no thinking", { thinking: { type: "disabled" } }, [["thinking_off", "thinking"]]],
+  ["an effort", { reasoning_effort: "high" }, [["thinking_on", "reasoning_effort"]]],
+  ["no effort", { reasoning_effort: "none" }, [["thinking_off", "reasoning_effort"]]],
 ])("%s", (_, body, needs) => {
   expect(needsOf(body).map(({ feature, param }) => [feature, param])).toEqual(needs);
 });

@@ -83,6 +83,12 @@ class TextEngine implements Engine {
       slots: slots ?? SLOTS_DEFAULT,
       backend: "openai",
       features: ["penalties", ...offers],
+      lacks: [
+        "top_k",
+        "min_p",
+        ...(this.#options.thinkingExtra === undefined ? ["thinking_on"] : []),
+        ...(this.#options.extra === undefined ? ["thinking_off"] : []),
+      ],
       vocabularyTokens: STAND_INS,
       endTokens: [END],
       think: THINK,
