@@ -93,7 +93,12 @@ function pauseBefore(choices: readonly Choice[], { isWaking }: FleetView): numbe
 
 /** Where every node that fits lacks the same thing, the client has to know; where none fits, it is not its fault. */
 function lackOf(needs: readonly Need[], wish: Wish, nodes: readonly LiveNode[]): Need | undefined {
-  const others = choose({ ...wish, features: [], common: [] }, nodes, isolate.knowledge(Date.now()), Math.random);
+  const others = choose(
+    { ...wish, features: [], common: [] },
+    nodes,
+    isolate.knowledge(Date.now()),
+    Math.random,
+  );
   if (others.length === 0) return undefined;
   return needs.find((need) =>
     others.every(({ node }) => node.models.every((model) => model.id !== wish.model || !meets(model, need))),

@@ -156,16 +156,12 @@ test("reconcile finds a bill that is not what the node journalled", async () => 
   await node?.stop();
   // A disk that has lost an answer's last positions.
   const journal = new DatabaseSync(join(node?.dataDir ?? "", "journal.db"));
-  journal
-    .prepare("UPDATE attempts SET to_position = to_position - 3 WHERE request = ?")
-    .run(row.request);
+  journal.prepare("UPDATE attempts SET to_position = to_position - 3 WHERE request = ?").run(row.request);
   journal.close();
   node?.start();
   await stack.serving();
   expect(await booksOf(tenant)).toMatchObject({
     exit: 1,
-    differences: [
-      { what: "journal", detail: expect.stringContaining(row.request), expected: TOKENS + 1 },
-    ],
+    differences: [{ what: "journal", detail: expect.stringContaining(row.request), expected: TOKENS + 1 }],
   });
 });

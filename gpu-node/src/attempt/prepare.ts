@@ -177,7 +177,8 @@ function firstUnsupported(wish: Wish, info: EngineInfo): Refused | undefined {
   }
   if (wish.thinking.budgeted && !can(info, "thinking_budget"))
     return unsupportedHere("thinking.budget_tokens", "a budget for thinking with this engine");
-  if (wish.choices > 1 && !can(info, "n")) return unsupportedHere("n", "more than one choice with this engine");
+  if (wish.choices > 1 && !can(info, "n"))
+    return unsupportedHere("n", "more than one choice with this engine");
   if (wish.input.kind === "chat" && wish.input.prefix !== undefined && !can(info, "prefix"))
     return unsupportedHere("messages", "continuing a given answer with this model");
   return undefined;

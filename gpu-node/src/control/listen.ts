@@ -52,7 +52,8 @@ function answers(path: string): Promise<boolean> {
 
 function serve(socket: Socket, reload: Reload): void {
   let asked = "";
-  const say = (line: News | Over): void => void (socket.writable && socket.write(`${JSON.stringify(line)}\n`));
+  const say = (line: News | Over): void =>
+    void (socket.writable && socket.write(`${JSON.stringify(line)}\n`));
   // Who has left is told nothing more; what he asked for goes on.
   socket.on("error", () => undefined);
   socket.setTimeout(ASK_MS, () => socket.destroy());

@@ -41,11 +41,14 @@ export async function reloadCommand(
   };
   const over = await ask(join(folder, SOCKET_FILE), heard).catch((error: NodeJS.ErrnoException) => {
     const none = error.code === "ENOENT" || error.code === "ECONNREFUSED";
-    complain(none ? `no node runs on the data folder ${folder} (--data DIR, SLUICE_DATA)\n` : `${error.message}\n`);
+    complain(
+      none ? `no node runs on the data folder ${folder} (--data DIR, SLUICE_DATA)\n` : `${error.message}\n`,
+    );
   });
   if (over === undefined) return 1;
   if (given.json === true) print(`${JSON.stringify({ ...over, models: [...models.values()] }, null, 2)}\n`);
-  else if (over.over !== "done") complain(`${ENDINGS[over.over]}${over.why === undefined ? "" : `: ${over.why}`}\n`);
+  else if (over.over !== "done")
+    complain(`${ENDINGS[over.over]}${over.why === undefined ? "" : `: ${over.why}`}\n`);
   const isWell = over.over === "done" && [...models.values()].every(({ what }) => what !== "refused");
   return isWell || over.over === "later" ? 0 : 1;
 }

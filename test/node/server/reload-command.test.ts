@@ -69,7 +69,9 @@ test("an operator who has edited the list of models hears what became of each, a
   writeFileSync(join(folder, "models.json"), "[{]");
   const third = await reload(folder);
   expect(third.exit).toBe(1);
-  expect(third.err).toContain("nothing was changed, the node's options cannot be read: --models: the file is not JSON");
+  expect(third.err).toContain(
+    "nothing was changed, the node's options cannot be read: --models: the file is not JSON",
+  );
 
   // Whoever says something else is not listened to, and disturbs nobody.
   const stranger = connect(join(folder, "control.sock"));
