@@ -54,6 +54,10 @@ function serve(socket: Socket, reload: Reload): void {
   let asked = "";
   const say = (line: News | Over): void =>
     void (socket.writable && socket.write(`${JSON.stringify(line)}\n`));
+  const answer = async (): Promise<void> => {
+    say(await reload(say));
+    socket.end();
+  };
   // Who has left is told nothing more; what he asked for goes on.
   socket.on("error", () => undefined);
   socket.setTimeout(ASK_MS, () => socket.destroy());
@@ -67,9 +71,6 @@ function serve(socket: Socket, reload: Reload): void {
     if (!whole) return;
     socket.removeAllListeners("data");
     socket.setTimeout(0);
-    void reload(say).then((over) => {
-      say(over);
-      socket.end();
-    });
+    void answer();
   });
 }
