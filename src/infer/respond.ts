@@ -57,7 +57,7 @@ export async function respond(travel: Travel, reply: Reply): Promise<Response> {
     const text = await settleWhole(travel, first, reply);
     if (text === undefined) throw new FaultError({ kind: "upstream_failed" });
     finish(travel);
-    return new Response(text, { headers: [...headers] });
+    return new Response(text, { headers: Object.fromEntries(headers) });
   }
   const outlet = openOutlet();
   travel.pulse.feed(outlet, reply.call.stream ? STREAM_SILENCE : JSON_SILENCE, (why) => {
@@ -67,7 +67,7 @@ export async function respond(travel: Travel, reply: Reply): Promise<Response> {
   });
   const relaying = relay(travel, reply, outlet, { leg, walking });
   travel.ctx.waitUntil(relaying);
-  return new Response(outlet.readable, { headers: [...headers] });
+  return new Response(outlet.readable, { headers: Object.fromEntries(headers) });
 }
 
 /** A cached answer is whole, whichever way it is told. */
@@ -84,7 +84,7 @@ export function respondRecalled(
   travel.trace.ended = "recalled";
   travel.trace.cache = layer;
   finish(travel);
-  return new Response(recalled, { headers: [...headers] });
+  return new Response(recalled, { headers: Object.fromEntries(headers) });
 }
 
 /** Everything after the status. Never rejects: it runs when nobody waits for it any more. */

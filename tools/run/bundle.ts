@@ -8,29 +8,30 @@
  * the rest is looked up among the files first.
  */
 import { remember } from "./remember.ts";
+import { STRAIGHT_FETCH_SOURCE } from "./straight-fetch.ts";
 
 export const DOOR = "LocalDoor";
 const DOOR_FILE = "door.js";
 
 function doorSource(entry: string, workerFirst: readonly string[]): string {
-  return `
+  return `${STRAIGHT_FETCH_SOURCE}
     import worker from ${JSON.stringify(entry)};
-    import { WorkerEntrypoint } from "cloudflare:workers";
     export * from ${JSON.stringify(entry)};
     export default worker;
     const workerFirst = ${JSON.stringify(workerFirst)}.map((path) =>
       path.endsWith("*") ? { prefix: path.slice(0, -1) } : { exact: path });
-    export class ${DOOR} extends WorkerEntrypoint {
-      async fetch(request) {
-        const { pathname } = new URL(request.url);
-        const first = workerFirst.some(({ prefix, exact }) => exact === pathname || (prefix && pathname.startsWith(prefix)));
-        if (!first && (request.method === "GET" || request.method === "HEAD")) {
-          const file = await this.env.ASSETS.fetch(request);
+    const isFirst = (path) =>
+      workerFirst.some(({ prefix, exact }) => exact === path || (prefix && path.startsWith(prefix)));
+    export const ${DOOR} = {
+      async fetch(request, env, ctx) {
+        const { method } = request;
+        if ((method === "GET" || method === "HEAD") && !isFirst(new URL(request.url).pathname)) {
+          const file = await env.ASSETS.fetch(request);
           if (file.status !== 404) return file;
         }
-        return worker.fetch(request, this.env, this.ctx);
-      }
-    }`;
+        return worker.fetch(request, env, ctx);
+      },
+    };`;
 }
 
 /** The text of the bundle. Throws with esbuild's own account of what is wrong where the Worker does not build. */

@@ -16,6 +16,7 @@ import { DOOR, bundleWorker } from "./bundle.ts";
 import type { EdgeProcess, EdgeSettings } from "./edge-process.ts";
 import { LogFile } from "./log-file.ts";
 import { remember } from "./remember.ts";
+import { straightNetwork } from "./straight-fetch.ts";
 import { childrenOf, isAlive, programOf, signal, until } from "./processes.ts";
 
 /** A killed process is gone within this time, or the machine is in trouble. */
@@ -164,6 +165,7 @@ async function workerOptions(settings: WorkerSettings): Promise<V4MiniflareOptio
     name: "sluice",
     modules: [{ type: "ESModule", path: "worker.js", contents: script }],
     bindings: { ...bindings.bindings, ...settings.vars },
+    serviceBindings: straightNetwork,
     unsafeDirectSockets: [{ host: "127.0.0.1", port: settings.port, entrypoint: DOOR }],
     resourcePersistencePath: settings.dataDir,
     cf: false,

@@ -1,14 +1,20 @@
-/** The pass-through Worker in a workerd of its own, on a direct socket: bench/worker/bare.ts. */
+/**
+ * The pass-through Worker in a workerd of its own, on a direct socket: bench/worker/bare.ts. Its calls go past miniflare's interceptor,
+ * as Sluice's do.
+ */
 import { build } from "esbuild";
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
-import { join } from "node:path";
 import { childrenOf, programOf } from "../../../tools/run/processes.ts";
 import { freePort } from "../../../tools/run/ports.ts";
+import { STRAIGHT_FETCH_SOURCE, straightNetwork } from "../../../tools/run/straight-fetch.ts";
 import type { Target } from "./target.ts";
 
 export async function startBare(root: string, openaiPort: number): Promise<Target> {
   const built = await build({
-    entryPoints: [join(root, "bench/worker/bare.ts")],
+    stdin: {
+      contents: `${STRAIGHT_FETCH_SOURCE} export { default } from "./bench/worker/bare.ts";`,
+      resolveDir: root,
+    },
     bundle: true,
     write: false,
     format: "esm",
@@ -25,6 +31,7 @@ export async function startBare(root: string, openaiPort: number): Promise<Targe
       modules: [{ type: "ESModule", path: "bare.js", contents: built.outputFiles[0]?.text ?? "" }],
       compatibilityDate: "2026-10-15",
       compatibilityFlags: ["nodejs_compat", "enable_request_signal"],
+      serviceBindings: straightNetwork,
       bindings: { UPSTREAM: `http://127.0.0.1:${openaiPort}` },
       unsafeDirectSockets: [{ host: "127.0.0.1", port }],
       cf: false,
