@@ -77,12 +77,6 @@ function answerError(error: unknown, requestId: string): Response {
 /** Faults that an operator has to hear of. */
 const LOGGED: ReadonlySet<Fault["kind"]> = new Set(["storage_unavailable", "misconfigured", "internal"]);
 
-function refuse(fault: Fault): () => never {
-  return () => {
-    throw new FaultError(fault);
-  };
-}
-
 const PATHS = [
   ["/chat/completions", "openai.chat", "answer"],
   ["/completions", "openai.completion", "answer"],
@@ -120,10 +114,7 @@ export async function serve(request: Request, env: Env, ctx: ExecutionContext): 
 export const app = new Hono<App>();
 
 for (const prefix of ["", "/v1"]) {
-  for (const [path, dialect, wanted] of PATHS) {
-    app.post(prefix + path, (c) => inDialect(c, dialect, wanted));
-    app.all(prefix + path, refuse({ kind: "method_not_allowed", allow: "POST" }));
-  }
+  for (const [path, dialect, wanted] of PATHS) app.post(prefix + path, (c) => inDialect(c, dialect, wanted));
   app.get(`${prefix}/models`, models);
   app.get(`${prefix}/models/:model`, model);
 }
@@ -140,5 +131,17 @@ app.route("/", tenantApp);
 app.route("/node/v1", nodesApp({ secretsOf, settle: settleBeat }));
 app.route("/admin/v1", adminApp({ secretsOf }));
 
-app.notFound((c) => faultResponse({ kind: "not_found", what: new URL(c.req.url).pathname }, newId()));
+/** In the order in which they are told. HEAD is GET's, OPTIONS is wire/cors.ts's. */
+const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"] as const;
+
+/** A method nobody expects here is told apart from a path nobody serves. */
+app.notFound((c) => {
+  const { path } = c.req;
+  const allowed = METHODS.filter((method) => app.router.match(method, path)[0].length > 0);
+  const fault: Fault =
+    allowed.length > 0
+      ? { kind: "method_not_allowed", allow: allowed.join(", ") }
+      : { kind: "not_found", what: new URL(c.req.url).pathname };
+  return faultResponse(fault, newId());
+});
 app.onError((error) => answerError(error, newId()));

@@ -7,6 +7,8 @@ import { eventsOf } from "/events.js";
 const KEY_NAME = "sluice-key";
 /** After the last keystroke in the key field, before the models are asked for. */
 const SETTLE_MS = 300;
+/** An answer whose tokens all came within this time came in one piece: how fast it was made cannot be told from here. */
+const MEASURABLE_MS = 20;
 
 /** @param {string} id */
 const $ = (id) => document.getElementById(id);
@@ -117,8 +119,9 @@ function showFacts(model, tally) {
     cached > 0 ? `${usage.prompt_tokens} (${cached} cached)` : String(usage.prompt_tokens);
   $("out").textContent =
     thought > 0 ? `${usage.completion_tokens} (${thought} thinking)` : String(usage.completion_tokens);
-  const seconds = (now - (tally.firstAt ?? now)) / 1_000;
-  if (seconds > 0) $("speed").textContent = `${(usage.completion_tokens / seconds).toFixed(0)} tokens/s`;
+  const tookMs = now - (tally.firstAt ?? now);
+  if (tookMs >= MEASURABLE_MS)
+    $("speed").textContent = `${((usage.completion_tokens / tookMs) * 1_000).toFixed(0)} tokens/s`;
   $("cost").textContent = costOf(model, usage);
 }
 

@@ -33,14 +33,14 @@ export function randomName(length: number, dice: Uint8Array): string {
   return name.toLowerCase();
 }
 
-export const RequestId = z.string().regex(/^req_[0-9A-HJKMNP-TV-Z]{26}$/);
+export const RequestId = z.string().regex(/^req_[0-9A-HJKMNP-TV-Z]{26}$/, "is not the id of a request");
 /** The middle part is the account's home: the jurisdiction its object lives in. */
-export const AccountId = z.string().regex(/^acc_[a-z]{2,8}_[0-9a-z]{12}$/);
-export const KeyId = z.string().regex(/^key_[0-9a-z]{10}$/);
-export const NodeId = z.string().regex(/^node_[0-9a-z]{10}$/);
+export const AccountId = z.string().regex(/^acc_[a-z]{2,8}_[0-9a-z]{12}$/, "is not the id of an account");
+export const KeyId = z.string().regex(/^key_[0-9a-z]{10}$/, "is not the id of a key");
+export const NodeId = z.string().regex(/^node_[0-9a-z]{10}$/, "is not the id of a node");
 /** A server without a node of ours, enrolled as overflow. */
 const UPSTREAM_PREFIX = "upstream_";
-export const UpstreamId = z.string().regex(/^upstream_[0-9a-z]{10}$/);
+export const UpstreamId = z.string().regex(/^upstream_[0-9a-z]{10}$/, "is not the id of an upstream");
 /** Who may be asked to answer. */
 export const PlaceId = z.union([NodeId, UpstreamId]);
 
@@ -50,7 +50,12 @@ export function isUpstreamId(place: string): boolean {
 
 /** Made anew at every start of a node process; a newer one fences the older. */
 export const BootId = z.string().regex(/^boot_[0-9A-HJKMNP-TV-Z]{26}$/);
-export const Region = z.string().regex(/^[a-z][a-z0-9-]{0,31}$/);
+export const Region = z
+  .string()
+  .regex(
+    /^[a-z][a-z0-9-]{0,31}$/,
+    "names no region: up to 32 small letters, digits and dashes do, a letter first",
+  );
 /** Names a secret, so that a deployment can hold two while it rotates. */
 export const SecretId = z.string().regex(/^[a-z0-9]{1,8}$/);
 

@@ -95,7 +95,13 @@ accountRoutes.get("/", async (c) => {
 });
 
 accountRoutes.get("/:account", async (c) => {
-  return c.json({ account: printStatus(await statusOf(c.env, accountOf(c))) });
+  const account = accountOf(c);
+  const [status, row] = await Promise.all([
+    statusOf(c.env, account),
+    // The books away are no reason to keep back what the object says.
+    accountById(c.env, account).catch(() => undefined),
+  ]);
+  return c.json({ account: { ...printStatus(status), deletedAtMs: row?.deletedAtMs ?? null } });
 });
 
 accountRoutes.patch("/:account", async (c) => {

@@ -26,7 +26,13 @@ const REGIONS_MAX = 32;
 /** A million dollars: more is a slip of the keyboard. */
 export const NANO_USD_MAX = 1_000_000_000_000_000;
 
-export const Name = z.string().trim().min(1).max(100);
+/** One line: it stands in tables, in logs and in CSV. */
+export const Name = z
+  .string()
+  .trim()
+  .min(1)
+  .max(100)
+  .regex(/^\P{Cc}*$/u, "has a control character, a line break perhaps");
 /** Null lifts a limit. */
 const count = (max: number) => z.int().min(1).max(max).nullable().exactOptional();
 /** Nothing at all is a budget too: what is free of charge passes it. */
@@ -74,8 +80,10 @@ async function readJson(request: Request): Promise<unknown> {
   }
 }
 
+const LIMIT = `is a whole number from 1 to ${PAGE_ROWS_MAX}`;
+
 const PageQuery = z.object({
-  limit: z.coerce.number().int().min(1).max(PAGE_ROWS_MAX).default(PAGE_ROWS_DEFAULT),
+  limit: z.coerce.number(LIMIT).int(LIMIT).min(1, LIMIT).max(PAGE_ROWS_MAX, LIMIT).default(PAGE_ROWS_DEFAULT),
   cursor: z.string().optional(),
 });
 

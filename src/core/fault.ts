@@ -15,6 +15,7 @@ export type Fault =
   | { readonly kind: "unsupported_parameter"; readonly message: string; readonly param: string }
   | { readonly kind: "too_large"; readonly bytesMax: number }
   | { readonly kind: "not_found"; readonly what: string }
+  /** `allow` is the header: "GET, POST". */
   | { readonly kind: "method_not_allowed"; readonly allow: string }
   | { readonly kind: "model_not_found"; readonly model: string }
   | { readonly kind: "model_forbidden"; readonly model: string }

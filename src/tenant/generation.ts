@@ -13,7 +13,10 @@ const GenerationQuery = z.strictObject({
       const prefix = PREFIXES.find((one) => id.startsWith(one));
       return prefix === undefined ? id : `req_${id.slice(prefix.length)}`;
     })
-    .pipe(RequestId.or(z.never("is neither an answer's id (chatcmpl-...) nor a request's (req_...)"))),
+    .refine(
+      (id) => RequestId.safeParse(id).success,
+      "is neither an answer's id (chatcmpl-...) nor a request's (req_...)",
+    ),
 });
 
 /** Throws a FaultError. */

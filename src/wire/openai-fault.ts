@@ -34,7 +34,10 @@ export function openAiFault(fault: Fault): WireFault {
     case "not_found":
       return { ...no(404, INVALID, "not_found"), message: `There is nothing at ${fault.what}.` };
     case "method_not_allowed":
-      return { ...no(405, INVALID, "method_not_allowed"), message: `Use ${fault.allow} here.` };
+      return {
+        ...no(405, INVALID, "method_not_allowed"),
+        message: `Use ${fault.allow.replace(/, (?=\w+$)/, " or ")} here.`,
+      };
     case "model_not_found":
       return {
         ...no(404, INVALID, "model_not_found"),

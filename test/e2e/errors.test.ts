@@ -109,6 +109,9 @@ test("a path nobody serves and a method nobody expects are told apart", async ()
   expect(missing.status).toBe(404);
   const method = await fetch(`${platform.baseUrl}/v1/chat/completions`);
   expect([method.status, method.headers.get("allow")]).toEqual([405, "POST"]);
+  const keys = await fetch(`${platform.baseUrl}/v1/keys`, { method: "DELETE" });
+  expect([keys.status, keys.headers.get("allow")]).toEqual([405, "GET, POST"]);
+  expect(await keys.json()).toMatchObject({ error: { message: "Use GET or POST here." } });
 });
 
 test("headers of a client choose no host and no identity", async () => {

@@ -146,7 +146,9 @@ function firstSentence(text: string): string {
 
 function complaintText({ message, issues, next }: Complaint): string {
   // One issue is usually the message itself.
-  const told = issues.filter((issue) => message !== `${issue.param}: ${issue.message}`);
+  const told = issues.filter(
+    (issue) => message !== (issue.param === "" ? issue.message : `${issue.param}: ${issue.message}`),
+  );
   const fields = told.map((issue) => `  ${plain(issue.param || "(all)")}: ${plain(issue.message)}`);
   return [`sluice: ${plain(message)}`, ...fields, ...(next === undefined ? [] : [`  -> ${next}`])].join("\n");
 }

@@ -40,6 +40,8 @@ export type Command = {
   readonly name: string;
   /** Names of the arguments; one that ends in "?" may be left out. */
   readonly takes: readonly string[];
+  /** What the admin API calls an argument, where it has another name there. */
+  readonly fields?: { readonly [argument: string]: string };
   readonly about: string;
   readonly options: { readonly [name: string]: Option };
   readonly run: (run: Run) => Promise<Said>;
@@ -54,8 +56,8 @@ export const COMMON: { readonly [name: string]: Option } = {
 
 /** For commands that list. */
 export const PAGED: { readonly [name: string]: Option } = {
-  limit: { value: "N", about: "rows at most, 50 where not given" },
-  cursor: { value: "CURSOR", about: "go on where another page ended" },
+  limit: { value: "N", about: "rows at most, 50 where not given", field: "limit" },
+  cursor: { value: "CURSOR", about: "go on where another page ended", field: "cursor" },
   all: { about: "every page" },
 };
 
@@ -70,7 +72,14 @@ export function parse(command: Command, argv: readonly string[]): Typed {
     const { positionals, values } = parseArgs({ args: [...argv], options, allowPositionals: true });
     return { args: positionals, values: values as Values };
   } catch (error) {
-    const message = error instanceof Error ? (error.message.split(". ")[0] ?? error.message) : "";
+    // Of Node's message the first sentence; what follows it speaks of other programs' habits.
+    const message = error instanceof Error ? (error.message.split(/\.\s/)[0] ?? error.message) : "";
+    const ambiguous = /^Option '(--[\w-]+)/.exec(message)?.[1];
+    if (message.endsWith("is ambiguous") && ambiguous !== undefined)
+      throw misused(
+        `what follows ${ambiguous} begins with a dash`,
+        `${ambiguous}=VALUE takes it as it stands`,
+      );
     const negative = argv.some((arg) => /^-\d/.test(arg));
     const next = negative ? "a negative amount goes behind two dashes: -- -5.00" : seeHelp(command);
     throw misused(message, next);
@@ -96,7 +105,9 @@ export function inTyped(command: Command, complaint: Complaint): Complaint {
       ([, { field }]) => field !== undefined && isOf(field),
     );
     if (option !== undefined) return `--${option[0]}`;
-    const taken = command.takes.map((name) => name.replace("?", "")).find(isOf);
+    const taken = command.takes
+      .map((name) => name.replace("?", ""))
+      .find((name) => isOf(command.fields?.[name] ?? name));
     return taken === undefined ? param : `<${taken}>`;
   };
   const issues = complaint.issues.map((issue) => ({ ...issue, param: typed(issue.param) }));

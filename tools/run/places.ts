@@ -24,11 +24,11 @@ export function checkPlaces({ nodeCount, regions }: PlaceWishes): void {
   if (regions === undefined) return;
   if (regions.length < 1 || regions.length > NODES_MAX)
     throw new PlatformError(`--regions wants 1 to ${NODES_MAX} names, like eu,us`);
-  const strange = regions.find((region) => !Region.safeParse(region).success);
-  if (strange !== undefined)
-    throw new PlatformError(
-      `--regions: "${strange}" names no region; up to 32 small letters, digits and dashes do, a letter first`,
-    );
+  for (const region of regions) {
+    const { error } = Region.safeParse(region);
+    if (error !== undefined)
+      throw new PlatformError(`--regions: "${region}" ${error.issues[0]?.message ?? "names no region"}`);
+  }
 }
 
 /** Throws a PlatformError where a node's old port is taken. */

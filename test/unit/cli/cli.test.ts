@@ -184,6 +184,12 @@ describe("a command", () => {
     expect(out).toContain("$12.50, dollars per day (UTC); used $0.25");
   });
 
+  test("says of an account that was deleted that it is", async ({ expect }) => {
+    answering({ account: { ...ACCOUNT, suspended: true, deletedAtMs: 0 } });
+    const { out } = await sluice(["accounts", "show", ACCOUNT.id]);
+    expect(out).toMatch(/state +deleted 1970-01-01T00:00:00Z/);
+  });
+
   test("puts what was typed into a path and nowhere else", async ({ expect }) => {
     answering({ account: ACCOUNT });
     await sluice(["accounts", "show", "../nodes?x=#"]);
@@ -203,6 +209,22 @@ describe("when something is wrong", () => {
       err: "sluice: the price is wrong\n  price.inputMicroUsdPerM: too big",
     });
   });
+
+  test.for([
+    [["accounts", "list", "--limit", "x"], "limit", "--limit"],
+    [["credit", "acc_1", "abc"], "amountUsd", "<dollars>"],
+    [["models", "set", "m"], "", ""],
+  ] as const)(
+    "%j is complained of once, in the words that were typed",
+    async ([words, param, typed], { expect }) => {
+      const told = (name: string): string => `${name === "" ? "" : `${name}: `}is wrong`;
+      const issues = [{ param, message: "is wrong" }];
+      platform.answers = [
+        { status: 400, body: { error: { code: "invalid_request", message: told(param), issues } } },
+      ];
+      expect((await sluice(words)).err).toBe(`sluice: ${told(typed)}`);
+    },
+  );
 
   test("with the token, it says what to check and never shows it", async ({ expect }) => {
     platform.answers = [
@@ -239,6 +261,7 @@ describe("when something is wrong", () => {
     [["accounts", "list", "--sort", "x"], "--sort"],
     [["accounts", "create", "x", "--rpm", "many"], "--rpm"],
     [["credit", "acc_1", "-5"], "behind two dashes"],
+    [["accounts", "list", "--limit", "-1"], "begins with a dash\n  -> --limit=VALUE"],
     [["models", "set", "m", "--input", "1"], "--cached"],
     [["keys", "create", "a", "k", "--expires", "2027-01-01", "--expires-in", "1d"], "not both"],
     [["nodes", "invite", "g"], "--node-url"],

@@ -101,6 +101,8 @@ describe("an account that is deleted", () => {
     const running = await admitted(customer);
     const { body } = await ask("DELETE", `/accounts/${customer.account}`);
     expect(body).toMatchObject({ id: customer.account, deleted: true, balanceUsd: "10.00" });
+    const seen = await ask("GET", `/accounts/${customer.account}`);
+    expect(seen.body.account).toMatchObject({ suspended: true, deletedAtMs: expect.any(Number) });
     expect((await customer.get("/user/balance")).body.error.code).toBe("api_key_revoked");
     await expect(admitted(customer)).rejects.toThrow("key_revoked");
     const object = accountObject(env, customer.account);

@@ -17,6 +17,7 @@ const Account = z.looseObject({
   heldUsd: z.string(),
   holdsOpen: z.number(),
   holdsPending: z.number(),
+  deletedAtMs: z.number().nullish(),
 });
 const One = z.looseObject({ account: Account });
 const Deleted = z.looseObject({ id: z.string(), balanceUsd: z.string() });
@@ -57,7 +58,7 @@ function show(answer: z.infer<typeof One>): Said {
   const text = sheet([
     ["account", account.id],
     ["name", account.name],
-    ["state", account.suspended ? "suspended" : "active"],
+    ["state", stateOf(account)],
     ...(account.upstreams === undefined || account.upstreams === "none"
       ? []
       : [["upstreams", account.upstreams] as const]),
@@ -66,6 +67,11 @@ function show(answer: z.infer<typeof One>): Said {
     ["held", `$${account.heldUsd} by ${account.holdsOpen} running and ${account.holdsPending} pending`],
   ]);
   return { json: answer, text };
+}
+
+function stateOf({ deletedAtMs, suspended }: z.infer<typeof Account>): string {
+  if (typeof deletedAtMs === "number") return `deleted ${printTime(deletedAtMs)}`;
+  return suspended ? "suspended" : "active";
 }
 
 async function change(run: Run, settings: object): Promise<Said> {

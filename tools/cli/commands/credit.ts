@@ -12,6 +12,7 @@ export const credit: readonly Command[] = [
   {
     name: "credit",
     takes: ["account", "dollars"],
+    fields: { dollars: "amountUsd" },
     about:
       "Adds dollars to an account's balance; a negative amount, behind two dashes, takes them off: -- -5.00",
     options: {
