@@ -1,9 +1,20 @@
-/** How faults look to OpenAI's clients: status, code, and whether they try again. */
+/** How faults look to OpenAI's clients: status, code, whether they try again; and that docs/ERRORS.md says so. */
+import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import type { Fault } from "../../../src/core/fault.ts";
 import { faultEvent, faultResponse, openAiFault } from "../../../src/wire/openai-fault.ts";
 
 const money = { neededNanoUsd: 2_000_000_000, freeNanoUsd: 500_000_000 };
+
+const budget = {
+  scope: "key",
+  period: "day",
+  maxNanoUsd: 1_000_000_000,
+  spentNanoUsd: 1_000_000_000,
+  heldNanoUsd: 0,
+  neededNanoUsd: 1,
+  resetAtMs: null,
+} as const;
 
 const table: readonly (readonly [Fault, number, string, boolean])[] = [
   [{ kind: "invalid_request", message: "m", param: "p" }, 400, "invalid_request", false],
@@ -14,7 +25,9 @@ const table: readonly (readonly [Fault, number, string, boolean])[] = [
   [{ kind: "model_forbidden", model: "x" }, 403, "model_forbidden", false],
   [{ kind: "context_exceeded", promptTokens: 9, contextTokens: 8 }, 400, "context_length_exceeded", false],
   [{ kind: "unauthenticated", why: "missing" }, 401, "missing_api_key", false],
+  [{ kind: "unauthenticated", why: "malformed" }, 401, "invalid_api_key", false],
   [{ kind: "unauthenticated", why: "revoked" }, 401, "api_key_revoked", false],
+  [{ kind: "unauthenticated", why: "expired" }, 401, "api_key_expired", false],
   [{ kind: "account_suspended" }, 403, "account_suspended", false],
   [
     { kind: "rate_limited", limit: "requests_per_minute", scope: "key", max: 3, retryAfterMs: 1_500 },
@@ -25,6 +38,10 @@ const table: readonly (readonly [Fault, number, string, boolean])[] = [
   [{ kind: "concurrency_limited", scope: "account", max: 1 }, 429, "concurrency_limit_exceeded", true],
   [{ kind: "insufficient_balance", ...money, heldByOthers: false }, 402, "insufficient_balance", false],
   [{ kind: "insufficient_balance", ...money, heldByOthers: true }, 402, "insufficient_balance", true],
+  [{ kind: "budget_exceeded", ...budget, heldByOthers: false }, 402, "budget_exceeded", false],
+  [{ kind: "budget_exceeded", ...budget, heldByOthers: true }, 402, "budget_exceeded", true],
+  [{ kind: "method_not_allowed", allow: "POST" }, 405, "method_not_allowed", false],
+  [{ kind: "client_gone" }, 499, "client_gone", false],
   [{ kind: "scope_missing", scope: "inference" }, 403, "scope_missing", false],
   [{ kind: "data_residency_mismatch", regions: [], never: true }, 403, "data_residency_mismatch", false],
   [{ kind: "idempotency_conflict", state: "running", request: "r" }, 409, "request_in_progress", true],
@@ -42,6 +59,16 @@ const table: readonly (readonly [Fault, number, string, boolean])[] = [
 
 test.each(table)("%o has its status, its code and its advice", (fault, status, code, retry) => {
   expect(openAiFault(fault)).toMatchObject({ status, code, retry });
+});
+
+test("docs/ERRORS.md has just these errors, each with its status", () => {
+  const page = readFileSync("docs/ERRORS.md", "utf8");
+  const told = [...page.matchAll(/^\| (\d{3}) \| ([^|]+) \|/gm)].flatMap(([, status, codes = ""]) =>
+    [...codes.matchAll(/`(\w+)`/g)].map(([, code]) => `${status} ${code}`),
+  );
+  expect(told.toSorted()).toEqual(
+    [...new Set(table.map(([, status, code]) => `${status} ${code}`))].toSorted(),
+  );
 });
 
 test("a response carries the request's id, the advice to retry, and when", async () => {
