@@ -64,7 +64,7 @@ const GATHER_MS = 1;
 export class AccountObject extends DurableObject<Env> implements AccountRpc {
   readonly #clocks: Clocks;
   readonly #sql: Sql;
-  readonly #sender: Sender;
+  #sender: Sender;
   readonly #line = new Line<AdmitAsk>();
   readonly #group: GroupCommit;
   #books: Books;
@@ -182,6 +182,8 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
     await eraseStorage(this.ctx.storage);
     this.#alarmAtMs = null;
     this.#books = this.#open();
+    // How far the old log was sent says nothing of a new one.
+    this.#sender = new Sender(this.env.EVENTS, this.#clocks);
     return true;
   }
 

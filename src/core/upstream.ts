@@ -45,7 +45,6 @@ export type UpstreamModel = z.infer<typeof UpstreamModel>;
 
 /** Output tokens that fit there behind a prompt of so many; none where it is 0 or less. */
 export function outputTokensFitting({ contextTokens }: UpstreamModel, promptTokens: number): number {
-  // Rows of before there was such a field have none.
   return (contextTokens ?? Number.POSITIVE_INFINITY) - promptTokens;
 }
 

@@ -3,8 +3,9 @@
  * after its removal, because usage names it; its secret does not.
  */
 import { and, eq, isNull } from "drizzle-orm";
+import type { z } from "zod";
 import type { Env } from "../core/env.ts";
-import type { Upstream } from "../core/upstream.ts";
+import { UpstreamFeature, UpstreamModel, type Upstream } from "../core/upstream.ts";
 import { database } from "./database.ts";
 import { cutPage, pageBy, type Page, type PageAsk } from "./page.ts";
 import { upstreams } from "./schema.ts";
@@ -16,7 +17,10 @@ export type UpstreamRow = typeof upstreams.$inferSelect;
 /** All of them travel in the catalogue's snapshot, which every isolate reads. */
 export const UPSTREAMS_MAX = 64;
 
-/** A row as the request path knows it. */
+/**
+ * A row as the request path knows it, whichever version of us wrote it: what it says nothing of is what the schema says where
+ * nobody has said, and a model or a feature that cannot be read here is not offered.
+ */
 export function upstreamOf(row: UpstreamRow): Upstream {
   const { id, region, url, sealedKey, concurrency, trains, retainsDays, keptIn } = row;
   return {
@@ -25,11 +29,18 @@ export function upstreamOf(row: UpstreamRow): Upstream {
     region,
     url,
     sealedKey,
-    models: JSON.parse(row.models) as Upstream["models"],
-    features: JSON.parse(row.features) as Upstream["features"],
+    models: readable(UpstreamModel, row.models),
+    features: readable(UpstreamFeature, row.features),
     concurrency,
     policy: { trains, retainsDays, keptIn },
   };
+}
+
+function readable<T>(schema: z.ZodType<T>, json: string): T[] {
+  return (JSON.parse(json) as unknown[]).flatMap((entry) => {
+    const read = schema.safeParse(entry);
+    return read.success ? [read.data] : [];
+  });
 }
 
 export async function insertUpstream(

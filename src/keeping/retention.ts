@@ -38,7 +38,9 @@ export type Retention = z.infer<typeof Retention>;
 const DAY_MS = 86_400_000;
 const CURSOR = "retention";
 const REMOVAL_CURSOR = "removal";
-const ACCOUNTS_PER_STEP = 20;
+const ACCOUNTS_PER_STEP = 50;
+/** Of all accounts of a step together: a bite of each, and the others go to those that have more. */
+export const TURNS_PER_STEP = 110;
 const DELETED_PER_STEP = 5;
 /** Of each table of a deleted account. */
 const BITES_PER_STEP = 10;
@@ -62,17 +64,32 @@ export async function removeOld(env: Env, nowMs: number): Promise<void> {
   await removeDeleted(env, before(keep.ledgerAfterDeletion), nowMs);
   const after = await choreCursor(env, CURSOR);
   const accounts = await accountsAfter(env, after, ACCOUNTS_PER_STEP);
-  let done = after;
-  for (const account of accounts) {
+  await inTurns(accounts, async (account) => {
     const usage = await removeUsage(env, account, before(keep.usage));
     const rollups = await removeRollups(env, account, before(keep.rollups));
-    // More is there: the next step goes on with this account.
-    if (usage === BITE_ROWS || rollups === BITE_ROWS) break;
-    done = account;
-  }
-  const isEnd = done === accounts.at(-1) && accounts.length < ACCOUNTS_PER_STEP;
-  const next = isEnd || accounts.length === 0 ? "" : done;
+    return usage === BITE_ROWS || rollups === BITE_ROWS;
+  });
+  const next = accounts.length < ACCOUNTS_PER_STEP ? "" : (accounts.at(-1) ?? "");
   if (next !== after) await saveChoreCursor(env, CURSOR, next, nowMs);
+}
+
+/**
+ * One bite of each account, then another of each that has more, until none has or the step's turns are over: what is left comes
+ * again with the next round, so that no account, however much of it is old, keeps the others' from going.
+ */
+async function inTurns(
+  accounts: readonly string[],
+  bite: (account: string) => Promise<boolean>,
+): Promise<void> {
+  let turns = 0;
+  for (let waiting = accounts; waiting.length > 0; ) {
+    const more: string[] = [];
+    for (const account of waiting) {
+      if (turns++ >= TURNS_PER_STEP) return;
+      if (await bite(account)) more.push(account);
+    }
+    waiting = more;
+  }
 }
 
 /**

@@ -4,7 +4,7 @@ import { env } from "cloudflare:workers";
 import { describe, test } from "vitest";
 import { accountObject } from "../../../src/core/env.ts";
 import { BITE_ROWS } from "../../../src/db/retention.ts";
-import { removeOld, retentionOf } from "../../../src/keeping/retention.ts";
+import { removeOld, retentionOf, TURNS_PER_STEP } from "../../../src/keeping/retention.ts";
 import { HOLD, openAccount, receipt } from "../account/support.ts";
 import { ask } from "../admin/support.ts";
 import { batchOf, deliver, usage } from "../metering/support.ts";
@@ -53,15 +53,28 @@ describe("what is too old", () => {
     ]).toEqual([2, 4, 1]);
   });
 
-  test("goes in bites, and the next step goes on", async ({ expect }) => {
-    const account = await accountUsed(Array.from({ length: BITE_ROWS + 20 }, () => 500));
-    await env.DB.prepare("insert or replace into chores values ('retention', ?, 0)")
-      .bind(account.slice(0, -1))
+  test("goes though another account has more of it than a step removes, and of that one a part goes each time", async ({
+    expect,
+  }) => {
+    const large = "acc_any_000000000002";
+    await env.DB.prepare("insert into accounts (id, name, created_at_ms) values (?, 'x', 0)")
+      .bind(large)
       .run();
+    await env.DB.prepare(
+      `with recursive n(i) as (select 1 union all select i + 1 from n where i < ?2)
+       insert into rollups select ?1, i, 'k', 'm', 'r', 0, 0, 0, 0, 0, 0, 0 from n`,
+    )
+      .bind(large, (TURNS_PER_STEP + 10) * BITE_ROWS)
+      .run();
+    const small = await accountUsed([500, 1]);
+    // Among the step's accounts there are these two, whatever others there are.
+    await env.DB.prepare("insert or replace into chores values ('retention', 'acc_any_000000000001', 0)").run();
     await removeOld(env, NOW_MS);
-    expect(await count("usage_events", account)).toBe(20);
-    await removeOld(env, NOW_MS);
-    expect(await count("usage_events", account)).toBe(0);
+    expect(await count("usage_events", small)).toBe(1);
+    const left = await count("rollups", large);
+    expect(left).toBeGreaterThan(0);
+    await steps(2);
+    expect(await count("rollups", large)).toBe(0);
   });
 
   test("of alerts and audit goes by their own times", async ({ expect }) => {

@@ -249,6 +249,32 @@ describe("an upstream", () => {
     expect((await asked).text).toContain("data: [DONE]");
   });
 
+  test("that was enrolled before there were fields for tags and contexts gets none, and what it says it had cached is nobody's", async ({
+    expect,
+  }) => {
+    await ask("PUT", "/models/of-old", { contextTokens: 1_000, outputTokensDefault: 100, price: RATES });
+    await env.DB.prepare(
+      `insert into upstreams (id, name, region, url, models, features, concurrency, trains, kept_in, created_at_ms)
+       values ('upstream_zzzzzzzzzz', 'old', 'far', ?1, ?2, '["tools","telepathy"]', 2, 1, 'far', 1)`,
+    )
+      .bind(BASE, JSON.stringify([{ model: "of-old", as: "old-name", thinks: false, extra: {}, ...RATES }]))
+      .run();
+    await ask("PUT", "/aliases/of-old-too", { model: "of-old" });
+    const usage = { prompt_tokens: 30, completion_tokens: 3, prompt_tokens_details: { cached_tokens: 20 } };
+    answer = () =>
+      events(sse([...ORDINARY.slice(0, 4), JSON.stringify({ choices: [], usage }), "[DONE]"]));
+    expect(await call({ model: "of-old" })).toMatchObject({ status: 200 });
+    expect(Object.keys(sent[0]?.body ?? {}).toSorted()).toEqual([
+      "max_tokens",
+      "messages",
+      "model",
+      "stream",
+      "stream_options",
+      "temperature",
+    ]);
+    expect(await row()).toMatchObject({ promptTokens: 30, cachedTokens: 0 });
+  });
+
   test("that makes no first token in time is given up, and let go of", async ({ expect }) => {
     const upstream = slowly();
     const vars = { SLUICE_TIMEOUTS: JSON.stringify({ firstTokenMs: 1, firstTokenMsPerPromptToken: 0 }) };
