@@ -82,7 +82,7 @@ async function inTurns(
   bite: (account: string) => Promise<boolean>,
 ): Promise<void> {
   let turns = 0;
-  for (let waiting = accounts; waiting.length > 0; ) {
+  for (let waiting = accounts; waiting.length > 0;) {
     const more: string[] = [];
     for (const account of waiting) {
       if (turns++ >= TURNS_PER_STEP) return;

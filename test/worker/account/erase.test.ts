@@ -49,7 +49,11 @@ describe("an account that is erased", () => {
     for (const order of ["erase first", "payout first"]) {
       const { account } = await ended(1);
       const { object } = account;
-      const paid = () => object.credit(credit("payout")).then(() => true, () => false);
+      const paid = () =>
+        object.credit(credit("payout")).then(
+          () => true,
+          () => false,
+        );
       const both =
         order === "erase first"
           ? await Promise.all([object.erase(), paid()])

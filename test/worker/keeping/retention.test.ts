@@ -68,7 +68,9 @@ describe("what is too old", () => {
       .run();
     const small = await accountUsed([500, 1]);
     // Among the step's accounts there are these two, whatever others there are.
-    await env.DB.prepare("insert or replace into chores values ('retention', 'acc_any_000000000001', 0)").run();
+    await env.DB.prepare(
+      "insert or replace into chores values ('retention', 'acc_any_000000000001', 0)",
+    ).run();
     await removeOld(env, NOW_MS);
     expect(await count("usage_events", small)).toBe(1);
     const left = await count("rollups", large);

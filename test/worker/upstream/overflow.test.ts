@@ -261,8 +261,7 @@ describe("an upstream", () => {
       .run();
     await ask("PUT", "/aliases/of-old-too", { model: "of-old" });
     const usage = { prompt_tokens: 30, completion_tokens: 3, prompt_tokens_details: { cached_tokens: 20 } };
-    answer = () =>
-      events(sse([...ORDINARY.slice(0, 4), JSON.stringify({ choices: [], usage }), "[DONE]"]));
+    answer = () => events(sse([...ORDINARY.slice(0, 4), JSON.stringify({ choices: [], usage }), "[DONE]"]));
     expect(await call({ model: "of-old" })).toMatchObject({ status: 200 });
     expect(Object.keys(sent[0]?.body ?? {}).toSorted()).toEqual([
       "max_tokens",
