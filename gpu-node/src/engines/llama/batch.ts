@@ -8,6 +8,7 @@
  */
 import type { LlamaContext } from "node-llama-cpp";
 import { property } from "./native.ts";
+import type { Kind } from "./size-class.ts";
 
 /** One sequence's part of a turn. */
 export type Work<Chosen> = {
@@ -19,8 +20,11 @@ export type Work<Chosen> = {
   readonly choose?: (logitIndex: number) => Promise<Chosen>;
 };
 
-/** Says how many threads a turn gets, and hears how long it took. */
-export type Threads = { readonly threads: number; note?(tokens: number, ms: number): void };
+/** Says how many threads a turn of so many tokens gets, and hears how long it took. */
+export type Threads = {
+  threads(kind: Kind, tokens: number): number;
+  note?(kind: Kind, tokens: number, ms: number): void;
+};
 
 export interface Batch {
   evaluate<Chosen>(works: readonly Work<Chosen>[]): Promise<readonly (Chosen | undefined)[]>;
@@ -28,8 +32,7 @@ export interface Batch {
   cut(sequence: number, at: number): boolean;
   /** Makes `to` a copy of `from`; whatever was in it is gone. */
   copy(from: number, to: number): Promise<void>;
-  /** For turns that evaluate prompts, and for those that only decode. */
-  useThreads(threads: { readonly prompt: Threads; readonly decode: Threads }): void;
+  useThreads(threads: Threads): void;
 }
 
 type Addon = {
@@ -54,37 +57,40 @@ const CALLS = [
 
 const NONE = new Uint32Array();
 
-export function openBatch(context: LlamaContext): Batch {
+/** `inOrder`: what is asked of the binding runs in the order of asking (workers.ts). */
+export function openBatch(context: LlamaContext, inOrder = false): Batch {
   const native = property(context, "_ctx") as Addon;
   for (const name of CALLS) property(native, name);
-  let governors: { readonly prompt: Threads; readonly decode: Threads } = {
-    prompt: { threads: 1 },
-    decode: { threads: 1 },
-  };
+  let governor: Threads = { threads: () => 1 };
   let threadsNow = 0;
   const setThreads = (count: number): void => {
     if (count !== threadsNow) native.setThreads(count);
     threadsNow = count;
   };
   return {
-    async evaluate(works) {
+    async evaluate<Chosen>(works: readonly Work<Chosen>[]) {
       const size = works.reduce((sum, { tokens }) => sum + tokens.length, 0);
       native.initBatch(size);
       const indices = works.map(({ sequence, at, tokens, choose }) => {
         const wanted = choose === undefined ? NONE : Uint32Array.of(tokens.length - 1);
         return native.addToBatch(sequence, at, Uint32Array.from(tokens), wanted)[0];
       });
-      const governor = size > works.length ? governors.prompt : governors.decode;
-      setThreads(governor.threads);
+      const kind = size > works.length ? "prompt" : "decode";
+      setThreads(governor.threads(kind, size));
       const startedAtMs = performance.now();
-      await native.decodeBatch();
-      governor.note?.(size, performance.now() - startedAtMs);
-      return Promise.all(
-        works.map(async ({ choose }, i) => {
-          const index = indices[i];
-          return choose === undefined || index === undefined ? undefined : choose(index);
-        }),
-      );
+      const decoded = native.decodeBatch();
+      const choose = (): Promise<(Chosen | undefined)[]> =>
+        Promise.all(
+          works.map(async (work, i) => {
+            const index = indices[i];
+            return index === undefined ? undefined : work.choose?.(index);
+          }),
+        );
+      // Asked for now, the tokens are chosen while this thread still hears that the turn is over.
+      const early = inOrder ? choose() : undefined;
+      await decoded;
+      governor.note?.(kind, size, performance.now() - startedAtMs);
+      return early ?? choose();
     },
     cut(sequence, at) {
       if (native.removeTokenCellsFromSequence(sequence, at, -1)) return true;
@@ -95,7 +101,7 @@ export function openBatch(context: LlamaContext): Batch {
       await native.copySequenceStateFromOtherSequence(to, from);
     },
     useThreads(given) {
-      governors = given;
+      governor = given;
     },
   };
 }

@@ -7,6 +7,7 @@
  * the machine has idle cores: a node that comes back beside others that work would measure the scheduler, and stop them.
  */
 import type { Batch } from "./batch.ts";
+import { WORTH_IT } from "./thread-trial.ts";
 
 /** What running answers may wait for a prompt's chunk. */
 const TURN_MS_MAX = 120;
@@ -21,12 +22,12 @@ const TURN_ALONE_MS_MAX = 350;
  */
 const CHUNK_TOKENS_MIN = 64;
 const CHUNK_TOKENS_STEP = 64;
-/** More threads have to be this much faster: what was measured in a quiet moment turns round on a busy machine. */
-const WORTH_IT = 1.5;
-const SAMPLE_TOKENS = 64;
+const PROMPTS = 2;
 const DECODES = 5;
-/** Tokens so much slower than with fewer threads are not measured again and again. */
-const HOPELESS = 4;
+/** Tokens evaluated behind the sample. */
+export const MEASURED_BEHIND = DECODES;
+/** What is so much slower than with fewer threads is not measured again and again. */
+const HOPELESS = 2;
 /** A large model on a slow machine is not measured to the end. */
 const BUDGET_MS = 2_500;
 
@@ -101,42 +102,50 @@ function fastest(measured: readonly Measured[], ms: (of: Measured) => number): M
   return best;
 }
 
-/** `counts`: fewest first; those that have no cores of their own are left out. `token` is any ordinary one. */
+/**
+ * `counts`: fewest first; those that have no cores of their own are left out. `sample`: ordinary tokens, as many as the chunk to
+ * measure; of different kinds, because tokens of one kind share their experts and cost less.
+ */
 export async function measure(
   batch: Batch,
-  token: number,
+  sample: readonly number[],
   counts: readonly number[],
   hasCores: (more: number) => boolean,
 ): Promise<readonly Measured[]> {
   const measured: Measured[] = [];
-  const startedAtMs = performance.now();
-  const tokens = Array.from({ length: SAMPLE_TOKENS }, () => token);
-  const timed = async (at: number, what: readonly number[]): Promise<number> => {
+  const timed = async (at: number, tokens: readonly number[]): Promise<number> => {
     const fromMs = performance.now();
-    await batch.evaluate([{ sequence: 0, at, tokens: what, choose: async () => undefined }]);
+    await batch.evaluate([{ sequence: 0, at, tokens, choose: async () => undefined }]);
     return performance.now() - fromMs;
   };
-  // The first evaluation pays for what is allocated and read then.
-  await timed(0, tokens.slice(0, 2));
+  // The first evaluation pays for what is allocated, read and (on a GPU) compiled then. Where there is nothing to compare it
+  // may be a whole one; a large model on one core of many is not kept at it for longer than needed.
+  batch.useThreads({ threads: () => counts[0] ?? 1 });
+  await timed(0, counts.length > 1 ? sample.slice(0, 2) : sample);
   batch.cut(0, 0);
-  for (const count of counts) {
-    const [fewest] = measured;
-    if (fewest !== undefined && performance.now() - startedAtMs > BUDGET_MS) break;
-    if (fewest !== undefined && !hasCores(count - fewest.threads)) break;
-    batch.useThreads({ prompt: { threads: count }, decode: { threads: count } });
-    const promptMs = await timed(0, tokens);
-    const decodes: number[] = [];
-    for (let i = 0; i < DECODES && performance.now() - startedAtMs < BUDGET_MS; i++) {
-      const decodeMs = await timed(SAMPLE_TOKENS + i, [token]);
-      decodes.push(decodeMs);
-      if (fewest !== undefined && decodeMs > HOPELESS * fewest.decodeMs) break;
+  const startedAtMs = performance.now();
+  const spent = (): boolean => performance.now() - startedAtMs > BUDGET_MS;
+  const best = async (times: number, least: number | undefined, once: (i: number) => Promise<number>) => {
+    let bestMs = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < times && (i === 0 || !spent()); i++) {
+      bestMs = Math.min(bestMs, await once(i));
+      if (least !== undefined && bestMs > HOPELESS * least) break;
     }
-    batch.cut(0, 0);
-    measured.push({
-      threads: count,
-      promptMsPerToken: promptMs / SAMPLE_TOKENS,
-      decodeMs: decodes.length === 0 ? promptMs : Math.min(...decodes),
+    return bestMs;
+  };
+  for (const threads of counts) {
+    const [fewest] = measured;
+    if (fewest !== undefined && (spent() || !hasCores(threads - fewest.threads))) break;
+    batch.useThreads({ threads: () => threads });
+    const promptMs = await best(PROMPTS, fewest && fewest.promptMsPerToken * sample.length, async () => {
+      batch.cut(0, 0);
+      return timed(0, sample);
     });
+    const decodeMs = await best(DECODES, fewest?.decodeMs, (i) =>
+      timed(sample.length + i, sample.slice(i, i + 1)),
+    );
+    measured.push({ threads, promptMsPerToken: promptMs / sample.length, decodeMs });
   }
+  batch.cut(0, 0);
   return measured;
 }

@@ -63,7 +63,7 @@ export class Embedder {
     const native = property(context, "_ctx") as EmbeddingContext;
     property(native, "getEmbedding");
     const batch = openBatch(context);
-    batch.useThreads({ prompt: { threads }, decode: { threads } });
+    batch.useThreads({ threads: () => threads });
     return new Embedder(batch, native, model.embeddingVectorSize);
   }
 

@@ -22,7 +22,8 @@ import type { EncodeMessage, FromChild, Gpu, ReadyMessage, TaskEvent } from "./m
 import { runMessage } from "./run-message.ts";
 import type { SampledLogprobs } from "./sampler.ts";
 import { Supervisor } from "./supervisor.ts";
-import { type Vocabulary, readVocabulary } from "./vocabulary.ts";
+import { type Vocabulary, readVocabulary, vocabularySize } from "./vocabulary.ts";
+import { workersFor } from "./workers.ts";
 
 export const SLOTS_DEFAULT = 8;
 
@@ -91,6 +92,11 @@ class ChildEngine implements LlamaEngine {
         ...(options.threads === undefined ? {} : { threads: options.threads }),
         ...(contextTokens === undefined ? {} : { contextTokens }),
         ...(options.occupiedBytes === undefined ? {} : { occupiedBytes: options.occupiedBytes() }),
+      }),
+      workersFor({
+        slots: options.slots ?? SLOTS_DEFAULT,
+        vocabularyTokens: vocabularySize(readGgufFile(weightsPath)),
+        embeddings: options.embeddings ?? false,
       }),
       {
         ready: (message) => this.#becomeReady(message),

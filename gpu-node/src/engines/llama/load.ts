@@ -13,8 +13,8 @@ import {
   LlamaLogLevel,
   type LlamaModel,
 } from "node-llama-cpp";
-import { type Batch, openBatch, type Threads } from "./batch.ts";
-import { ChunkSize, type Measured, measure, settle, threadsToTry } from "./calibrate.ts";
+import { type Batch, openBatch } from "./batch.ts";
+import { ChunkSize, type Measured, measure, MEASURED_BEHIND, settle, threadsToTry } from "./calibrate.ts";
 import { avoidAmx } from "./cpu-backend.ts";
 import { checkMemory, NoMemory } from "./memory.ts";
 import { Embedder, EMBEDDING_BATCH_TOKENS } from "./embedder.ts";
@@ -22,11 +22,14 @@ import type { LoadMessage } from "./messages.ts";
 import { SpareCores } from "./spare-cores.ts";
 import { ThreadGovernor } from "./thread-governor.ts";
 import { defaultThreads } from "./threads.ts";
+import { worksInOrder } from "./workers.ts";
 
 /** Without a wish, as much context as the model was trained for, up to this. */
 const CONTEXT_TOKENS_DEFAULT = 8_192;
 /** What a batch holds beside a token of every slot; how much of it is used is measured. */
 const CHUNK_TOKENS_MAX = 512;
+/** Evaluated to measure a CPU: a chunk of the least length. A GPU's speed shows only where it is full. */
+const SAMPLE_TOKENS = 64;
 
 export type Loaded = {
   readonly llama: Llama;
@@ -87,36 +90,32 @@ export async function load(message: LoadMessage, log: (line: string) => void): P
       ignoreMemorySafetyChecks: unchecked,
     })
     .catch(namedMemory);
-  const batch = openBatch(context);
-  const counts =
-    message.threads === undefined
-      ? threadsToTry(availableParallelism(), defaultThreads())
-      : [message.threads];
+  const batch = openBatch(context, worksInOrder(process.env));
+  const backend = llama.gpu === false ? "cpu" : llama.gpu;
+  // Where the device computes every layer, threads do next to nothing, and making more of them for each turn costs time.
+  const onDevice = llama.gpu !== false && model.gpuLayers >= model.fileInsights.totalLayers;
+  const usual = onDevice ? [1] : threadsToTry(availableParallelism(), defaultThreads());
+  const counts = message.threads === undefined ? usual : [message.threads];
   const hasCores = (more: number): boolean => spare.has(more);
-  const measured = await measure(batch, ordinaryToken(model), counts, hasCores);
+  const contextTokens = Math.min(wanted, context.contextSize);
+  const sampleTokens = Math.min(onDevice ? CHUNK_TOKENS_MAX : SAMPLE_TOKENS, contextTokens - MEASURED_BEHIND);
+  const sample = ordinaryTokens(model, Math.max(1, sampleTokens));
+  const measured = await measure(batch, sample, counts, hasCores);
   const { threads, chunkTokens } = settle(measured, CHUNK_TOKENS_MAX);
   const chunk = new ChunkSize(chunkTokens, CHUNK_TOKENS_MAX);
-  const governed = (governor: ThreadGovernor, note?: (tokens: number, ms: number) => void): Threads => ({
-    get threads() {
-      return governor.threads;
-    },
-    note: (tokens, ms) => {
-      spare.look();
-      governor.note(tokens, ms);
-      note?.(tokens, ms);
-    },
-  });
+  const governor = new ThreadGovernor(counts, threads, hasCores);
   batch.useThreads({
-    prompt: governed(new ThreadGovernor(counts, threads.prompt, hasCores), (tokens, ms) =>
-      chunk.note(tokens, ms),
-    ),
-    decode: governed(new ThreadGovernor(counts, threads.decode, hasCores)),
+    threads: (kind, tokens) => governor.threads(kind, tokens),
+    note: (kind, tokens, ms) => {
+      spare.look();
+      governor.note(kind, tokens, ms);
+      if (kind === "prompt") chunk.note(tokens, ms);
+    },
   });
   log(
     `info: ${threads.prompt} threads for prompts, ${threads.decode} for tokens, chunks of ${chunkTokens} tokens` +
       ` (${measured.map(told).join("; ")})`,
   );
-  const contextTokens = Math.min(wanted, context.contextSize);
   const embedder = message.embeddings
     ? await Embedder.open(model, { contextTokens, threads: threads.prompt, unchecked }).catch(namedMemory)
     : undefined;
@@ -125,7 +124,7 @@ export async function load(message: LoadMessage, log: (line: string) => void): P
     model,
     context,
     batch,
-    backend: llama.gpu === false ? "cpu" : llama.gpu,
+    backend,
     contextTokens,
     chunk,
     embedder,
@@ -137,9 +136,14 @@ function namedMemory(error: unknown): never {
   throw error instanceof InsufficientMemoryError ? new NoMemory(error.message, { cause: error }) : error;
 }
 
-function ordinaryToken(model: LlamaModel): number {
-  const [token] = model.tokenize("a");
-  return token ?? 0;
+/** So many, of many kinds: over and over where the vocabulary has fewer. */
+function ordinaryTokens(model: LlamaModel, count: number): readonly number[] {
+  const kinds: number[] = [];
+  for (const token of model.iterateAllTokens()) {
+    if (kinds.length === count) break;
+    if (!model.getTokenAttributes(token).control && !model.isEogToken(token)) kinds.push(token);
+  }
+  return Array.from({ length: count }, (_, i) => kinds[i % kinds.length] ?? 0);
 }
 
 function told({ threads, promptMsPerToken, decodeMs }: Measured): string {

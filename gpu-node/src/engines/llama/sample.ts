@@ -4,8 +4,6 @@
  * between tokens and cannot promise that.
  * The order is vLLM's and the OpenAI API's: temperature, top_k, top_p, min_p (llama.cpp takes temperature last).
  */
-export type Candidate = readonly [id: number, probability: number];
-
 /** Candidates asked of the engine. Behind the 256th there is no weight worth its time at temperatures up to 2. */
 export const CANDIDATES_MAX = 256;
 
@@ -18,48 +16,72 @@ export type ChoiceRule = {
   readonly minP?: number;
 };
 
-/** `candidates` at temperature 1, in any order; `dice` in [0, 1). */
-export function chooseToken(
-  candidates: Iterable<Candidate>,
-  rule: ChoiceRule,
-  dice: number,
-): number | undefined {
-  const sorted = [...candidates].filter(([, p]) => p > 0).sort((a, b) => b[1] - a[1] || a[0] - b[0]);
-  const top = sorted[0];
-  if (top === undefined || rule.temperature <= 0) return top?.[0];
-  const count = rule.topK === undefined || rule.topK === 0 ? sorted.length : rule.topK;
-  const weights = sorted.slice(0, count).map(([, p]) => Math.exp(Math.log(p / top[1]) / rule.temperature));
-  const total = sum(weights, weights.length);
-  // The likeliest weighs 1, so min_p is compared as it is.
-  const kept = Math.min(nucleus(weights, total * rule.topP), atLeast(weights, rule.minP ?? 0));
-  let left = dice * sum(weights, kept);
+/**
+ * `flat`: id and probability by turns at temperature 1, in any order; it is quickest where the likeliest come first.
+ * `dice` in [0, 1). Thirty-two answers choose in every turn, so this makes two arrays and no object per candidate.
+ */
+export function chooseToken(flat: readonly number[], rule: ChoiceRule, dice: number): number | undefined {
+  const { ids, weights, count } = likeliestFirst(flat);
+  if (count === 0 || rule.temperature <= 0) return ids[0];
+  const kept = rule.topK === undefined || rule.topK === 0 ? count : Math.min(count, rule.topK);
+  const top = weights[0] ?? 1;
+  let total = 0;
   for (let i = 0; i < kept; i++) {
-    left -= weights[i] ?? 0;
-    if (left < 0) return sorted[i]?.[0];
+    const share = (weights[i] ?? 0) / top;
+    const weight = rule.temperature === 1 ? share : Math.exp(Math.log(share) / rule.temperature);
+    weights[i] = weight;
+    total += weight;
   }
-  return sorted[kept - 1]?.[0];
+  return ids[at(weights, nucleus(weights, kept, total * rule.topP, rule.minP ?? 0), dice)];
 }
 
-/** How many of the heaviest weigh so much; at least one. */
-function atLeast(weights: readonly number[], weight: number): number {
-  const first = weights.findIndex((w) => w < weight);
-  return first < 0 ? weights.length : Math.max(1, first);
+/** Those with a probability; of equal ones the lower id first, so that every node has them in one order. */
+function likeliestFirst(flat: readonly number[]): { ids: number[]; weights: number[]; count: number } {
+  const ids: number[] = [];
+  const weights: number[] = [];
+  let count = 0;
+  for (let from = 0; from + 1 < flat.length; from += 2) {
+    const id = flat[from] ?? 0;
+    const weight = flat[from + 1] ?? 0;
+    if (!(weight > 0)) continue;
+    let to = count;
+    for (; to > 0; to--) {
+      const before = weights[to - 1] ?? 0;
+      if (before > weight || (before === weight && (ids[to - 1] ?? 0) <= id)) break;
+      ids[to] = ids[to - 1] ?? 0;
+      weights[to] = before;
+    }
+    ids[to] = id;
+    weights[to] = weight;
+    count += 1;
+  }
+  return { ids, weights, count };
 }
 
-/** How many of the heaviest reach `weight` together; at least one. */
-function nucleus(weights: readonly number[], weight: number): number {
+/**
+ * How many of the heaviest `count` reach `weight` together, none of them below `atLeast`; at least one. The heaviest weighs
+ * 1, so min_p is compared as it is.
+ */
+function nucleus(weights: readonly number[], count: number, weight: number, atLeast: number): number {
   let reached = 0;
-  for (const [i, w] of weights.entries()) {
-    reached += w;
+  for (let i = 0; i < count; i++) {
+    if (i > 0 && (weights[i] ?? 0) < atLeast) return i;
+    reached += weights[i] ?? 0;
     if (reached >= weight) return i + 1;
   }
-  return weights.length;
+  return count;
 }
 
-function sum(values: readonly number[], count: number): number {
-  let total = 0;
-  for (let i = 0; i < count; i++) total += values[i] ?? 0;
-  return total;
+/** Where the dice fall among the first `count`. */
+function at(weights: readonly number[], count: number, dice: number): number {
+  let sum = 0;
+  for (let i = 0; i < count; i++) sum += weights[i] ?? 0;
+  let left = dice * sum;
+  for (let i = 0; i < count; i++) {
+    left -= weights[i] ?? 0;
+    if (left < 0) return i;
+  }
+  return count - 1;
 }
 
 /** A number in [0, 1) for a position of a seeded answer. Any finite seed will do; equal seeds give equal numbers. */

@@ -114,7 +114,7 @@ export class Sampler {
     const { temperature, topP, topK, minP, seed } = this.#task;
     if (temperature <= 0) return this.#natives.sample(logitIndex, sampler);
     const { flat } = await this.#natives.candidates(logitIndex, sampler);
-    return chooseToken(pairs(flat), { temperature, topP, topK, minP }, diceAt(seed, this.#position));
+    return chooseToken(flat, { temperature, topP, topK, minP }, diceAt(seed, this.#position));
   }
 
   #shape(forbidden: ReadonlySet<number> = NONE): SamplerConfig {

@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 import { EngineFault } from "../engine.ts";
 import { HEALTHY_AFTER_MS, restartDelayMs } from "./backoff.ts";
 import { FromChild, type LoadMessage, type ReadyMessage, type ToChild } from "./messages.ts";
+import { WORKERS_VARIABLE } from "./workers.ts";
 
 const CHILD_PATH = fileURLToPath(new URL("./child.ts", import.meta.url));
 /** The last words of a dying process, for the fault's message. */
@@ -44,6 +45,7 @@ type Life = {
 
 export class Supervisor {
   readonly #load: () => LoadMessage;
+  readonly #workers: number;
   readonly #hooks: SupervisorHooks;
   #child: ChildProcess | undefined;
   #ready = false;
@@ -56,8 +58,10 @@ export class Supervisor {
   #restart: NodeJS.Timeout | undefined;
   #gone: Promise<void> = Promise.resolve();
 
-  constructor(load: () => LoadMessage, hooks: SupervisorHooks) {
+  /** `workers`: see workers.ts. */
+  constructor(load: () => LoadMessage, workers: number, hooks: SupervisorHooks) {
     this.#load = load;
+    this.#workers = workers;
     this.#hooks = hooks;
   }
 
@@ -102,6 +106,7 @@ export class Supervisor {
     this.#startsAtMs = performance.now();
     const child = fork(CHILD_PATH, [], {
       execArgv: [],
+      env: { ...process.env, [WORKERS_VARIABLE]: String(this.#workers) },
       serialization: "json",
       stdio: ["ignore", "ignore", "pipe", "ipc"],
     });

@@ -33,6 +33,10 @@ export type Vocabulary = {
   bytesOf(id: number): Uint8Array | undefined;
 };
 
+export function vocabularySize(header: GgufHeader): number {
+  return strings(header, "tokenizer.ggml.tokens").length;
+}
+
 /** `alsoSpecial`: ids the engine found to be control tokens although the file says otherwise. */
 export function readVocabulary(header: GgufHeader, alsoSpecial: Iterable<number> = []): Vocabulary {
   const tokens = strings(header, "tokenizer.ggml.tokens");
