@@ -36,7 +36,7 @@ const FIRST_TEXT = /"(?:reasoning_)?content":\s*"[^"]|"finish_reason":\s*"/;
 /** A connection per request: one of the two closes those that rest while the other has its turn. */
 const agent = new Agent({ keepAlive: false });
 
-export function bodyOf(model: string, asked: Asked): string {
+function bodyOf(model: string, asked: Asked): string {
   return JSON.stringify({
     model,
     messages: [{ role: "user", content: asked.content }],

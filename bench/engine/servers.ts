@@ -8,7 +8,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { BenchModel } from "./model.ts";
 
 export const MODEL_ID = "bench";
-export const SLOTS = 32;
+const SLOTS = 32;
 const READY_WITHIN_MS = 120_000;
 const POLL_MS = 50;
 const LOG_CHARS_MAX = 4_096;

@@ -13,7 +13,7 @@ export function diceOf(seed: number): Dice {
   };
 }
 
-export function normal(dice: Dice): number {
+function normal(dice: Dice): number {
   return Math.sqrt(-2 * Math.log(1 - dice())) * Math.cos(2 * Math.PI * dice());
 }
 

@@ -6,7 +6,7 @@ import type { Dice } from "./dice.ts";
 import { CHUNK_MS, SimNode, type NodeKind } from "./node.ts";
 import { BLOCK_TOKENS, type SimRequest } from "./request.ts";
 
-export const REGIONS = ["eu", "us", "ap"] as const;
+const REGIONS = ["eu", "us", "ap"] as const;
 
 /** There and back, in ms. */
 const RTT_MS: { readonly [from: string]: { readonly [to: string]: number } } = {

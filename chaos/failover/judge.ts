@@ -191,7 +191,7 @@ type Pause = { readonly fromMs: number; readonly toMs: number };
  * The longest time without a chunk in the moments after a blow; undefined where the stream had not begun, or was over.
  * A pause that had begun before is counted from the blow.
  */
-export function pauseAround({ startedAtMs, heardAtMs }: Stream, blowAtMs: number): Pause | undefined {
+function pauseAround({ startedAtMs, heardAtMs }: Stream, blowAtMs: number): Pause | undefined {
   const endedAtMs = heardAtMs.at(-1) ?? startedAtMs;
   if (blowAtMs < startedAtMs || blowAtMs >= endedAtMs) return undefined;
   let longest: Pause = { fromMs: blowAtMs, toMs: blowAtMs };

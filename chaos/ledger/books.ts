@@ -33,7 +33,7 @@ export const Row = z.object({
 });
 export type Row = z.infer<typeof Row>;
 
-export const Entry = z.object({
+const Entry = z.object({
   account: z.string(),
   kind: z.enum(["credit", "usage"]),
   amount: z.int(),

@@ -44,7 +44,7 @@ const KINDS = [
 ] as const;
 export type Kind = (typeof KINDS)[number][1] | "crowd";
 
-export const MODELS = { plain: "deepseek-chat", thinking: "deepseek-reasoner" } as const;
+const MODELS = { plain: "deepseek-chat", thinking: "deepseek-reasoner" } as const;
 export const CROWD = 50;
 /** So many requests come with one crowd. */
 const REQUESTS_PER_CROWD = 400;

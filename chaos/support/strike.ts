@@ -39,7 +39,7 @@ export async function whenBack(platform: Platform): Promise<void> {
 }
 
 /** They stay dead: `platform.restartWorker()` and `node.start()` bring them back. */
-export async function kill(platform: Platform, { worker, nodes }: Victims): Promise<void> {
+async function kill(platform: Platform, { worker, nodes }: Victims): Promise<void> {
   // All signals first: what comes after waits for deaths, and a death must not be news to the others.
   const pids = [worker ? platform.workerdPid : undefined, ...nodes.map(({ pid }) => pid)];
   for (const pid of pids) if (pid !== undefined) signal(pid, "SIGKILL");

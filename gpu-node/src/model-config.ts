@@ -32,9 +32,9 @@ export const whole = (min: number, max: number): z.ZodType<number> =>
   z.coerce.number().int().min(min).max(max);
 
 /** The id of the bundled model: what a node serves that was told nothing. */
-export const BUNDLED_MODEL = "sluice-tiny";
+const BUNDLED_MODEL = "sluice-tiny";
 /** As many as a beat can name. */
-export const MODELS_MAX = 64;
+const MODELS_MAX = 64;
 /** Sequences of one llama.cpp context. */
 const LLAMA_SLOTS_MAX = 256;
 

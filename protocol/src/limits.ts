@@ -15,9 +15,7 @@ export const ATTEMPTS_MAX = 16;
 
 /** A node says how it is this often. */
 export const BEAT_INTERVAL_MS = 1_000;
-/** A new receipt leaves the node within this time... */
-export const BEAT_RECEIPT_DELAY_MS = 50;
-/** ...unless that would make more beats than this in a second. */
+/** A new receipt brings the next beat forward, up to this many in a second: so it leaves the node within 50 ms. */
 export const BEATS_PER_SECOND_MAX = 20;
 /** Receipts in one beat; the rest follows in the next one. */
 export const BEAT_RECEIPTS_MAX = 200;

@@ -81,7 +81,7 @@ type Budget = {
 };
 
 /** The budgets there are, the one that is reset soonest first. */
-export function budgetsOf({ limits, used }: Pick<Scope, "limits" | "used">, nowMs: number): Budget[] {
+function budgetsOf({ limits, used }: Pick<Scope, "limits" | "used">, nowMs: number): Budget[] {
   const now = asOf(used, nowMs);
   const all = [
     ["day", limits.budgetDayNanoUsd, now.dayNanoUsd, dayEndMs(now.day)],
@@ -182,6 +182,6 @@ function ofBucket(bucket: Used["requests"], amount: number, max: number, nowMs: 
 }
 
 /** Of several limits a client is shown the one it will meet first. */
-export function tighter<State extends LimitState>(a: State | null | undefined, b: State): State {
+function tighter<State extends LimitState>(a: State | null | undefined, b: State): State {
   return a === null || a === undefined || b.remaining < a.remaining ? b : a;
 }

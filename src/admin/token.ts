@@ -13,7 +13,7 @@ import type { Env } from "../core/env.ts";
 import { adminKeyById } from "../db/admin-keys.ts";
 import { Scope } from "./scopes.ts";
 
-export const ADMIN_TOKEN_CHARS_MIN = 24;
+const ADMIN_TOKEN_CHARS_MIN = 24;
 
 /** What local runs use. It is in the source, so outside of them it opens nothing. */
 export const DEV_ADMIN_TOKEN = "sluice-dev-admin-token-for-local-runs-only";

@@ -5,7 +5,7 @@
 import type { PriceRow } from "@sluice/protocol/ticket";
 import { assert } from "./assert.ts";
 
-export const NANO_PER_USD = 1_000_000_000;
+const NANO_PER_USD = 1_000_000_000;
 const PICO_PER_NANO = 1_000;
 
 /** What these tokens cost under this row, in nano-dollars. `cachedTokens` are a part of `promptTokens`. */

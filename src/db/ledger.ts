@@ -9,7 +9,7 @@
  * Rows go in as one JSON parameter per statement: a hundred events of twenty columns are more parameters than D1 takes.
  */
 import type { AccountEvent, UsageEvent } from "@sluice/protocol/account-log";
-import { and, desc, eq, getTableColumns, lt, sql } from "drizzle-orm";
+import { and, desc, eq, getTableColumns, lt } from "drizzle-orm";
 import type { SQLiteTable } from "drizzle-orm/sqlite-core";
 import type { Env } from "../core/env.ts";
 import { database } from "./database.ts";
@@ -125,13 +125,4 @@ export async function ledgerPage(
     .orderBy(desc(ledgerEntries.seq))
     .limit(limit + 1);
   return cutPage(rows, limit, (row) => [row.seq, row.kind]);
-}
-
-/** The balance as the ledger tells it: what the account's object must agree with, up to what is not applied yet. */
-export async function balanceFromLedger(env: Db, account: string): Promise<number> {
-  const [row] = await database(env)
-    .select({ sum: sql<number>`coalesce(sum(${ledgerEntries.amountNanoUsd}), 0)` })
-    .from(ledgerEntries)
-    .where(sql`${ledgerEntries.account} = ${account}`);
-  return row?.sum ?? 0;
 }

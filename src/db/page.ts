@@ -23,7 +23,7 @@ export function readCursor(text: string): Cursor | undefined {
   }
 }
 
-export function printCursor(cursor: Cursor): string {
+function printCursor(cursor: Cursor): string {
   return toBase64Url(utf8(JSON.stringify(cursor)));
 }
 

@@ -6,14 +6,6 @@
  * takes back what the revision before it had added, in the hour, model and region it had added it to, and adds itself.
  */
 import type { UsageEvent } from "@sluice/protocol/account-log";
-import { and, asc, eq, gte, lt, type SQL } from "drizzle-orm";
-import type { Env } from "../core/env.ts";
-import { database } from "./database.ts";
-import { rollups } from "./schema.ts";
-
-type Db = Pick<Env, "DB">;
-
-export type RollupRow = typeof rollups.$inferSelect;
 
 export const HOUR_MS = 3_600_000;
 
@@ -76,27 +68,4 @@ export function rollupUpsert(guard: string): string {
 export function regionOf({ attempts }: Pick<UsageEvent, "attempts">): string {
   const made = attempts.findLast(({ region, to }) => region !== null && to > 0);
   return (made ?? attempts.findLast(({ region }) => region !== null))?.region ?? "";
-}
-
-export type RollupAsk = { readonly fromMs: number; readonly toMs: number; readonly key?: string | undefined };
-
-/** Hours that begin in [fromMs, toMs), oldest first; at most `limit` rows. */
-export async function rollupsOf(
-  env: Db,
-  account: string,
-  { fromMs, toMs, key }: RollupAsk,
-  limit: number,
-): Promise<RollupRow[]> {
-  const where: SQL[] = [
-    eq(rollups.account, account),
-    gte(rollups.hourMs, fromMs - (fromMs % HOUR_MS)),
-    lt(rollups.hourMs, toMs),
-  ];
-  if (key !== undefined) where.push(eq(rollups.key, key));
-  return database(env)
-    .select()
-    .from(rollups)
-    .where(and(...where))
-    .orderBy(asc(rollups.hourMs), asc(rollups.key), asc(rollups.model), asc(rollups.region))
-    .limit(limit);
 }

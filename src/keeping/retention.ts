@@ -24,7 +24,7 @@ import {
 const DAYS_MIN = 30;
 const Days = z.int().min(DAYS_MIN).max(36_500);
 
-export const Retention = z.strictObject({
+const Retention = z.strictObject({
   /** Rows of single requests, receipts included: thirteen months. */
   usage: Days.default(400),
   rollups: Days.default(1_100),

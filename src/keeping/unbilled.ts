@@ -19,7 +19,7 @@ import { attemptsKnown } from "../db/usage.ts";
 import { askNode } from "./ask-node.ts";
 
 /** By then a request is over, its receipt has been taken and its row is in D1, unless something is wrong. */
-export const SETTLED_AFTER_MS = 60 * 60_000;
+const SETTLED_AFTER_MS = 60 * 60_000;
 /** Whatever its account's object says: a call issued so long ago has its row, or it is told. */
 const EARLY_MAX_MS = 24 * 60 * 60_000;
 

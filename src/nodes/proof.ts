@@ -59,7 +59,7 @@ export type NodeProofs = {
 
 type Said = { readonly boot: string; readonly models: readonly ServedModel[] };
 
-export function unproven(nowMs: number): Proof {
+function unproven(nowMs: number): Proof {
   return {
     provenAtMs: null,
     failures: 0,
@@ -78,7 +78,7 @@ export function afterBeat(known: NodeProofs | undefined, { boot, models }: Said,
 }
 
 /** Somebody got tokens of it at that moment. What is older than its last failing proves nothing. */
-export function afterTokens(proof: Proof, atMs: number): Proof {
+function afterTokens(proof: Proof, atMs: number): Proof {
   const provenAtMs = Math.max(atMs, proof.provenAtMs ?? atMs);
   if (proof.failures > 0 && atMs <= proof.askedAtMs) return { ...proof, provenAtMs };
   const well = { failures: 0, why: undefined, failedSinceMs: undefined };

@@ -29,7 +29,7 @@ import { within } from "../core/within.ts";
 
 /** Younger than this, a snapshot is used as it is: of a near region, and of a far one. */
 export const SNAPSHOT_FRESH_MS = 1_000;
-export const SNAPSHOT_FRESH_FAR_MS = 5_000;
+const SNAPSHOT_FRESH_FAR_MS = 5_000;
 /** Up to this age a near region's snapshot also serves the request that asks for a newer one: two beats and a half. */
 const SERVE_BEHIND_MS = 2_500;
 /** Up to this age a snapshot serves while another request of this isolate asks for a newer one. */

@@ -31,7 +31,7 @@ const BURST_WAIT_MS = 4;
 const BURST_READS = 6;
 const REST_MS = 2;
 
-export class Overlong extends Error {
+class Overlong extends Error {
   override readonly name = "Overlong";
 }
 

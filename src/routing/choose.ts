@@ -21,7 +21,7 @@ import { costMs, expect, meanOf, trustAt, type OwnCalls } from "./expect.ts";
 import { numberOf, rendezvous } from "./rendezvous.ts";
 
 /** The defaults of the ranking. */
-export const RANKED = {
+const RANKED = {
   /** Costs within this factor and this many milliseconds of the best count as equal: no beat is that exact. */
   closeFactor: 1.2,
   closeMs: 5,

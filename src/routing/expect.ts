@@ -105,10 +105,7 @@ export function trustAt(ageMs: number): number {
 }
 
 /** The prompt tokens a node would have to evaluate. */
-export function uncachedTokens(
-  asked: Asked,
-  { node, heldChars }: Pick<Reading, "node" | "heldChars">,
-): number {
+function uncachedTokens(asked: Asked, { node, heldChars }: Pick<Reading, "node" | "heldChars">): number {
   const { prompt, promptTokens } = asked;
   if (prompt === undefined) return promptTokens;
   // The ceiling is generous on purpose; what is expected is not.

@@ -66,7 +66,7 @@ export function offersFor(wish: OverflowWish, upstreams: readonly Upstream[], se
   return ranked.map(({ offer }) => offer);
 }
 
-export function isAllowed(allowed: UpstreamsAllowed, { trains, retainsDays }: DataPolicy): boolean {
+function isAllowed(allowed: UpstreamsAllowed, { trains, retainsDays }: DataPolicy): boolean {
   switch (allowed) {
     case "none":
       return false;

@@ -71,7 +71,7 @@ export async function callUpstream(
 }
 
 /** What an error status means; undefined where the upstream has failed. */
-export function ofStatus(
+function ofStatus(
   status: number,
   retryAfter: string | null,
 ): { readonly refusal: Refusal; readonly blamed: boolean } | undefined {

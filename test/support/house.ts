@@ -111,6 +111,30 @@ export function importsOf(file: SourceFile): readonly Import[] {
   return specifiers.map((specifier) => ({ specifier, path: resolveImport(file.path, specifier) }));
 }
 
+/** Names that other files take from this one by `{ name }`, as `path#name`; `path#*` where one takes all of it. */
+export function namesTaken(file: SourceFile): readonly string[] {
+  if (!/\.(ts|js)$/.test(file.path)) return [];
+  const listed = [...file.text.matchAll(/^(?:import|export)\b([^"'`;]*?)from\s+"([^"]+)"/gm)].flatMap(
+    ([, names = "", specifier = ""]) =>
+      names
+        .replaceAll(/[{}]/g, ",")
+        .split(",")
+        .map((name) => /^(?:type\s+)?([\w*]+)/.exec(name.trim().replace(/^type$/, ""))?.[1])
+        .filter((name) => name !== undefined)
+        .map((name) => `${resolveImport(file.path, specifier)}#${name === "type" ? "*" : name}`),
+  );
+  const whole = [...codeOf(file).matchAll(/\bimport\("([^"]+)"\)/g)].map(
+    ([, specifier = ""]) => `${resolveImport(file.path, specifier)}#*`,
+  );
+  return [...listed, ...whole];
+}
+
+/** Values, not types: a type that is only named in a signature is exported for whoever wants to hold one. */
+export function valuesExported(file: SourceFile): readonly string[] {
+  const found = file.text.matchAll(/^export (?:async )?(?:function\*?|const|class|let)\s+(\w+)/gm);
+  return [...found].map((match) => match[1] ?? "");
+}
+
 function resolveImport(from: string, specifier: string): string | undefined {
   if (specifier.startsWith(".")) return normalize(join(dirname(from), specifier));
   const protocol = /^@sluice\/protocol\/(.+)$/.exec(specifier);

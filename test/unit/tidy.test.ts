@@ -10,7 +10,9 @@ import {
   headerOf,
   importsOf,
   isModule,
+  namesTaken,
   readHouse,
+  valuesExported,
   type SourceFile,
 } from "../support/house.ts";
 
@@ -40,6 +42,9 @@ const IMPURE_WORDS = [
   "fetch(",
   "setTimeout(",
 ];
+
+/** What workerd, drizzle-kit or vitest looks for by itself. */
+const TAKEN_BY_OTHERS = /^src\/index\.ts$|^(?:bench|chaos)\/worker\/|^src\/db\/schema\.ts$|\.config\.ts$/;
 
 const house = readHouse();
 const modules = house.filter(isModule);
@@ -125,6 +130,23 @@ describe("the house is in order", () => {
         ? [`${file.path} has ${lines} lines of code (at most ${max}): split it where it has two ideas.`]
         : [];
     });
+    expect(complaints).toEqual([]);
+  });
+
+  test("what a module exports, another one takes", ({ expect }) => {
+    const taken = new Set(modules.flatMap(namesTaken));
+    const complaints = modules
+      .filter(
+        (file) =>
+          file.path.endsWith(".ts") && !TAKEN_BY_OTHERS.test(file.path) && !taken.has(`${file.path}#*`),
+      )
+      .flatMap((file) =>
+        valuesExported(file)
+          .filter((name) => !taken.has(`${file.path}#${name}`))
+          .map(
+            (name) => `${file.path} exports ${name}, which nobody imports: drop the word, or what it says.`,
+          ),
+      );
     expect(complaints).toEqual([]);
   });
 

@@ -7,7 +7,7 @@ import { tokenizerFromFile, type Tokenizer, type TokenizerFile } from "./tokeniz
 
 export const MODEL_ID = "sluice-tiny";
 export const MODEL_PATH = join(import.meta.dirname, "../../gpu-node/models", `${MODEL_ID}.gguf`);
-export const TOKENIZER_PATH = join(import.meta.dirname, "tokenizer.json");
+const TOKENIZER_PATH = join(import.meta.dirname, "tokenizer.json");
 
 export const readTokenizer = (): Tokenizer =>
   tokenizerFromFile(JSON.parse(readFileSync(TOKENIZER_PATH, "utf8")) as TokenizerFile);

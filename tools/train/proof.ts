@@ -22,7 +22,7 @@ export interface ProofRecord {
   }[];
 }
 
-export const RECORD_PATH = join(import.meta.dirname, "../../test/node/model/export-proof.json");
+const RECORD_PATH = join(import.meta.dirname, "../../test/node/model/export-proof.json");
 export const readRecord = (path = RECORD_PATH): ProofRecord =>
   JSON.parse(readFileSync(path, "utf8")) as ProofRecord;
 

@@ -13,9 +13,9 @@ export interface SpecialToken {
 export const BOS = "<｜begin▁of▁sentence｜>";
 export const EOS = "<｜end▁of▁sentence｜>";
 export const PAD = "<｜▁pad▁｜>";
-export const USER = "<｜User｜>";
-export const ASSISTANT = "<｜Assistant｜>";
-export const THINK = "<think>";
+const USER = "<｜User｜>";
+const ASSISTANT = "<｜Assistant｜>";
+const THINK = "<think>";
 export const END_THINK = "</think>";
 
 /** Ids 0, 1, 2, as in DeepSeek's own vocabulary; the others follow the merges. */

@@ -9,7 +9,7 @@ import { parseArgs } from "node:util";
 import { DATA_DEFAULT } from "../config.ts";
 import { News, Over, RELOAD, SOCKET_FILE } from "./news.ts";
 
-export const RELOAD_USAGE = `gpu-node reload [--data DIR] [--json]   a running node reads files and settings of its models anew`;
+const RELOAD_USAGE = `gpu-node reload [--data DIR] [--json]   a running node reads files and settings of its models anew`;
 const WHAT_CHARS = "unchanged".length;
 
 export type Screen = {

@@ -6,7 +6,7 @@
  * that was used longest ago. At least one token is always left to evaluate: logits come from evaluation alone.
  */
 export const MATCH_TOKENS_MIN = 32;
-export const MATCH_SHARE_MIN = 0.1;
+const MATCH_SHARE_MIN = 0.1;
 
 export type SlotView = {
   readonly busy: boolean;

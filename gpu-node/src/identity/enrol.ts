@@ -25,7 +25,7 @@ const PAUSE_MAX_MS = 15_000;
 const REASON_CHARS_MAX = 300;
 
 /** The edge said no, or there is nothing to show it. */
-export class NotEnrolled extends Error {
+class NotEnrolled extends Error {
   override readonly name = "NotEnrolled";
 }
 

@@ -6,7 +6,7 @@ import { z } from "zod";
 import { invalidBody, parseJson, type Refused } from "./refuse.ts";
 
 /** As many as OpenAI takes in one call. */
-export const INPUTS_MAX = 2_048;
+const INPUTS_MAX = 2_048;
 const TOKEN_ID_MAX = 10_000_000;
 
 const Ids = z.array(z.int().min(0).max(TOKEN_ID_MAX)).min(1);

@@ -13,7 +13,7 @@ const TOKENS_MAX = 10_000_000;
 const BIASES_MAX = 1_024;
 const BIAS_MAX = 100;
 /** More choices than this are a batch. */
-export const CHOICES_MAX = 16;
+const CHOICES_MAX = 16;
 
 export const tokenCount = z.int().min(1).max(TOKENS_MAX).nullish();
 const penalty = z.number().min(-2).max(2).nullish();

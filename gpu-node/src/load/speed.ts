@@ -24,7 +24,7 @@ export class Speed {
 }
 
 /** The mean of what was measured, the newest counting most. */
-export class SmoothMs {
+class SmoothMs {
   readonly #weight: number;
   #ms: number | undefined;
 

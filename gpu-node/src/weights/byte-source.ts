@@ -1,5 +1,5 @@
 /**
- * A little-endian reader over a file or a buffer that cannot be led astray: every read is checked against the end,
+ * A little-endian reader over a file that cannot be led astray: every read is checked against the end,
  * and what it cannot read it reports as GgufProblem with a sentence for people. The file is read through a window, so
  * the header of a 400 GB file costs its own size, not the file's.
  */
@@ -17,11 +17,6 @@ export type ByteSource = {
   /** `length` bytes at `offset`; the caller never asks past `size`. */
   read(offset: number, length: number): Buffer;
 };
-
-export function bufferSource(bytes: Uint8Array): ByteSource {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return { size: buffer.length, read: (offset, length) => buffer.subarray(offset, offset + length) };
-}
 
 export function fileSource(fd: number, size: number): ByteSource {
   return {

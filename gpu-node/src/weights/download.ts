@@ -14,9 +14,9 @@ import { EngineFault } from "../engines/engine.ts";
 import { hashFile } from "./digest.ts";
 import type { Progress } from "./progress-bar.ts";
 
-export const CONNECT_TIMEOUT_MS = 8_000;
-export const STALL_TIMEOUT_MS = 30_000;
-export const TRIES_WITHOUT_PROGRESS_MAX = 4;
+const CONNECT_TIMEOUT_MS = 8_000;
+const STALL_TIMEOUT_MS = 30_000;
+const TRIES_WITHOUT_PROGRESS_MAX = 4;
 const REDIRECTS_MAX = 4;
 const SHA256 = /^[0-9a-f]{64}$/;
 

@@ -8,13 +8,13 @@ import { closeSync, fstatSync, openSync } from "node:fs";
 import { type ByteSource, Cursor, GgufProblem, fileSource } from "./byte-source.ts";
 import { TENSOR_TYPES, type TensorType } from "./ggml-types.ts";
 
-export const KEYS_MAX = 65_536;
-export const TENSORS_MAX = 65_536;
-export const KEY_BYTES_MAX = 65_535;
-export const NAME_BYTES_MAX = 63;
-export const STRING_BYTES_MAX = 16 << 20;
-export const ARRAY_ITEMS_MAX = 16 << 20;
-export const DIMENSIONS_MAX = 4;
+const KEYS_MAX = 65_536;
+const TENSORS_MAX = 65_536;
+const KEY_BYTES_MAX = 65_535;
+const NAME_BYTES_MAX = 63;
+const STRING_BYTES_MAX = 16 << 20;
+const ARRAY_ITEMS_MAX = 16 << 20;
+const DIMENSIONS_MAX = 4;
 const ALIGNMENT_DEFAULT = 32;
 const ALIGNMENT_MAX = 1 << 20;
 /** Arrays shorter than this are kept whatever their key: per-layer head counts, rope sections. */

@@ -1,6 +1,6 @@
 /** The files of a sharded model, named `...-00001-of-00007.gguf` by llama.cpp's splitter. Pure. */
 const SHARD = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/;
-export const SHARDS_MAX = 1_024;
+const SHARDS_MAX = 1_024;
 
 /** All paths that belong to `path`, which names the first; only itself where it is not sharded. */
 export function shardPaths(path: string): readonly [string, ...string[]] {

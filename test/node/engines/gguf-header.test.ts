@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { beforeAll, describe, onTestFinished, test } from "vitest";
 import { EngineFault } from "../../../gpu-node/src/engines/engine.ts";
 import { createLlamaEngine } from "../../../gpu-node/src/engines/llama/engine.ts";
-import { type ByteSource, GgufProblem, bufferSource } from "../../../gpu-node/src/weights/byte-source.ts";
+import { type ByteSource, GgufProblem } from "../../../gpu-node/src/weights/byte-source.ts";
 import { checkGguf } from "../../../gpu-node/src/weights/gguf-check.ts";
 import { type GgufHeader, readGgufHeader } from "../../../gpu-node/src/weights/gguf-header.ts";
 import { shardPaths } from "../../../gpu-node/src/weights/shards.ts";
@@ -15,6 +15,11 @@ import { WEIGHTS_PATH } from "./weights-under-test.ts";
 /** Loads in a child process; each takes most of a second, so the pure reader takes the thousands. */
 const LOADED_MUTANTS = 5;
 const READ_MUTANTS = 3_000;
+
+function bufferSource(bytes: Uint8Array): ByteSource {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return { size: buffer.length, read: (offset, length) => buffer.subarray(offset, offset + length) };
+}
 
 let weights: Buffer;
 let header: GgufHeader;

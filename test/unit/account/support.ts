@@ -14,7 +14,7 @@ import { worstCostNanoUsd } from "../../../src/account/hold.ts";
 
 export const CLOCKS = parseClocks({});
 export const REQUEST = "req_01JD0000000000000000000000";
-export const ACCOUNT = "acc_any_000000000000";
+const ACCOUNT = "acc_any_000000000000";
 export const NODE = "node_0000000000";
 export const OTHER_NODE = "node_1111111111";
 export const UPSTREAM = "upstream_0000000000";
@@ -137,7 +137,7 @@ export function renewal(ordinal: number, position: number, node = NODE): Message
   return { kind: "renewal", ordinal, position, node };
 }
 
-export function hear(hold: Hold, message: Message, atMs: number): Hold {
+function hear(hold: Hold, message: Message, atMs: number): Hold {
   const lapse = CLOCKS.holdLapseMs;
   switch (message.kind) {
     case "word":

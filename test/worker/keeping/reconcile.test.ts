@@ -2,11 +2,12 @@
 import { evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, test, vi } from "vitest";
-import { HOUR_MS, rollupsOf } from "../../../src/db/rollups.ts";
+import { HOUR_MS } from "../../../src/db/rollups.ts";
 import { ENTRIES_MAX, saveCheckpoint } from "../../../src/db/reconcile.ts";
 import { reconcile, reconcileStep } from "../../../src/keeping/reconcile.ts";
 import { HOLD, openAccount, receipt, type Account } from "../account/support.ts";
 import { ask } from "../admin/support.ts";
+import { rollupsOf } from "../metering/books.ts";
 
 const ASK = { whole: false, journals: 0 };
 const PROJECTED_WITHIN_MS = 15_000;
@@ -135,27 +136,26 @@ describe("the books of an account", () => {
 
   test("with other rollups have them made anew from the rows", async ({ expect }) => {
     const account = await billed();
-    const range = { fromMs: 0, toMs: Date.now() + HOUR_MS };
-    const before = await rollupsOf(env, account.id, range, 10);
+    const before = await rollupsOf(account.id);
     await run("update rollups set cost_nano_usd = cost_nano_usd + 1 where account = ?", account.id);
     expect((await compare(account)).differences).toMatchObject([{ what: "rollups", repaired: true }]);
-    expect(await rollupsOf(env, account.id, range, 10)).toEqual(before);
+    expect(await rollupsOf(account.id)).toEqual(before);
     await run("delete from rollups where account = ?", account.id);
     expect((await compare(account)).differences).toMatchObject([{ what: "rollups", repaired: true }]);
-    expect(await rollupsOf(env, account.id, range, 10)).toEqual(before);
+    expect(await rollupsOf(account.id)).toEqual(before);
     expect((await compare(account)).differences).toEqual([]);
   });
 
   test("that D1 has lost are brought back by the object, while it still has them", async ({ expect }) => {
     const account = await billed();
-    const before = await rollupsOf(env, account.id, { fromMs: 0, toMs: Date.now() + HOUR_MS }, 10);
+    const before = await rollupsOf(account.id);
     for (const table of ["ledger_entries", "usage_events", "rollups"])
       await run(`delete from ${table} where account = ?`, account.id);
     expect((await compare(account)).differences).toMatchObject([
       { what: "d1_behind", found: 0, repaired: true },
     ]);
     expect((await compare(account, { whole: true })).differences).toEqual([]);
-    expect(await rollupsOf(env, account.id, { fromMs: 0, toMs: Date.now() + HOUR_MS }, 10)).toEqual(before);
+    expect(await rollupsOf(account.id)).toEqual(before);
   });
 
   test("are compared from the beginning again where the sum that was remembered is wrong", async ({

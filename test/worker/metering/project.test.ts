@@ -6,9 +6,10 @@ import fc from "fast-check";
 import { afterEach, describe, test, vi } from "vitest";
 import { parseClocks } from "../../../src/account/clocks.ts";
 import type { Env } from "../../../src/core/env.ts";
-import { balanceFromLedger, readApplied } from "../../../src/db/ledger.ts";
+import { readApplied } from "../../../src/db/ledger.ts";
 import { usageOf } from "../../../src/db/usage.ts";
 import { DEAD_LETTERS } from "../../../src/metering/project.ts";
+import { balanceFromLedger } from "./books.ts";
 import { batchOf, credit, deliver, usage } from "./support.ts";
 import { COST, eventsOf, HOLD, openAccount, receipt, type Account } from "../account/support.ts";
 
@@ -37,7 +38,7 @@ async function rowsOf(
     usage: row?.usage ?? 0,
     ledger: row?.ledger ?? 0,
     through,
-    sum: await balanceFromLedger(env, account),
+    sum: await balanceFromLedger(account),
   };
 }
 
@@ -203,7 +204,7 @@ describe("from the object to D1", () => {
       { revision: 0, certainty: "exact", costNanoUsd: COST, completionTokens: 30 },
     ]);
     const status = await account.object.status();
-    expect(await balanceFromLedger(env, account.id)).toBe(status?.balanceNanoUsd);
+    expect(await balanceFromLedger(account.id)).toBe(status?.balanceNanoUsd);
   });
 
   test("what a queue forgot is sent again by the alarm, and once confirmed it makes room", async ({

@@ -1,16 +1,14 @@
 /** Rollups are the sum of the newest revisions, whatever the queue does and however often a bill is corrected. */
 import type { AccountEvent, UsageEvent } from "@sluice/protocol/account-log";
-import { env } from "cloudflare:workers";
 import fc from "fast-check";
 import { describe, test } from "vitest";
-import { HOUR_MS, rollupsOf } from "../../../src/db/rollups.ts";
+import { HOUR_MS } from "../../../src/db/rollups.ts";
 import { newRequest, openAccount } from "../account/support.ts";
+import { rollupsOf } from "./books.ts";
 import { batchOf, deliver, usage } from "./support.ts";
 
-const ALL = { fromMs: 0, toMs: 1_000 * HOUR_MS };
-
 async function sums(account: string) {
-  const rows = await rollupsOf(env, account, ALL, 1_000);
+  const rows = await rollupsOf(account);
   return rows.filter((row) => row.requests > 0);
 }
 

@@ -18,7 +18,7 @@ import { nodesApp } from "../../../src/nodes/app.ts";
 /** What the routes handed over to be settled, newest last. */
 export const settled: { node: string; receipts: number; renewals: number }[] = [];
 
-export const recordSettlement: SettleBeat = async (_env, node, _publicKey, beat) => {
+const recordSettlement: SettleBeat = async (_env, node, _publicKey, beat) => {
   settled.push({ node: node.id, receipts: beat.receipts.length, renewals: beat.renew.length });
   const acks = beat.receipts.map(() => ({ request: `req_${"0".repeat(26)}`, ordinal: 0, choice: 0 }));
   return { acks, renewed: [], rejected: [] };

@@ -42,7 +42,7 @@ const COLUMNS = [
 ] as const;
 
 /** Quoted where it has to be; never a formula: a spreadsheet obeys a cell that begins like one. */
-export function csvCell(value: unknown): string {
+function csvCell(value: unknown): string {
   const text = String(value).replace(/^[=+@\t\r]/, "'$&");
   return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

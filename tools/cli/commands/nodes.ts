@@ -53,7 +53,7 @@ function stateOf(node: z.infer<typeof Node>, unreachable: ReadonlySet<string>): 
 type Proofs = NonNullable<z.infer<typeof Node>["live"]>["proofs"];
 
 /** When it last made a token, or which model it has been asked in vain for one, for how long. */
-export function provenOf(proofs: Proofs, nowMs: number): string {
+function provenOf(proofs: Proofs, nowMs: number): string {
   const ago = (atMs: number): string => `${Math.max(0, Math.round((nowMs - atMs) / 1_000))} s`;
   const all = Object.entries(proofs);
   const failing = all.flatMap(([model, { failing }]) =>

@@ -121,7 +121,7 @@ function history(dice: Dice, language: Language): Turn[] {
   });
 }
 
-export function conversation(skill: Skill, ask: Ask, wantHeldOut: boolean): Conversation {
+function conversation(skill: Skill, ask: Ask, wantHeldOut: boolean): Conversation {
   let sample: Sample;
   do sample = draw(skill, ask);
   while (isHeldOut(sample.key) !== wantHeldOut);

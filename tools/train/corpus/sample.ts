@@ -56,7 +56,7 @@ interface Written {
   readonly easy: boolean;
 }
 
-export function write(op: BinaryOperator, a: number, b: number, language: Language): Written {
+function write(op: BinaryOperator, a: number, b: number, language: Language): Written {
   const end = language === "en" ? "." : "。";
   const equation = (sign: string, value: number): string => `${a} ${sign} ${b} = ${value}${end}`;
   switch (op) {
@@ -86,7 +86,7 @@ export function write(op: BinaryOperator, a: number, b: number, language: Langua
 }
 
 /** Operands as people ask for them: small numbers often, four digits at most. */
-export function operands(op: BinaryOperator, dice: Dice): [number, number] {
+function operands(op: BinaryOperator, dice: Dice): [number, number] {
   if (op === "*") {
     const [x, y] = dice.weighted([
       [3, [1, 1]],

@@ -74,7 +74,7 @@ class Bytes {
 const align = (n: number): number => Math.ceil(n / ALIGNMENT) * ALIGNMENT;
 const count = (dims: readonly number[]): number => dims.reduce((product, n) => product * n, 1);
 
-export function tensorBytes(dims: readonly number[], quant: Quant): number {
+function tensorBytes(dims: readonly number[], quant: Quant): number {
   const n = count(dims);
   return quant === "F32" ? n * 4 : quant === "F16" ? n * 2 : (n / 32) * 34;
 }

@@ -25,7 +25,7 @@ import { Supervisor } from "./supervisor.ts";
 import { type Vocabulary, readVocabulary, vocabularySize } from "./vocabulary.ts";
 import { workersFor } from "./workers.ts";
 
-export const SLOTS_DEFAULT = 8;
+const SLOTS_DEFAULT = 8;
 
 export type LlamaEngineOptions = {
   /** The model's id, as calls name it. */

@@ -9,7 +9,7 @@
  */
 export type Segment = { readonly kind: "template" | "content"; readonly text: string };
 
-export const PIECE_CHARS_MAX = 2_048;
+const PIECE_CHARS_MAX = 2_048;
 
 export const template = (text: string): Segment => ({ kind: "template", text });
 export const content = (text: string): Segment => ({ kind: "content", text });

@@ -26,7 +26,7 @@ export function parseCpuTimes(stat: string): CpuTimes | undefined {
 }
 
 /** Cores that were idle between two looks, on average. Pure. */
-export function spareBetween(before: CpuTimes, after: CpuTimes): number {
+function spareBetween(before: CpuTimes, after: CpuTimes): number {
   const total = after.total - before.total;
   return total <= 0 ? 0 : ((after.idle - before.idle) / total) * after.cores;
 }

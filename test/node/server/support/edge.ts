@@ -29,7 +29,7 @@ import { openReceipt, type Receipt } from "@sluice/protocol/receipt";
 import { importPublicKey, verifyText } from "@sluice/protocol/sign";
 
 export const CHAT_PATH = "/v1/chat/completions";
-export const NODE_ID = "node_0123456789";
+const NODE_ID = "node_0123456789";
 export const JOIN_TOKEN = "join-token-of-a-test-0123456789";
 const WAIT_MS = 15_000;
 
