@@ -1,11 +1,10 @@
 /** Short answers over node's own response: whole, with their length, because the edge reads no other refusals. */
 import type { ServerResponse } from "node:http";
-import type { Printed } from "./print/refusals.ts";
+import { retryAfterS, type Printed } from "./print/refusals.ts";
 
 export function sendPrinted(response: ServerResponse, { status, body, retryAfterMs }: Printed): void {
   if (response.headersSent || response.destroyed) return;
-  const retry =
-    retryAfterMs === undefined ? {} : { "retry-after": String(Math.max(1, Math.ceil(retryAfterMs / 1_000))) };
+  const retry = retryAfterMs === undefined ? {} : { "retry-after": retryAfterS(retryAfterMs) };
   response.writeHead(status, {
     "content-type": "application/json",
     "content-length": String(Buffer.byteLength(body)),

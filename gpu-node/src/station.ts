@@ -18,7 +18,7 @@ import { SketchBook } from "./beat/sketch-book.ts";
 import { EngineFault, type Engine, type Task } from "./engines/engine.ts";
 import { FREE } from "./grammar/form.ts";
 import type { EmbeddingWish } from "./intake/embedding-body.ts";
-import { invalidField } from "./intake/refuse.ts";
+import { invalidField, type Refused } from "./intake/refuse.ts";
 import type { Wish } from "./intake/wish.ts";
 import { EngineLoad } from "./load/engine-load.ts";
 import type { Measures } from "./load/measures.ts";
@@ -34,7 +34,7 @@ const PROBE_WAIT_MS = 2_000;
 const PROBE_MESSAGE = { role: "user", content: "Hi" } as const;
 const GREEDY = { temperature: 0, topP: 1 };
 
-export const LOADING: Refusal = { kind: "loading", retryAfterMs: 1_000 };
+export const LOADING = { kind: "loading", retryAfterMs: 1_000 } as const satisfies Refusal;
 /** A refusal says no longer time. */
 export const WAKE_MS_MAX = 60_000;
 
@@ -99,12 +99,7 @@ export class Station {
     try {
       return await prepare(this.engine, wish, frame);
     } catch (error) {
-      // A conversation that the model's template refuses would be refused everywhere.
-      if (error instanceof EngineFault && error.kind === "unsupported")
-        return invalidField(wish.input.kind === "chat" ? "messages" : "prompt", error.message);
-      // It died while it tokenised; it comes back by itself.
-      this.#shared.log("prepare_failed", { model: this.model, ...errorFields(error) });
-      return { ok: false, refusal: this.loading };
+      return this.#unprepared(error, wish.input.kind === "chat" ? "messages" : "prompt");
     }
   }
 
@@ -130,9 +125,20 @@ export class Station {
       const { promptTokens } = plan;
       return { ok: true, work: { promptTokens, stream: false, before, echo: undefined, begin } };
     } catch (error) {
-      this.#shared.log("prepare_failed", { model: this.model, ...errorFields(error) });
-      return { ok: false, refusal: LOADING };
+      return this.#unprepared(error, "input");
     }
+  }
+
+  /** Why a prompt could not be made tokens. */
+  #unprepared(error: unknown, param: string): Refused {
+    const { kind, message, retryAfterMs = LOADING.retryAfterMs } =
+      error instanceof EngineFault ? error : { kind: undefined, message: "" };
+    // A conversation that the model's template refuses would be refused everywhere.
+    if (kind === "unsupported") return invalidField(param, message);
+    this.#shared.log("prepare_failed", { model: this.model, ...errorFields(error) });
+    if (kind === "busy") return { ok: false, refusal: { kind: "queue_full", retryAfterMs } };
+    // It died while it tokenised; it comes back by itself.
+    return { ok: false, refusal: this.loading };
   }
 
   /** `interrupted`: an answer that was begun elsewhere. */

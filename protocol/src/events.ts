@@ -43,6 +43,10 @@ export type Note = {
   /** Token ids of the positions this event adds. */
   readonly ids?: readonly number[];
   readonly ended?: Ending;
+  /** With `ended` of an attempt that made nothing: its engine is well and does not take what is asked. */
+  readonly refused?: true;
+  /** With `ended=no_room`: when there may be room. */
+  readonly retryAfterMs?: number;
   /** In the first event with data: what its token ids mean anything under. */
   readonly weights?: string;
 };
@@ -60,6 +64,8 @@ export function printNote(note: Note): string {
   if (note.ids !== undefined && note.ids.length > 0) line += ` ids=${note.ids.join(",")}`;
   if (note.weights !== undefined) line += ` weights=${note.weights}`;
   if (note.ended !== undefined) line += ` ended=${note.ended}`;
+  if (note.refused) line += " refused=1";
+  if (note.retryAfterMs !== undefined) line += ` retry=${note.retryAfterMs}`;
   return `${line}\n`;
 }
 
@@ -77,6 +83,14 @@ function readField(note: Written, name: string, text: string): void {
     case "accepted":
       if (text === "1") note.accepted = true;
       return;
+    case "refused":
+      if (text === "1") note.refused = true;
+      return;
+    case "retry": {
+      const value = count(text);
+      if (value !== undefined) note.retryAfterMs = value;
+      return;
+    }
     case "queued":
     case "prompt":
     case "cached":

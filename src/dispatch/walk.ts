@@ -31,6 +31,10 @@ export type Tried<Answer> =
       readonly limit?: Overrun | undefined;
       /** With `node_failed`: what the node said. */
       readonly ended?: Ending | undefined;
+      /** With `node_failed`: its engine is well, and does not take what is asked. */
+      readonly refused?: true | undefined;
+      /** With `no_room`: when there may be some. */
+      readonly retryAfterMs?: number | undefined;
     }
   | { readonly kind: "client_gone" };
 
@@ -176,13 +180,8 @@ export async function walk<Answer>(
           extension === undefined || extension.ok ? { kind: "internal" } : extensionFault(extension.refusal),
         );
       }
-      if (verdict.kind === "cannot") {
-        cannot.push(verdict.fault);
-        if (cannot.length >= CANNOT_MAX) {
-          await end("refused");
-          throw new FaultError(verdict.fault);
-        }
-      } else onlyCannot = false;
+      if (verdict.kind === "cannot") cannot.push(verdict.fault);
+      else onlyCannot = false;
       if (verdict.kind === "next") {
         retryAfterMs = Math.min(retryAfterMs, verdict.retryAfterMs);
         // An upstream's limit is no queue: who asks again at once only makes it longer.
@@ -190,6 +189,11 @@ export async function walk<Answer>(
           busy.set(node.id, { node, roomAtMs: steps.nowMs() + verdict.retryAfterMs });
         else busy.delete(node.id);
       }
+    } else if (tried.refused === true && steps.after === undefined) {
+      cannot.push(ENGINE_REFUSED);
+    } else if (tried.ended === "no_room") {
+      onlyCannot = false;
+      retryAfterMs = Math.min(retryAfterMs, tried.retryAfterMs ?? NO_ROOM_RETRY_MS);
     } else {
       onlyCannot = false;
       busy.delete(node.id);
@@ -202,15 +206,15 @@ export async function walk<Answer>(
     if (why !== "node_lost") hopeless.add(node.id);
     const { limit, ended } = tried.kind === "failed" ? tried : {};
     // The whole request has had its time: another node would have none.
-    const over = limit === "total" || ordinal + 1 >= ATTEMPTS_MAX;
+    const over = limit === "total" || ordinal + 1 >= ATTEMPTS_MAX || cannot.length >= CANNOT_MAX;
     const nextOne = over ? undefined : (nextNode() ?? (await whenRoom()));
     const following: Naming | undefined = nextNaming(ordinal + 1, nextOne);
     if (following === undefined) {
       await end(why, limit, ended);
       // Nodes that cannot be reached are as good as not there.
       if (!reached && steps.nobody.kind === "data_residency_mismatch") throw new FaultError(steps.nobody);
-      const said = onlyCannot ? cannot[0] : undefined;
-      throw new FaultError(failed ?? said ?? { kind: "overloaded", retryAfterMs });
+      const said = onlyCannot || cannot.length >= CANNOT_MAX ? cannot[0] : undefined;
+      throw new FaultError(said ?? failed ?? { kind: "overloaded", retryAfterMs });
     }
     acknowledged = steps.tell({ ordinal, why, limit, ended, node, next: nextCall(following) });
     naming = following;
@@ -230,6 +234,13 @@ function nextCall({ ordinal, node, issuedAtMs }: Naming): NextCall {
 const RETRY_AFTER_MAX_MS = 60_000;
 /** Engines that say they cannot do what is asked, until that is the answer: each of them has read the whole prompt. */
 const CANNOT_MAX = 3;
+/** Accepted, and then there was no room after all: the node does not say when there is. */
+const NO_ROOM_RETRY_MS = 1_000;
+const ENGINE_REFUSED: Fault = {
+  kind: "invalid_request",
+  param: null,
+  message: "The engine that runs this model does not take this request as it is.",
+};
 
 /** The node was there: it took the call, or said that it could not. */
 function isAnswer(tried: Tried<unknown>): boolean {

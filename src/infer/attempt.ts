@@ -110,7 +110,7 @@ export async function attempt(travel: Travel, spec: AttemptSpec): Promise<Tried<
       tried =
         beginning.kind === "cut"
           ? { kind: "failed", why: "node_lost" }
-          : { kind: "failed", why: "node_failed", ended: beginning.ended };
+          : { ...beginning, why: "node_failed" };
     }
   } catch {
     if (client.signal.aborted) tried = { kind: "client_gone" };

@@ -18,7 +18,14 @@ export type Begun = {
 export type Beginning =
   | { readonly kind: "begun"; readonly begun: Begun }
   /** The node said it failed before it had any content. */
-  | { readonly kind: "failed"; readonly ended: Ending }
+  | {
+      readonly kind: "failed";
+      readonly ended: Ending;
+      /** Its engine is well and does not take what is asked. */
+      readonly refused?: true | undefined;
+      /** With `no_room`: when there may be some. */
+      readonly retryAfterMs?: number | undefined;
+    }
   /** The connection ended without a word. */
   | { readonly kind: "cut" };
 
@@ -49,7 +56,8 @@ export async function begin(
       const first = events.startsWith("data:") ? batch : encoder.encode(events.slice(firstDataEvent(events)));
       return { kind: "begun", begun: { first, progress, batches } };
     }
-    if (progress.ended !== undefined) return { kind: "failed", ended: progress.ended };
+    const { ended, refused, retryAfterMs } = progress;
+    if (ended !== undefined) return { kind: "failed", ended, refused, retryAfterMs };
   }
   return { kind: "cut" };
 }

@@ -11,6 +11,9 @@ export type Progress = {
   readonly prompt: number;
   readonly cached: number;
   readonly ended: Ending | undefined;
+  /** With `ended`, what the node says of a failure beside it. */
+  readonly refused?: true | undefined;
+  readonly retryAfterMs?: number | undefined;
   /** The weights the answering node says it answers with. */
   readonly weights: string | undefined;
 };
@@ -73,6 +76,8 @@ export function advance(before: Progress, events: string): Progress {
     prompt: known ? before.prompt : (first?.prompt ?? 0),
     cached: known ? before.cached : (first?.cached ?? 0),
     ended: last?.ended ?? before.ended,
+    ...(last?.refused === undefined ? {} : { refused: last.refused }),
+    ...(last?.retryAfterMs === undefined ? {} : { retryAfterMs: last.retryAfterMs }),
     weights: before.weights ?? first?.weights,
   };
 }

@@ -74,10 +74,14 @@ export function behindUntilMs(health: Health, nowMs: number): number | undefined
 export function ofFailure({
   limit,
   ended,
+  refused,
 }: {
   readonly limit?: Overrun | undefined;
   readonly ended?: Ending | undefined;
+  /** Its engine is well, and does not take what is asked. */
+  readonly refused?: true | undefined;
 }): Outcome {
+  if (refused === true) return "unblamed";
   if (limit === "total" || ended === "drained" || ended === "no_room") return "unblamed";
   if (limit === undefined) return ended === undefined || ended === "node_died" ? "lost" : "failed";
   return limit === "connect" || limit === "silence" ? "lost" : "failed";

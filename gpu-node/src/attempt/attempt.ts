@@ -10,7 +10,9 @@ import type { Ending } from "@sluice/protocol/receipt";
 import { Gather } from "../answer/gather.ts";
 import type { Counts } from "../journal/journal.ts";
 import type { FinishReason } from "../print/face.ts";
+import { printFailure } from "../print/failures.ts";
 import { Choice, finishReason } from "./choice.ts";
+import type { Failure } from "./failure.ts";
 import { Maker } from "./maker.ts";
 import type { Outlet } from "./outlet.ts";
 import { toldOr, type Ledger, type Outcome, type Plan } from "./plan.ts";
@@ -104,7 +106,7 @@ export class Attempt {
     clearTimeout(timer);
     this.#maker.stop("client_gone");
     await making;
-    const spared = this.#maker.spared ? ({ spared: true } as const) : {};
+    const spared = this.#maker.failure?.spared === true ? ({ spared: true } as const) : {};
     return { ended, ...spared, ...this.#handedOver(ended), ...this.#counts() };
   }
 
@@ -142,7 +144,7 @@ export class Attempt {
   #leaveSlowReader(): Ending | undefined {
     const ended = this.#maker.stopped;
     if (ended === undefined || this.#outlet.idle) return undefined;
-    this.#outlet.write(this.#printer.failed(ended));
+    this.#outlet.write(this.#printer.failed({ ended }));
     this.#outlet.end();
     return ended;
   }
@@ -161,7 +163,7 @@ export class Attempt {
     if (!this.#outlet.open) return this.#maker.stopped ?? "client_gone";
     const totals = this.#totals();
     let text = pieces.length > 0 ? this.#printer.pieces(pieces, totals) : "";
-    if (failed) text += this.#printer.failed(ended);
+    if (failed) text += this.#printer.failed(this.#failure(ended));
     else text += this.#ends(finishing, { carried, reason, totals });
     if (text !== "") this.#outlet.write(text);
     this.#countHandedOver();
@@ -205,16 +207,22 @@ export class Attempt {
     if (ended === undefined || this.#gather.to > this.#to || this.#gather.hasText) return undefined;
     if (!this.#outlet.open) return this.#maker.stopped ?? "client_gone";
     const reason = finishReason(ended);
-    if (reason === undefined && !this.#plan.notes) this.#outlet.beginFailed();
+    if (reason === undefined && !this.#plan.notes)
+      this.#outlet.beginFailed(printFailure(this.#failure(ended)));
     // Whoever has all of it pays for it, whatever dies between this write and the receipt.
     if (reason !== undefined) await this.#ledger.ends(ended);
     const finishes = this.#choices.flatMap((choice) => choice.finish(this.#gather) ?? []);
     this.#outlet.write(
       reason === undefined
-        ? this.#printer.failed(ended)
+        ? this.#printer.failed(this.#failure(ended))
         : this.#printer.whole(finishes, reason, this.#totals()),
     );
     return this.#close(ended);
+  }
+
+  #failure(ended: Ending): Failure {
+    const { failure } = this.#maker;
+    return failure?.ended === ended ? failure : { ended };
   }
 
   async #journal(ids: readonly number[], reasoning: number | undefined): Promise<void> {

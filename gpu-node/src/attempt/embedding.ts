@@ -18,9 +18,10 @@ import {
   vectorBytesMax,
   type EmbeddingFace,
 } from "../print/openai-embedding.ts";
-import { FAILED_ERROR } from "../print/refusals.ts";
+import { failureNote, printFailure } from "../print/failures.ts";
 import { NoRoom, type Lease } from "../scheduler/scheduler.ts";
 import type { Outlet } from "./outlet.ts";
+import { failureOf, type Failure } from "./failure.ts";
 import type { Ledger, Outcome } from "./plan.ts";
 import { Stopped, type StopEnding } from "./stopped.ts";
 import type { Tools } from "./tools.ts";
@@ -146,7 +147,8 @@ export class EmbeddingAttempt implements Begins {
       ended = "engine_died";
     }
     clearTimeout(timer);
-    return { ended, to: 0, reasoning: 0, ...this.#counts() };
+    const spared = made.spared === true ? ({ spared: true } as const) : {};
+    return { ended, ...spared, to: 0, reasoning: 0, ...this.#counts() };
   }
 
   #counts(): Counts {
@@ -154,24 +156,26 @@ export class EmbeddingAttempt implements Begins {
   }
 
   /** The engine's part: how it ended. Never rejects. */
-  async #make(): Promise<Ending> {
+  async #make(): Promise<Failure> {
     const { scheduler, speeds, measures, queueWaitMs, now } = this.#tools;
     let lease: Lease;
     try {
       lease = await scheduler.acquire(this.#plan.lane, queueWaitMs, this.#abort.signal);
     } catch (error) {
-      return error instanceof NoRoom ? "no_room" : (this.#stopped ?? "client_gone");
+      return { ended: error instanceof NoRoom ? "no_room" : (this.#stopped ?? "client_gone") };
     }
     const leasedAtMs = now();
     this.#queueMs = Math.round(leasedAtMs - this.#arrivedAtMs);
     try {
       await this.#embed();
       measures.notePrompt(this.#evaluated, 0);
-      return "stop";
+      return { ended: "stop" };
     } catch (error) {
-      if (this.#stopped !== undefined) return this.#stopped;
-      this.#tools.complain("engine_failed", error);
-      return "engine_died";
+      if (this.#stopped !== undefined) return { ended: this.#stopped };
+      // Of vectors nothing is handed over before all of them are there.
+      const failure = failureOf(error, false);
+      this.#tools.complain(failure.refused === true ? "engine_refused" : "engine_failed", error);
+      return failure;
     } finally {
       this.#prefillMs = Math.round(now() - leasedAtMs);
       speeds.service.note(now() - leasedAtMs);
@@ -191,18 +195,20 @@ export class EmbeddingAttempt implements Begins {
     if (this.#vectors.length !== inputs.length) throw new Error("the engine left inputs out");
   }
 
-  async #handOver(made: Ending): Promise<Ending> {
+  async #handOver(made: Failure): Promise<Ending> {
     if (!this.#outlet.open) return this.#stopped ?? "client_gone";
     const { face, promptTokens, notes } = this.#plan;
-    if (made === "stop") await this.#ledger.ends(made, this.#counts());
-    else if (!notes) this.#outlet.beginFailed();
-    const json = made === "stop" ? printEmbeddings(face, this.#vectors, promptTokens) : undefined;
+    const { ended } = made;
+    const failed = printFailure(made);
+    if (ended === "stop") await this.#ledger.ends(ended, this.#counts());
+    else if (!notes) this.#outlet.beginFailed(failed);
+    const json = ended === "stop" ? printEmbeddings(face, this.#vectors, promptTokens) : undefined;
     this.#vectors = [];
     const note = json === undefined ? {} : { prompt: promptTokens, cached: 0, from: 0 };
-    this.#outlet.write(notes ? withNote({ ...note, to: 0, ended: made }, json) : (json ?? FAILED_ERROR));
+    this.#outlet.write(notes ? withNote({ ...note, to: 0, ...failureNote(made) }, json) : (json ?? failed.body));
     await this.#outlet.taken();
     if (!this.#outlet.open) return this.#stopped ?? "client_gone";
     this.#outlet.end();
-    return made;
+    return ended;
   }
 }

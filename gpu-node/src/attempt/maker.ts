@@ -4,10 +4,11 @@
  */
 import type { Ending } from "@sluice/protocol/receipt";
 import type { Gather } from "../answer/gather.ts";
-import { EngineFault, type Told } from "../engines/engine.ts";
+import type { Told } from "../engines/engine.ts";
 import type { Counts } from "../journal/journal.ts";
 import { NoRoom, type Lease } from "../scheduler/scheduler.ts";
 import { type Choice, finishReason, joint } from "./choice.ts";
+import { failureOf, type Failure } from "./failure.ts";
 import type { Plan } from "./plan.ts";
 import { Stopped, type StopEnding } from "./stopped.ts";
 import type { Tools } from "./tools.ts";
@@ -32,7 +33,7 @@ export class Maker {
   #prefillMs = 0;
   #producing = false;
   #told: Told | undefined;
-  #spared = false;
+  #failure: Failure | undefined;
 
   constructor(work: Work, tools: Tools) {
     this.#work = work;
@@ -45,9 +46,9 @@ export class Maker {
     return this.#stopped;
   }
 
-  /** It failed, and the engine did not die of it. */
-  get spared(): boolean {
-    return this.#spared;
+  /** What the engine failed at, where it did. */
+  get failure(): Failure | undefined {
+    return this.#failure;
   }
 
   /** What the engine's server says it has counted; undefined where the engine counts itself, or was not told. */
@@ -126,11 +127,9 @@ export class Maker {
       if (enough.signal.aborted) return choice.end("stop");
       // Another choice failed: that one says why.
       if (this.#abort.signal.aborted) return "client_gone";
-      this.#tools.complain("engine_failed", error);
-      this.#spared = error instanceof EngineFault && error.kind !== "engine_died";
-      // Nothing was made: it is as if no slot had come free.
-      if (error instanceof EngineFault && error.kind === "busy" && !this.#producing) return "no_room";
-      return "engine_died";
+      this.#failure = failureOf(error, this.#producing);
+      this.#tools.complain(this.#failure.refused === true ? "engine_refused" : "engine_failed", error);
+      return this.#failure.ended;
     } finally {
       this.#tools.speeds.service.note(this.#tools.now() - leasedAtMs);
       lease.release();

@@ -4,12 +4,12 @@
  * when it has taken nothing for too long; breaks silence with a comment so that the other side can tell us from the dead.
  */
 import type { ServerResponse } from "node:http";
+import { retryAfterS, type Printed } from "../print/refusals.ts";
 
 const SLOW_MS = 30_000;
 const SILENCE_MS = 1_000;
 /** Small enough that a reader which takes anything at all is seen to take it. */
 const SLICE_BYTES = 16 * 1024;
-const STATUS_FAILED = 503;
 
 export type Gone = "client_gone" | "client_slow";
 
@@ -57,8 +57,10 @@ export class Outlet {
   }
 
   /** The status of an answer that failed before any of it was sent. */
-  beginFailed(): void {
-    if (!this.#response.headersSent) this.#response.statusCode = STATUS_FAILED;
+  beginFailed({ status, retryAfterMs }: Pick<Printed, "status" | "retryAfterMs">): void {
+    if (this.#response.headersSent) return;
+    this.#response.statusCode = status;
+    if (retryAfterMs !== undefined) this.#response.setHeader("retry-after", retryAfterS(retryAfterMs));
   }
 
   /** From now on `comment` is written in every second of silence. */

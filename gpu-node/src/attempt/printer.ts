@@ -3,11 +3,11 @@
  * has been printed already (the first event says what will be billed, once; each choice begins once) and, where the answer
  * is not streamed, its text so far. Writes nothing itself.
  */
-import type { Ending } from "@sluice/protocol/receipt";
 import type { Piece, Weighed } from "../answer/gather.ts";
 import { DONE, type Finish, type FinishReason, type Usage, type WholeChoice } from "../print/face.ts";
 import { withNote, withoutNote, type PrintEvent } from "../print/events.ts";
-import { FAILED_ERROR } from "../print/refusals.ts";
+import { failureNote, printFailure } from "../print/failures.ts";
+import type { Failure } from "./failure.ts";
 import type { Plan } from "./plan.ts";
 
 /** What is known once the first token is there, and what was counted. */
@@ -118,10 +118,11 @@ export class Printer {
   }
 
   /** What says that an attempt failed, and after which nothing comes: to an edge a note, to others an error. */
-  failed(ended: Ending): string {
+  failed(failure: Failure): string {
     const { notes, stream } = this.#plan;
-    if (notes) return this.#event({ to: this.#to, ended });
-    return stream ? this.#event({}, FAILED_ERROR) : FAILED_ERROR;
+    if (notes) return this.#event({ to: this.#to, ...failureNote(failure) });
+    const { body } = printFailure(failure);
+    return stream ? this.#event({}, body) : body;
   }
 
   #wholeChoice({ choice, reason, tail, weighed }: Finish): WholeChoice {

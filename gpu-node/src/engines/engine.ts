@@ -241,9 +241,16 @@ export type EngineFaultKind =
 export class EngineFault extends Error {
   override readonly name = "EngineFault";
   readonly kind: EngineFaultKind;
+  /** With `busy`, where it says so: when there may be room. */
+  readonly retryAfterMs: number | undefined;
 
-  constructor(kind: EngineFaultKind, message: string, options?: ErrorOptions) {
+  constructor(
+    kind: EngineFaultKind,
+    message: string,
+    { retryAfterMs, ...options }: ErrorOptions & { readonly retryAfterMs?: number | undefined } = {},
+  ) {
     super(message, options);
     this.kind = kind;
+    this.retryAfterMs = retryAfterMs;
   }
 }

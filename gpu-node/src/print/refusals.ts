@@ -10,6 +10,11 @@ export type Printed = {
   readonly retryAfterMs: number | undefined;
 };
 
+/** As the header has it: whole seconds, and never none. */
+export function retryAfterS(ms: number): string {
+  return String(Math.max(1, Math.ceil(ms / 1_000)));
+}
+
 function retryAfterOf(refusal: Refusal): number | undefined {
   return "retryAfterMs" in refusal ? refusal.retryAfterMs : undefined;
 }
@@ -77,8 +82,3 @@ export function printOpenAiError(refusal: Refusal): Printed {
   const status = REFUSAL_STATUS[refusal.kind];
   return { status, body: JSON.stringify({ error: wordsOf(refusal) }), retryAfterMs: retryAfterOf(refusal) };
 }
-
-/** What a client of this node alone is told when an answer failed after it began. */
-export const FAILED_ERROR = JSON.stringify({
-  error: { message: "The engine failed; try again.", type: "api_error", code: "engine_failed", param: null },
-});

@@ -18,7 +18,11 @@ const GRAMMAR = 'root ::= "{" <[1000]>? [a-z]{1,2} "}"';
 
 type Opened = { readonly engine: Engine; readonly peer: ScriptedServer; readonly logged: string[] };
 
-async function open(server: ServerName, change?: (peer: ScriptedServer) => void): Promise<Opened> {
+async function open(
+  server: ServerName,
+  change?: (peer: ScriptedServer) => void,
+  startWithinMs = 5_000,
+): Promise<Opened> {
   const peer = await scriptedServer();
   change?.(peer);
   const logged: string[] = [];
@@ -27,7 +31,7 @@ async function open(server: ServerName, change?: (peer: ScriptedServer) => void)
     server,
     url: peer.url,
     weightsPath: modelFolder(),
-    startWithinMs: 5_000,
+    startWithinMs,
     log: (line) => logged.push(line),
   });
   onTestFinished(() => engine.close());
@@ -316,4 +320,47 @@ test("seeds are numbers every server takes, and never the one that means any", (
     expect(sent).toBeGreaterThanOrEqual(0);
     expect(sent).toBeLessThan(2 ** 32 - 1);
   }
+});
+
+describe("what a server lacks is said at the start, with what gives it that", () => {
+  test("one that shows no token ids cannot be fronted by them", async ({ expect }) => {
+    const opened = open("vllm", (peer) => (peer.showsIds = false), 0);
+    await expect(opened).rejects.toThrow(/shows no token ids \(vLLM 0\.10\.2 or newer.*--server openai\)/);
+  });
+
+  for (const server of ["vllm", "sglang"] as const)
+    test(`${server} that reuses the prompt of one user for another is not fronted at all`, async ({ expect }) => {
+      const opened = open(server, (peer) => (peer.apart = false), 0);
+      await expect(opened).rejects.toThrow(/reuses the prompt of one user for another/);
+    });
+
+  test("that nothing tells what was cached, or binds, is in the log with the flag or the release", async ({
+    expect,
+  }) => {
+    const { logged } = await open("vllm", (peer) => Object.assign(peer, { binds: false, tellsCached: false }));
+    expect(logged.join("\n")).toContain("(--enable-prompt-tokens-details)");
+    expect(logged.join("\n")).toContain("(vLLM 0.20 or newer, with XGrammar and without --reasoning-parser)");
+  });
+
+  test("an older SGLang says what it is at an older address", async ({ expect }) => {
+    const { engine } = await open("sglang", (peer) => (peer.oldNames = true));
+    expect(engine.info).toMatchObject({ contextTokens: 2_048, slots: 16 });
+  });
+
+  test("one that is away says when it is back, by how long it was away before", async ({ expect }) => {
+    const { engine, peer } = await open("vllm");
+    expect(engine.wakeMs?.()).toBeUndefined();
+    const failing = async (): Promise<void> => {
+      peer.answer = () => ({ events: [], status: 500 });
+      peer.healthy = false;
+      await run(engine, await taskFor(engine)).catch(() => undefined);
+      await expect.poll(() => engine.ready, { interval: 5, timeout: 5_000 }).toBe(false);
+    };
+    await failing();
+    expect(engine.wakeMs?.()).toBeUndefined();
+    peer.healthy = true;
+    await expect.poll(() => engine.ready, { interval: 5, timeout: 5_000 }).toBe(true);
+    await failing();
+    expect(engine.wakeMs?.()).toBeGreaterThan(0);
+  });
 });

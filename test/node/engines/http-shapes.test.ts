@@ -326,6 +326,13 @@ describe("what those servers say of their load", () => {
     const sg =
       'sglang:num_running_reqs{priority=""} 2\nsglang:num_running_reqs{priority="1"} 2\nsglang:num_queue_reqs 0\nsglang:token_usage 0.1';
     expect(readServerLoad(sg, sglang.metrics)).toEqual({ running: 2, waiting: 0, kvUsage: 0.1 });
+    // Ranks over which one engine is spread say the same; those by data are engines of their own.
+    const rows = (name: string, value: number): string =>
+      [0, 1]
+        .flatMap((dp) => [0, 1].map((tp) => `sglang:${name}{dp_rank="${dp}",pp_rank="0",tp_rank="${tp}"} ${value}`))
+        .join("\n");
+    const ranks = [rows("num_running_reqs", 3), rows("num_queue_reqs", 1), rows("token_usage", 0.5)].join("\n");
+    expect(readServerLoad(ranks, sglang.metrics)).toEqual({ running: 6, waiting: 2, kvUsage: 0.5 });
   });
 
   test("a name that is not there is an error with its name, not an idle server", ({ expect }) => {

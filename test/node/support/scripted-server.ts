@@ -23,6 +23,8 @@ export type Answer = {
   /** The connection breaks behind the events. */
   readonly cut?: boolean;
   readonly status?: number;
+  /** With it. */
+  readonly retryAfterS?: number;
   /** No stream: this. */
   readonly json?: unknown;
 };
@@ -37,6 +39,12 @@ export type ScriptedServer = {
   binds: boolean;
   /** Whether it says how much was cached. */
   tellsCached: boolean;
+  /** Whether it knows of token ids at all. */
+  showsIds: boolean;
+  /** Whether it keeps the prompts of different tags apart. */
+  apart: boolean;
+  /** Whether what it says of itself has the name it had in earlier releases. */
+  oldNames: boolean;
   /** Of every /v1/models, and how many there were. */
   modelsStatus: number;
   models: number;
@@ -95,9 +103,12 @@ function tokenize(text: string): number[] {
 
 const INFO: Readonly<Record<string, unknown>> = {
   "/v1/models": { object: "list", data: [{ id: "served", object: "model", max_model_len: 2_048 }] },
-  "/get_server_info": { served_model_name: "served", context_length: 2_048, max_running_requests: 16 },
+  "/server_info": { served_model_name: "served", context_length: 2_048, max_running_requests: 16 },
   "/props": { total_slots: 1, default_generation_settings: { n_ctx: 2_048 } },
 };
+
+/** Of the prompt with which it is asked whether it keeps tags apart. */
+const STRANGE_TOKENS = 512;
 
 type Proof = (id: number | undefined, cached: number | undefined) => readonly unknown[];
 
@@ -105,7 +116,7 @@ type Proof = (id: number | undefined, cached: number | undefined) => readonly un
 function proofOf(path: string, body: Record<string, unknown>): Proof | undefined {
   const prompt = (body["prompt"] ?? body["input_ids"]) as readonly number[] | undefined;
   const [only = 0] = prompt ?? [];
-  if (prompt?.length !== 1) return undefined;
+  if (prompt?.length !== 1 && prompt?.length !== STRANGE_TOKENS) return undefined;
   if (path === "/v1/completions")
     return (id = only, cached) => [
       { choices: [{ token_ids: [id], finish_reason: "length" }] },
@@ -140,6 +151,7 @@ function proofOf(path: string, body: Record<string, unknown>): Proof | undefined
 
 export async function scriptedServer(): Promise<ScriptedServer> {
   const asks: Ask[] = [];
+  const seen = new Set<string>();
   const server = createServer((request, response) => void respond(request, response));
   const scripted: ScriptedServer = {
     get url() {
@@ -151,6 +163,9 @@ export async function scriptedServer(): Promise<ScriptedServer> {
     healthy: true,
     binds: true,
     tellsCached: true,
+    showsIds: true,
+    apart: true,
+    oldNames: false,
     modelsStatus: 200,
     models: 0,
     tokenizeStatus: 200,
@@ -164,6 +179,8 @@ export async function scriptedServer(): Promise<ScriptedServer> {
       scripted.models += 1;
       if (scripted.modelsStatus !== 200) return end(scripted.modelsStatus, "");
     }
+    if (path === (scripted.oldNames ? "/server_info" : "/get_server_info")) return end(404, "");
+    if (path === "/get_server_info") return end(200, JSON.stringify(INFO["/server_info"]));
     if (path in INFO) return end(200, JSON.stringify(INFO[path]));
     let text = "";
     for await (const piece of request.setEncoding("utf8")) text += String(piece);
@@ -174,15 +191,22 @@ export async function scriptedServer(): Promise<ScriptedServer> {
       return end(200, JSON.stringify({ tokens: tokenize(String(body["prompt"] ?? body["content"])) }));
     const proof = proofOf(path, body);
     if (proof !== undefined) {
-      const { binds, tellsCached } = scripted;
-      const events = proof(binds ? undefined : 9, tellsCached ? 0 : undefined);
+      const { binds, tellsCached, showsIds, apart } = scripted;
+      const prompt = JSON.stringify(body["prompt"] ?? body["input_ids"]);
+      const cached = !apart && seen.has(prompt) ? STRANGE_TOKENS : 0;
+      seen.add(prompt);
+      const events = proof(binds ? undefined : 9, tellsCached ? cached : undefined);
+      if (!showsIds) return end(200, 'data: {"choices":[{"text":"~","finish_reason":"length"}]}\n\n');
       return end(200, events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join(""));
     }
     const left = new Promise<void>((resolve) => response.on("close", resolve));
     const ask = { path, body, left };
     asks.push(ask);
-    const { events, later, open, status, cut, json } = scripted.answer(ask);
-    if (status !== undefined) return end(status, quoted);
+    const { events, later, open, status, cut, json, retryAfterS } = scripted.answer(ask);
+    if (status !== undefined) {
+      if (retryAfterS !== undefined) response.setHeader("retry-after", String(retryAfterS));
+      return end(status, quoted);
+    }
     if (json !== undefined) return end(200, JSON.stringify(json));
     response.writeHead(200, { "content-type": "text/event-stream" });
     const write = (event: unknown): void =>

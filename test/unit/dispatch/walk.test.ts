@@ -297,3 +297,22 @@ test("what no engine takes is said at once", async () => {
   expect(await faultOf(walked)).toEqual(TOP_K);
   expect(story.asked).toHaveLength(1);
 });
+
+const refused = { kind: "failed", why: "node_failed", ended: "engine_died", refused: true } as const;
+const full = { kind: "failed", why: "node_failed", ended: "no_room", retryAfterMs: 400 } as const;
+
+test("what the engines themselves do not take is the request's fault, and none of three is asked in vain again", async () => {
+  const { story, walked } = play([refused, refused, refused, content], {}, [...nodes, dead]);
+  expect(await faultOf(walked)).toMatchObject({ kind: "invalid_request", param: null });
+  expect(story.asked).toHaveLength(3);
+  expect(story.said.at(-1)).toMatchObject({ ordinal: 2, why: "node_failed", ended: "engine_died", next: null });
+});
+
+test("one engine that does not take it is no reason why another should not", async () => {
+  expect(await play([refused, content]).walked).toMatchObject({ ordinal: 1 });
+});
+
+test("engines that had no room after all are no failures: the client comes back when the soonest has some", async () => {
+  const later = { ...full, retryAfterMs: 9_000 };
+  expect(await faultOf(play([later, full, later]).walked)).toEqual({ kind: "overloaded", retryAfterMs: 400 });
+});

@@ -40,6 +40,10 @@ describe("blame", () => {
     expect(ofFailure({ ended: "drained" })).toBe("unblamed");
     expect(ofFailure({ ended: "no_room" })).toBe("unblamed");
   });
+
+  test("falls on nobody where the engine is well and does not take what is asked", () => {
+    expect(ofFailure({ ended: "engine_died", refused: true })).toBe("unblamed");
+  });
 });
 
 describe("a node that fails", () => {

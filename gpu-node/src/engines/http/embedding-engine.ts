@@ -8,6 +8,7 @@ import { content } from "../llama/segments.ts";
 import { type Engine, type EngineEvent, EngineFault, type EngineInfo, type Token } from "../engine.ts";
 import { encoderOf, type RemoteEncoder } from "./encode.ts";
 import { type HttpEngineOptions, SERVERS, SLOTS_DEFAULT } from "./engine.ts";
+import { askFacts } from "./facts.ts";
 import { notReady } from "./faults.ts";
 import { Peer } from "./peer.ts";
 import type { Server, ServerFacts } from "./server.ts";
@@ -44,8 +45,7 @@ class EmbeddingEngine implements Engine {
     this.#server = SERVERS[options.server];
     this.#words = words;
     const learn = async (wire: Wire): Promise<Facts> => {
-      const answers = await Promise.all(this.#server.factPaths.map((path) => wire.get(path)));
-      const facts = this.#server.facts(answers.map((text): unknown => JSON.parse(text)));
+      const facts = await askFacts(wire, this.#server);
       const [vector] = await ask({ wire, model: facts.model, stop: AbortSignal.timeout(PROOF_MS) }, [
         [words.vocabulary.bos ?? 0],
       ]);
@@ -87,6 +87,8 @@ class EmbeddingEngine implements Engine {
   get ready(): boolean {
     return this.#peer.ready;
   }
+
+  readonly wakeMs = (): number | undefined => this.#peer.wakeMs;
 
   encodeChat(): Promise<readonly number[]> {
     return Promise.reject(new EngineFault("unsupported", "This model makes embeddings and answers nothing."));

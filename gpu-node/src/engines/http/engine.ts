@@ -11,6 +11,7 @@ import { type Picked, pickTemplate } from "../llama/pick-template.ts";
 import { content } from "../llama/segments.ts";
 import { toolMarks } from "../llama/tool-template.ts";
 import { Answer } from "./answer.ts";
+import { askFacts } from "./facts.ts";
 import { encoderOf, type RemoteEncoder } from "./encode.ts";
 import { notReady } from "./faults.ts";
 import { llamaServer } from "./llama-server.ts";
@@ -115,6 +116,8 @@ class HttpEngine implements Engine {
     return this.#peer.ready;
   }
 
+  readonly wakeMs = (): number | undefined => this.#peer.wakeMs;
+
   async encodeChat(prompt: ChatPrompt, tokensMax?: number): Promise<readonly number[]> {
     if (!this.ready) throw notReady();
     return this.#encoder.encode(this.#picked.template(prompt), tokensMax);
@@ -137,7 +140,7 @@ class HttpEngine implements Engine {
 
   /** What the server says of its own load. Throws where it does not say it. */
   readonly serverLoad = async (): Promise<ServerLoad> =>
-    readServerLoad(await this.#peer.wire.get("/metrics"), this.#server.metrics);
+    readServerLoad(await this.#metrics(), this.#server.metrics);
 
   async *generate(task: Task, signal: AbortSignal): AsyncGenerator<EngineEvent, void, void> {
     signal.throwIfAborted();
@@ -186,12 +189,24 @@ class HttpEngine implements Engine {
   }
 
   async #learn(wire: Wire): Promise<ServerFacts & { readonly proven: Proven }> {
-    const answers = await Promise.all(this.#server.factPaths.map((path) => wire.get(path)));
-    const facts = this.#server.facts(answers.map((text): unknown => JSON.parse(text)));
-    const proven = await prove(wire, this.#server, facts.model, this.#words);
-    if (!proven.grammar)
-      this.#options.log?.(`${this.#server.name} does not bind answers by tokens: formats are not offered`);
+    const facts = await askFacts(wire, this.#server);
+    const proven = await prove(wire, this.#server, facts, this.#words);
+    const { name, isolation, hints } = this.#server;
+    const say = (what: string, hint: string): void => this.#options.log?.(`${name} ${what} (${hint})`);
+    if (!proven.grammar) say("does not bind answers by tokens: formats are not offered", hints.grammar);
+    if (!proven.cached) say("does not say what was cached: all of a prompt is billed as uncached", hints.cached);
+    if (isolation === "salt" && proven.apart === undefined)
+      say("does not let it be seen whether it keeps users' prompts apart", hints.cached);
     return { ...facts, proven };
+  }
+
+  async #metrics(): Promise<string> {
+    try {
+      return await this.#peer.wire.get("/metrics");
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new Error(`the server gives no metrics (${this.#server.hints.metrics}): ${why}`, { cause });
+    }
   }
 
   #place(task: Task): Place {

@@ -40,7 +40,9 @@ export function judge(error: unknown, name: string): Verdict {
   const { status } = error;
   if (error.isLater)
     return {
-      fault: new EngineFault("busy", `${name} has no room (${reason}).`),
+      fault: new EngineFault("busy", `${name} has no room (${reason}).`, {
+        retryAfterMs: error.retryAfterMs,
+      }),
       server: status === TOO_MANY ? "well" : "doubtful",
       tell: `${name} has no room: ${reason}`,
     };

@@ -31,7 +31,7 @@ export const llamaServer: Server = {
   name: "llama-server",
   isolation: "slots",
   notation: "gbnf",
-  factPaths: ["/props"],
+  factPaths: [["/props"]],
   facts: ([answer]) => {
     const {
       total_slots: slots,
@@ -98,6 +98,13 @@ export const llamaServer: Server = {
     },
   tellsBehindEnd: false,
   metrics: { running: "llamacpp:requests_processing", waiting: "llamacpp:requests_deferred" },
+  hints: {
+    ids: "a llama-server whose /completion knows return_tokens",
+    apart: "--reuse-in-slots of the node, with --cache-ram 0 there",
+    grammar: "a newer llama-server",
+    cached: "a llama-server whose /completion knows return_progress",
+    metrics: "--metrics",
+  },
 };
 
 function weightOf({

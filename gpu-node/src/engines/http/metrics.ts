@@ -28,16 +28,22 @@ function needed(text: string, name: string): readonly number[] {
   return values;
 }
 
-/** One value for each engine: rows that split an engine by priority would count it twice. */
+/**
+ * One value for each engine: rows that split an engine by priority would count it twice, and so would the ranks over which one
+ * is spread, which say the same (SGLang with --enable-metrics-for-all-schedulers). Ranks by data are engines of their own.
+ */
 function valuesOf(text: string, name: string): readonly number[] {
-  const values: number[] = [];
+  const engines = new Map<string, number>();
   for (const line of text.split("\n")) {
     if (!line.startsWith(name)) continue;
     const match = /^([\w:]+)(\{[^}]*\})?\s+(\S+)/.exec(line);
     if (match?.[1] !== name) continue;
-    if (/[{,]priority="[^"]+"/.test(match[2] ?? "")) continue;
+    const labels = match[2] ?? "";
+    if (/[{,]priority="[^"]+"/.test(labels)) continue;
     const value = Number(match[3]);
-    if (Number.isFinite(value)) values.push(value);
+    if (!Number.isFinite(value)) continue;
+    const engine = labels.replaceAll(/(?<=[{,])(?:tp|pp|moe_ep)_rank="[^"]*",?/g, "");
+    engines.set(engine, Math.max(value, engines.get(engine) ?? value));
   }
-  return values;
+  return [...engines.values()];
 }

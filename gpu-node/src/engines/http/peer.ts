@@ -6,16 +6,24 @@
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { EngineFault, type Opening } from "../engine.ts";
+import { wakeMsOf } from "../wake-time.ts";
 import { judge } from "./faults.ts";
 import { Wire, WireError } from "./wire.ts";
 
 const HEALTH_POLL_MS = 250;
+/** One that is well and has proved unfit is not made to prove it all the time. */
+const UNFIT_POLL_MS = 10_000;
 /** A server that is asked whether it is well may be slow to say so. */
 const DOUBTS_MAX = 3;
 /** As vLLM, SGLang and llama-server say it at /health. */
 const UNWELL = 503;
 /** Loading hundreds of gigabytes takes its time. */
 const START_WITHIN_MS = 60 * 60_000;
+
+/** The server is there, and cannot be fronted as it is; the message says what it lacks and what gives it that. */
+export class Unfit extends Error {
+  override readonly name = "Unfit";
+}
 
 export type PeerOptions = {
   readonly url: URL;
@@ -45,6 +53,9 @@ export class Peer<Known extends { readonly model: string }> {
   #known: Known | undefined;
   #ready = false;
   #doubting = false;
+  /** Since when it is waited for, and how long that took the last time. */
+  #awaitedSinceMs = 0;
+  #awaitedMs: number | undefined;
 
   constructor(manners: Manners<Known>, options: PeerOptions) {
     this.#manners = manners;
@@ -74,6 +85,12 @@ export class Peer<Known extends { readonly model: string }> {
 
   get ready(): boolean {
     return this.#ready;
+  }
+
+  /** While it is not ready: about how long until it is; undefined where it never had to be waited for. */
+  get wakeMs(): number | undefined {
+    if (this.#ready || this.#closing.signal.aborted) return undefined;
+    return wakeMsOf(this.#awaitedSinceMs, this.#awaitedMs, performance.now());
   }
 
   /** As of the last time it became ready. */
@@ -167,11 +184,17 @@ export class Peer<Known extends { readonly model: string }> {
   async #becomeReady(untilMs: number, waiting?: Opening["waiting"]): Promise<string | undefined> {
     let reason = "nobody has asked it";
     let told = "";
+    let waited = false;
+    let pollMs = HEALTH_POLL_MS;
+    this.#awaitedSinceMs = performance.now();
     while (!this.#closing.signal.aborted) {
       try {
         await this.#learn();
+        if (waited) this.#awaitedMs = performance.now() - this.#awaitedSinceMs;
         return undefined;
       } catch (error) {
+        waited = true;
+        pollMs = error instanceof Unfit ? UNFIT_POLL_MS : HEALTH_POLL_MS;
         reason = error instanceof Error ? error.message : String(error);
         if (reason !== told && !this.#closing.signal.aborted) {
           const why = `waiting for ${this.#manners.name}: ${reason}`;
@@ -181,7 +204,8 @@ export class Peer<Known extends { readonly model: string }> {
         told = reason;
       }
       if (performance.now() >= untilMs) return reason;
-      await delay(HEALTH_POLL_MS, undefined, { signal: this.#closing.signal }).catch(() => undefined);
+      const restMs = Math.max(0, untilMs - performance.now());
+      await delay(Math.min(pollMs, restMs), undefined, { signal: this.#closing.signal }).catch(() => undefined);
     }
     return reason;
   }

@@ -71,7 +71,8 @@ export interface Server {
   /** "salt": prefixes are kept apart by the tag; "slots": by giving a tag its own slots, where the operator allows it. */
   readonly isolation: "salt" | "slots";
   readonly notation: Notation;
-  readonly factPaths: readonly string[];
+  /** Each with the names it has in other releases, behind the first. */
+  readonly factPaths: readonly (readonly [string, ...string[]])[];
   /** From the answers of `factPaths`, in order. */
   facts(answers: readonly unknown[]): ServerFacts;
   tokenize(model: string, text: string, special: boolean): Asked;
@@ -84,4 +85,12 @@ export interface Server {
   /** Why its log probabilities would not be the model's own for this task; undefined: they are. */
   notRaw?(task: Task): string | undefined;
   readonly metrics: MetricNames;
+  /** For the operator, where it lacks this: which release has it, or which flag gives it. */
+  readonly hints: {
+    readonly ids: string;
+    readonly apart: string;
+    readonly grammar: string;
+    readonly cached: string;
+    readonly metrics: string;
+  };
 }

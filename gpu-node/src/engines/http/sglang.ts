@@ -41,12 +41,12 @@ export const sglang: Server = {
   name: "sglang",
   isolation: "salt",
   notation: "xgrammar",
-  factPaths: ["/get_server_info"],
+  factPaths: [["/server_info", "/get_server_info"]],
   facts: ([answer]) => {
     const info = Info.parse(answer);
     const context = info.context_length ?? info.max_req_input_len ?? undefined;
     if (context === undefined)
-      throw new Error("it does not say how long its context is (context_length in /get_server_info)");
+      throw new Error("it does not say how long its context is (context_length in /server_info)");
     return {
       model: info.served_model_name ?? info.model_path ?? "default",
       contextTokens: Math.min(
@@ -112,6 +112,13 @@ export const sglang: Server = {
     running: "sglang:num_running_reqs",
     waiting: "sglang:num_queue_reqs",
     kvUsage: "sglang:token_usage",
+  },
+  hints: {
+    ids: "SGLang's /generate, without --skip-tokenizer-init",
+    apart: "SGLang 0.5.4 or newer, whose extra_key does",
+    grammar: "SGLang 0.5.13 or newer, with --grammar-backend xgrammar and without --reasoning-parser",
+    cached: "--enable-cache-report",
+    metrics: "--enable-metrics",
   },
 };
 

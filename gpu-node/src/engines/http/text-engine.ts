@@ -101,6 +101,8 @@ class TextEngine implements Engine {
     return this.#peer.ready;
   }
 
+  readonly wakeMs = (): number | undefined => this.#peer.wakeMs;
+
   /** As many stand-ins as the prompt may have tokens. */
   encodeChat({ messages, tools = [] }: ChatPrompt): Promise<readonly number[]> {
     const texts = [

@@ -1,5 +1,5 @@
 /**
- * vLLM's OpenAI server (0.11 or newer). Quirks: prompts are sent as ids to /v1/completions and come back as ids with
+ * vLLM's OpenAI server (0.20 or newer). Quirks: prompts are sent as ids to /v1/completions and come back as ids with
  * `return_token_ids`; `cache_salt` keeps prefixes apart and must not be empty; how much was cached is said only with
  * `--enable-prompt-tokens-details`, and then behind the end, so the first event reports none; special tokens in the text
  * of /tokenize always become special, which is why content is cut before it is sent. Grammars go to XGrammar as EBNF (0.1.33
@@ -38,7 +38,7 @@ export const vllm: Server = {
   name: "vllm",
   isolation: "salt",
   notation: "xgrammar",
-  factPaths: ["/v1/models"],
+  factPaths: [["/v1/models"]],
   facts: ([models]) => {
     const [model] = Models.parse(models).data;
     if (model?.max_model_len === undefined || model.max_model_len === null)
@@ -90,6 +90,13 @@ export const vllm: Server = {
     running: "vllm:num_requests_running",
     waiting: "vllm:num_requests_waiting",
     kvUsage: "vllm:kv_cache_usage_perc",
+  },
+  hints: {
+    ids: "vLLM 0.10.2 or newer, 0.20 for all that is asked here",
+    apart: "vLLM 0.10 or newer, whose cache_salt does",
+    grammar: "vLLM 0.20 or newer, with XGrammar and without --reasoning-parser",
+    cached: "--enable-prompt-tokens-details",
+    metrics: "vLLM 0.10 or newer",
   },
 };
 

@@ -10,6 +10,8 @@ const ANSWER_TIMEOUT_MS = 30_000;
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
 const LINE_CHARS_MAX = 16 * 1024 * 1024;
 const REASON_CHARS_MAX = 300;
+/** Nobody is told to wait longer; by then it may be asked again. */
+const RETRY_AFTER_MAX_MS = 60_000;
 const SOCKETS_MAX = 512;
 
 /** Too many requests, unavailable, overloaded. */
@@ -19,10 +21,16 @@ const LATER: ReadonlySet<number> = new Set([429, 503, 529]);
 export class WireError extends Error {
   override readonly name = "WireError";
   readonly status: number;
+  /** When it may be asked again, by its own word. */
+  readonly retryAfterMs: number | undefined;
 
-  constructor(status: number, said = "") {
+  constructor(
+    status: number,
+    { said = "", retryAfterMs }: { readonly said?: string; readonly retryAfterMs?: number | undefined } = {},
+  ) {
     super(`status ${status}${said === "" ? "" : `: ${said.slice(0, REASON_CHARS_MAX)}`}`);
     this.status = status;
+    this.retryAfterMs = retryAfterMs;
   }
 
   /** It has no room now. */
@@ -80,7 +88,7 @@ export class Wire {
     return inTime(async (signal) => {
       const response = await this.#send("GET", path, undefined, signal);
       const text = await textOf(response);
-      if (response.statusCode !== 200) throw new WireError(response.statusCode ?? 0, text);
+      if (response.statusCode !== 200) throw new WireError(response.statusCode ?? 0, { said: text });
       return text;
     });
   }
@@ -176,7 +184,14 @@ async function textOf(response: IncomingMessage): Promise<string> {
 function refuseErrors(response: IncomingMessage): IncomingMessage {
   if (response.statusCode === 200) return response;
   response.destroy();
-  throw new WireError(response.statusCode ?? 0);
+  throw new WireError(response.statusCode ?? 0, { retryAfterMs: retryAfterOf(response.headers) });
+}
+
+/** `retry-after-ms`, or `retry-after` in seconds; a date is not waited for. */
+function retryAfterOf(headers: IncomingMessage["headers"]): number | undefined {
+  const exact = Number(headers["retry-after-ms"]);
+  const ms = Number.isFinite(exact) ? exact : Number(headers["retry-after"]) * 1_000;
+  return ms >= 0 ? Math.min(RETRY_AFTER_MAX_MS, Math.round(ms)) : undefined;
 }
 
 /** The parser's own error would quote the text. */

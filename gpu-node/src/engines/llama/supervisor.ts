@@ -7,6 +7,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
+import { wakeMsOf } from "../wake-time.ts";
 import { EngineFault } from "../engine.ts";
 import { HEALTHY_AFTER_MS, restartDelayMs } from "./backoff.ts";
 import { FromChild, type LoadMessage, type ReadyMessage, type ToChild } from "./messages.ts";
@@ -18,9 +19,6 @@ const LAST_WORDS_BYTES = 2_048;
 const LAST_WORDS_LINES = 4;
 /** How long an ended child's last words may still take to arrive. */
 const LAST_WORDS_WAIT_MS = 50;
-/** What is late by this many times its usual time is not known to come at all. */
-const OVERDUE = 3;
-const WAKE_MS_MIN = 100;
 /** A child that was told to go gets this long before it is killed. */
 const CLOSE_GRACE_MS = 2_000;
 
@@ -75,10 +73,8 @@ export class Supervisor {
 
   /** About how long until it is ready again; undefined where that is not known, or it takes longer than it ever did. */
   get wakeMs(): number | undefined {
-    if (this.#ready || this.#closed || this.#startMs === undefined) return undefined;
-    const overdueMs = performance.now() - this.#startsAtMs - this.#startMs;
-    if (overdueMs > this.#startMs * OVERDUE) return undefined;
-    return Math.max(WAKE_MS_MIN, Math.round(-overdueMs));
+    if (this.#ready || this.#closed) return undefined;
+    return wakeMsOf(this.#startsAtMs, this.#startMs, performance.now());
   }
 
   /** Resolves when the first child is ready; rejects with `bad_model` when it cannot be. */
