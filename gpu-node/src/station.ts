@@ -131,8 +131,11 @@ export class Station {
 
   /** Why a prompt could not be made tokens. */
   #unprepared(error: unknown, param: string): Refused {
-    const { kind, message, retryAfterMs = LOADING.retryAfterMs } =
-      error instanceof EngineFault ? error : { kind: undefined, message: "" };
+    const {
+      kind,
+      message,
+      retryAfterMs = LOADING.retryAfterMs,
+    } = error instanceof EngineFault ? error : { kind: undefined, message: "" };
     // A conversation that the model's template refuses would be refused everywhere.
     if (kind === "unsupported") return invalidField(param, message);
     this.#shared.log("prepare_failed", { model: this.model, ...errorFields(error) });

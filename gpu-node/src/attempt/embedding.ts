@@ -205,7 +205,9 @@ export class EmbeddingAttempt implements Begins {
     const json = ended === "stop" ? printEmbeddings(face, this.#vectors, promptTokens) : undefined;
     this.#vectors = [];
     const note = json === undefined ? {} : { prompt: promptTokens, cached: 0, from: 0 };
-    this.#outlet.write(notes ? withNote({ ...note, to: 0, ...failureNote(made) }, json) : (json ?? failed.body));
+    this.#outlet.write(
+      notes ? withNote({ ...note, to: 0, ...failureNote(made) }, json) : (json ?? failed.body),
+    );
     await this.#outlet.taken();
     if (!this.#outlet.open) return this.#stopped ?? "client_gone";
     this.#outlet.end();

@@ -11,7 +11,12 @@ export function failureNote({ ended, refused, retryAfterMs }: Failure): Note {
   };
 }
 
-type Words = { readonly status: number; readonly message: string; readonly type: string; readonly code: string };
+type Words = {
+  readonly status: number;
+  readonly message: string;
+  readonly type: string;
+  readonly code: string;
+};
 
 function wordsOf({ ended, refused }: Failure): Words {
   if (refused === true)

@@ -329,7 +329,9 @@ describe("what a server lacks is said at the start, with what gives it that", ()
   });
 
   for (const server of ["vllm", "sglang"] as const)
-    test(`${server} that reuses the prompt of one user for another is not fronted at all`, async ({ expect }) => {
+    test(`${server} that reuses the prompt of one user for another is not fronted at all`, async ({
+      expect,
+    }) => {
       const opened = open(server, (peer) => (peer.apart = false), 0);
       await expect(opened).rejects.toThrow(/reuses the prompt of one user for another/);
     });
@@ -337,7 +339,9 @@ describe("what a server lacks is said at the start, with what gives it that", ()
   test("that nothing tells what was cached, or binds, is in the log with the flag or the release", async ({
     expect,
   }) => {
-    const { logged } = await open("vllm", (peer) => Object.assign(peer, { binds: false, tellsCached: false }));
+    const { logged } = await open("vllm", (peer) =>
+      Object.assign(peer, { binds: false, tellsCached: false }),
+    );
     expect(logged.join("\n")).toContain("(--enable-prompt-tokens-details)");
     expect(logged.join("\n")).toContain("(vLLM 0.20 or newer, with XGrammar and without --reasoning-parser)");
   });

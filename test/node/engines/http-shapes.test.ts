@@ -329,9 +329,13 @@ describe("what those servers say of their load", () => {
     // Ranks over which one engine is spread say the same; those by data are engines of their own.
     const rows = (name: string, value: number): string =>
       [0, 1]
-        .flatMap((dp) => [0, 1].map((tp) => `sglang:${name}{dp_rank="${dp}",pp_rank="0",tp_rank="${tp}"} ${value}`))
+        .flatMap((dp) =>
+          [0, 1].map((tp) => `sglang:${name}{dp_rank="${dp}",pp_rank="0",tp_rank="${tp}"} ${value}`),
+        )
         .join("\n");
-    const ranks = [rows("num_running_reqs", 3), rows("num_queue_reqs", 1), rows("token_usage", 0.5)].join("\n");
+    const ranks = [rows("num_running_reqs", 3), rows("num_queue_reqs", 1), rows("token_usage", 0.5)].join(
+      "\n",
+    );
     expect(readServerLoad(ranks, sglang.metrics)).toEqual({ running: 6, waiting: 2, kvUsage: 0.5 });
   });
 

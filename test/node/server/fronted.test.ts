@@ -57,7 +57,10 @@ describe("a task that the server refuses", () => {
 
   test("is the client's own affair where the node stands alone", async () => {
     const { url } = await open("answers", { events: [], status: 400 }, true);
-    const response = await fetch(`${url}/v1/chat/completions`, { method: "POST", body: JSON.stringify(CHAT) });
+    const response = await fetch(`${url}/v1/chat/completions`, {
+      method: "POST",
+      body: JSON.stringify(CHAT),
+    });
     expect(response.status).toBe(400);
     expect(await response.json()).toMatchObject({ error: { code: "engine_refused" } });
   });

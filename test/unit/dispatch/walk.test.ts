@@ -305,7 +305,12 @@ test("what the engines themselves do not take is the request's fault, and none o
   const { story, walked } = play([refused, refused, refused, content], {}, [...nodes, dead]);
   expect(await faultOf(walked)).toMatchObject({ kind: "invalid_request", param: null });
   expect(story.asked).toHaveLength(3);
-  expect(story.said.at(-1)).toMatchObject({ ordinal: 2, why: "node_failed", ended: "engine_died", next: null });
+  expect(story.said.at(-1)).toMatchObject({
+    ordinal: 2,
+    why: "node_failed",
+    ended: "engine_died",
+    next: null,
+  });
 });
 
 test("one engine that does not take it is no reason why another should not", async () => {

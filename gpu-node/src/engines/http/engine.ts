@@ -194,7 +194,8 @@ class HttpEngine implements Engine {
     const { name, isolation, hints } = this.#server;
     const say = (what: string, hint: string): void => this.#options.log?.(`${name} ${what} (${hint})`);
     if (!proven.grammar) say("does not bind answers by tokens: formats are not offered", hints.grammar);
-    if (!proven.cached) say("does not say what was cached: all of a prompt is billed as uncached", hints.cached);
+    if (!proven.cached)
+      say("does not say what was cached: all of a prompt is billed as uncached", hints.cached);
     if (isolation === "salt" && proven.apart === undefined)
       say("does not let it be seen whether it keeps users' prompts apart", hints.cached);
     return { ...facts, proven };

@@ -205,7 +205,9 @@ export class Peer<Known extends { readonly model: string }> {
       }
       if (performance.now() >= untilMs) return reason;
       const restMs = Math.max(0, untilMs - performance.now());
-      await delay(Math.min(pollMs, restMs), undefined, { signal: this.#closing.signal }).catch(() => undefined);
+      await delay(Math.min(pollMs, restMs), undefined, { signal: this.#closing.signal }).catch(
+        () => undefined,
+      );
     }
     return reason;
   }
