@@ -36,6 +36,17 @@ export interface LlamaServerBuild {
 /** What can be had without compiling, or why it cannot. */
 export type Found = { readonly path: string } | { readonly missing: string };
 
+const CPU_INFO = "/proc/cpuinfo";
+
+/**
+ * What it has to be started with where a CPU computes: with AMX it aborts on DeepSeek's attention, as the embedded engine
+ * would (gpu-node/src/engines/llama/cpu-backend.ts).
+ */
+export function repackFlags(): readonly string[] {
+  const hasAmx = existsSync(CPU_INFO) && /\bamx_int8\b/.test(readFileSync(CPU_INFO, "utf8"));
+  return hasAmx ? ["--no-repack"] : [];
+}
+
 const COMMON_FLAGS: readonly string[] = [
   "-DLLAMA_BUILD_TESTS=OFF",
   "-DLLAMA_BUILD_EXAMPLES=OFF",

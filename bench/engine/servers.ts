@@ -1,10 +1,10 @@
 /** The two that are measured, as processes: a gpu-node standing alone, and llama.cpp's own server. */
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { repackFlags } from "../../tools/llama-server.ts";
+import { freePort } from "../../tools/run/ports.ts";
 import type { BenchModel } from "./model.ts";
 
 export const MODEL_ID = "bench";
@@ -12,7 +12,6 @@ const SLOTS = 32;
 const READY_WITHIN_MS = 120_000;
 const POLL_MS = 50;
 const LOG_CHARS_MAX = 4_096;
-const CPU_INFO = "/proc/cpuinfo";
 
 export type Server = { readonly url: string; readonly pid: number; log(): string; stop(): Promise<void> };
 
@@ -23,15 +22,6 @@ export type Device = "cpu" | "cuda";
 
 /** More than any model has: all of them. */
 const GPU_LAYERS_ALL = 999;
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
-}
 
 async function start(file: string, args: readonly string[], url: string): Promise<Server> {
   const child: ChildProcess = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"] });
@@ -84,12 +74,6 @@ export async function startSluice(root: string, model: BenchModel, device: Devic
     ...flags({ ...given, "queue-max": 2 * SLOTS }),
   ];
   return start(process.execPath, args, `http://127.0.0.1:${port}`);
-}
-
-/** With AMX it aborts on these weights as the embedded engine would: see engines/llama/cpu-backend.ts. */
-function repackFlags(): readonly string[] {
-  const hasAmx = existsSync(CPU_INFO) && /\bamx_int8\b/.test(readFileSync(CPU_INFO, "utf8"));
-  return hasAmx ? ["--no-repack"] : [];
 }
 
 export async function startPeer(

@@ -4,10 +4,9 @@
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import { statSync } from "node:fs";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
+import { freePort } from "../../../tools/run/ports.ts";
 import { JOIN_TOKEN, type TestEdge } from "./support/edge.ts";
 import { tempFolder, useEdge } from "./support/node.ts";
 import { readEvents, readerOf, readUntil, scripted } from "./support/reading.ts";
@@ -31,14 +30,6 @@ function startProcess(args: readonly string[], env: Record<string, string> = {})
 async function exitOf(child: ChildProcess): Promise<number | null> {
   if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
   return new Promise((resolve) => child.once("exit", resolve));
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 /** Starts a node and waits until a beat says that it is ready. */

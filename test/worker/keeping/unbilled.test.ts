@@ -1,17 +1,16 @@
 /** What a node journalled and the edge never billed is found, by the node's own list of it, and told. */
 import type { JournalList } from "@sluice/protocol/journal";
 import { TICKET_CHARS_MAX } from "@sluice/protocol/limits";
-import { sealTicket } from "@sluice/protocol/ticket";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, test, vi } from "vitest";
 import type { Env } from "../../../src/core/env.ts";
 import { choreCursor } from "../../../src/db/chores.ts";
-import { secretsOf, ticketKey } from "../../../src/core/secrets.ts";
 import { NODE_ANSWER_BYTES_MAX } from "../../../src/keeping/ask-node.ts";
 import { walkJournal } from "../../../src/keeping/unbilled.ts";
 import { journalsStep } from "../../../src/keeping/unbilled-step.ts";
-import { HOLD, newRequest, openAccount, PRICE, receipt, REGION, type Account } from "../account/support.ts";
+import { HOLD, newRequest, openAccount, receipt, REGION, type Account } from "../account/support.ts";
 import { ask } from "../admin/support.ts";
+import { seal, ticketOf } from "../metering/tickets.ts";
 
 const NODE = "node_ab12cd34ef";
 const SINCE_MS = 1_000;
@@ -71,31 +70,7 @@ async function listed(
   more: Partial<Listed> & { ordinal?: number; issuedAtMs?: number } = {},
 ) {
   const { ordinal = 0, issuedAtMs = Date.now() - 2 * HOUR_MS, ...rest } = more;
-  const secrets = secretsOf(env);
-  const key = await ticketKey(secrets, secrets.current, NODE);
-  if (key === undefined) throw new Error("no secret");
-  const ticket = await sealTicket(
-    secrets.current,
-    key,
-    {
-      v: 1,
-      account,
-      key: "key_0000000000",
-      request,
-      ordinal,
-      node: NODE,
-      region: REGION,
-      model: "tiny",
-      from: 0,
-      prompt: 0,
-      cached: 0,
-      promptCeiling: 100,
-      outputCeiling: 100,
-      issuedAtMs,
-      price: PRICE,
-    },
-    crypto.getRandomValues(new Uint8Array(12)),
-  );
+  const ticket = await seal(ticketOf(account, request, { ordinal, node: NODE, issuedAtMs }));
   const attempt = { request, ordinal, choice: 0 };
   const id = journal.attempts.length + 1;
   journal.attempts.push({ id, attempt, ticket, to: 30, ended: "stop", receipt: "acknowledged", ...rest });

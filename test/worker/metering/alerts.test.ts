@@ -1,16 +1,15 @@
 /** What should not happen leaves a row for the operator, few rows however often it happens, and changes no bill. */
 import { signReceipt, type Receipt } from "@sluice/protocol/receipt";
 import type { Signed } from "@sluice/protocol/sign";
-import { sealTicket, type Ticket } from "@sluice/protocol/ticket";
 import { env } from "cloudflare:workers";
 import { describe, test, vi } from "vitest";
-import { secretsOf, ticketKey } from "../../../src/core/secrets.ts";
 import { raiseAlert } from "../../../src/db/alerts.ts";
 import { DEAD_LETTERS } from "../../../src/metering/project.ts";
 import { settleBeat } from "../../../src/metering/settle.ts";
-import { HOLD, openAccount, PRICE, receipt, REGION, type Account } from "../account/support.ts";
+import { HOLD, openAccount, receipt, REGION, type Account } from "../account/support.ts";
 import { ask } from "../admin/support.ts";
 import { batchOf, deliver, usage } from "./support.ts";
+import { seal, ticketOf } from "./tickets.ts";
 
 const keys = (await crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"])) as CryptoKeyPair;
 
@@ -26,27 +25,7 @@ async function signed(
   request: string,
   change: Partial<Receipt>,
 ): Promise<Signed> {
-  const secrets = secretsOf(env);
-  const ticket: Ticket = {
-    v: 1,
-    account: account.id,
-    key: account.key,
-    request,
-    ordinal: 0,
-    node,
-    region: REGION,
-    model: "tiny",
-    from: 0,
-    prompt: 0,
-    cached: 0,
-    promptCeiling: 100,
-    outputCeiling: 100,
-    issuedAtMs: Date.now(),
-    price: PRICE,
-  };
-  const key = await ticketKey(secrets, secrets.current, node);
-  if (key === undefined) throw new Error("no ticket key");
-  const sealed = await sealTicket(secrets.current, key, ticket, crypto.getRandomValues(new Uint8Array(12)));
+  const sealed = await seal(ticketOf(account.id, request, { node, issuedAtMs: Date.now() }));
   const base = receipt(request, "stop", { node, ticket: sealed }).receipt;
   return signReceipt(keys.privateKey, { ...base, ...change });
 }

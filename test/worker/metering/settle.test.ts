@@ -2,25 +2,16 @@
 import { toBase64Url } from "@sluice/protocol/bytes";
 import { signReceipt, type Receipt } from "@sluice/protocol/receipt";
 import type { Signed } from "@sluice/protocol/sign";
-import { importTicketKey, sealTicket, type Ticket } from "@sluice/protocol/ticket";
+import { importTicketKey, sealTicket } from "@sluice/protocol/ticket";
 import { env } from "cloudflare:workers";
 import { beforeAll, describe, test } from "vitest";
-import { derive, parseSecrets, ticketKey } from "../../../src/core/secrets.ts";
+import { derive, parseSecrets } from "../../../src/core/secrets.ts";
 import { settleBeat } from "../../../src/metering/settle.ts";
-import {
-  COST,
-  HOLD,
-  newRequest,
-  NODE,
-  openAccount,
-  PRICE,
-  REGION,
-  type Account,
-} from "../account/support.ts";
+import { COST, HOLD, newRequest, NODE, openAccount, REGION, type Account } from "../account/support.ts";
+import { seal, ticketOf } from "./tickets.ts";
 
 const OTHER_NODE = "node_1111111111";
 const BOOT = "boot_01JD0000000000000000000000";
-const secrets = parseSecrets(env.SLUICE_SECRETS);
 
 let keys: CryptoKeyPair;
 let strangers: CryptoKeyPair;
@@ -29,33 +20,6 @@ beforeAll(async () => {
   keys = (await crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"])) as CryptoKeyPair;
   strangers = (await crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"])) as CryptoKeyPair;
 });
-
-function ticketOf(account: Account, request: string, change: Partial<Ticket> = {}): Ticket {
-  return {
-    v: 1,
-    account: account.id,
-    key: account.key,
-    request,
-    ordinal: 0,
-    node: NODE,
-    region: REGION,
-    model: "tiny",
-    from: 0,
-    prompt: 0,
-    cached: 0,
-    promptCeiling: 100,
-    outputCeiling: 100,
-    issuedAtMs: 1,
-    price: PRICE,
-    ...change,
-  };
-}
-
-async function seal(ticket: Ticket): Promise<string> {
-  const key = await ticketKey(secrets, secrets.current, ticket.node);
-  if (key === undefined) throw new Error("the tests' secret is missing");
-  return sealTicket(secrets.current, key, ticket, crypto.getRandomValues(new Uint8Array(12)));
-}
 
 async function signed(ticket: string, request: string, change: Partial<Receipt> = {}): Promise<Signed> {
   const receipt: Receipt = {
@@ -85,7 +49,7 @@ async function signed(ticket: string, request: string, change: Partial<Receipt> 
 /** A sound receipt of a request this account has running. */
 async function sound(account: Account): Promise<{ readonly request: string; readonly receipt: Signed }> {
   const request = await account.admit();
-  return { request, receipt: await signed(await seal(ticketOf(account, request)), request) };
+  return { request, receipt: await signed(await seal(ticketOf(account.id, request)), request) };
 }
 
 function settle(
@@ -113,7 +77,7 @@ describe("a beat's receipts", () => {
   test("that another key signed are rejected as forged", async ({ expect }) => {
     const account = await openAccount(10 * HOLD);
     const request = await account.admit();
-    const ticket = await seal(ticketOf(account, request));
+    const ticket = await seal(ticketOf(account.id, request));
     const { body } = await signed(ticket, request);
     const { sig } = await signReceipt(strangers.privateKey, JSON.parse(body) as Receipt);
     expect(await settle([{ body, sig }])).toEqual({
@@ -129,7 +93,7 @@ describe("a beat's receipts", () => {
   }) => {
     const account = await openAccount(10 * HOLD);
     const request = await account.admit();
-    const others = await seal(ticketOf(account, request, { node: OTHER_NODE }));
+    const others = await seal(ticketOf(account.id, request, { node: OTHER_NODE }));
     const made = `t1:${toBase64Url(new Uint8Array(64))}`;
     const settled = await settle([
       await signed(others, request),
@@ -152,7 +116,7 @@ describe("a beat's receipts", () => {
   test.for(IMPOSSIBLE)("that %s are rejected as impossible", async ([, change], { expect }) => {
     const account = await openAccount(10 * HOLD);
     const request = await account.admit();
-    const ticket = await seal(ticketOf(account, request));
+    const ticket = await seal(ticketOf(account.id, request));
     const settled = await settle([await signed(ticket, request, change)]);
     expect(settled).toEqual({ acks: [], renewed: [], rejected: [{ ticket, why: "impossible" }] });
     expect(await account.object.status()).toMatchObject({ balanceNanoUsd: 10 * HOLD, heldNanoUsd: HOLD });
@@ -166,7 +130,7 @@ describe("a beat's receipts", () => {
     );
     const bytes = await derive(elsewhere, "x9", "ticket", NODE);
     const key = await importTicketKey(bytes ?? new Uint8Array(32));
-    const ticket = await sealTicket("x9", key, ticketOf(account, request), new Uint8Array(12));
+    const ticket = await sealTicket("x9", key, ticketOf(account.id, request), new Uint8Array(12));
     expect(await settle([await signed(ticket, request)])).toEqual({ acks: [], renewed: [], rejected: [] });
   });
 
@@ -196,7 +160,7 @@ describe("a beat's renewals", () => {
   test("reach their accounts and are named in the reply; a forged one is not", async ({ expect }) => {
     const account = await openAccount(10 * HOLD);
     const request = await account.admit();
-    const ticket = await seal(ticketOf(account, request));
+    const ticket = await seal(ticketOf(account.id, request));
     const settled = await settle(
       [],
       [
