@@ -43,7 +43,7 @@ async function enterService(config: Config): Promise<NodeParts["edge"]> {
   const { node, region, callKeys } = stored.enrolled;
   const privateKey = await importPrivateKey(stored.privateKey);
   const identity = { node, region, publicKey: stored.publicKey, privateKey };
-  const db = openDatabase(join(config.dataDir, JOURNAL_FILE));
+  const db = openDatabase(join(config.dataDir, JOURNAL_FILE), log);
   const side = await EdgeSide.open(
     db,
     { identity, callKeys, boot: `boot_${newUlid()}`, journalBytesMax: config.journalBytesMax },

@@ -6,8 +6,9 @@
  * at checkpoints, so that a loss of power costs the last moments and never the file. Token ids are kept because a
  * failover may ask for them; no text ever is.
  */
-import { closeSync, openSync } from "node:fs";
+import { closeSync, openSync, statSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
+import type { Log } from "../log.ts";
 
 const SCHEMA_VERSION = 3;
 /** Pages; a checkpoint is the one moment at which a write waits for the disk. */
@@ -73,7 +74,7 @@ const SQL_SCHEMA = `
 `;
 
 /** Opens or makes the journal. Throws where the file belongs to a newer release or to a process that still runs. */
-export function openDatabase(path: string): DatabaseSync {
+export function openDatabase(path: string, log: Log = () => undefined): DatabaseSync {
   // Made by us first: SQLite gives its companion files the rights of this one, from their first byte.
   closeSync(openSync(path, "a", 0o600));
   const db = new DatabaseSync(path);
@@ -88,7 +89,13 @@ export function openDatabase(path: string): DatabaseSync {
     throw new Error(`the journal is of version ${version}; this release reads up to ${SCHEMA_VERSION}`);
   // Together: a process that dies here leaves the journal as it was.
   db.exec("BEGIN IMMEDIATE;");
-  if (version > 0) bringUpToDate(db, version);
+  if (version > 0 && version < SCHEMA_VERSION) {
+    // Of a large one this takes a while, in which nothing else happens: 7 s and as much disk again for a million attempts (1 GiB).
+    log("journal_migrating", { from: version, to: SCHEMA_VERSION, bytes: statSync(path).size });
+    const startedAtMs = performance.now();
+    bringUpToDate(db, version);
+    log("journal_migrated", { ms: Math.round(performance.now() - startedAtMs) });
+  }
   db.exec(`${SQL_SCHEMA} PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT;`);
   return db;
 }

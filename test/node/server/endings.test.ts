@@ -4,7 +4,8 @@ import { connect, type Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { frameCall, importCallKey, MAC_HEADER, CALL_CONTENT_TYPE, signCall } from "@sluice/protocol/call";
 import { fromBase64Url, utf8 } from "@sluice/protocol/bytes";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { OUTLET_TIMES } from "../../../gpu-node/src/attempt/outlet.ts";
 import type { Ledger } from "../../../gpu-node/src/attempt/plan.ts";
 import { createScriptEngine } from "../../../gpu-node/src/engines/script/engine.ts";
 import { parseChat } from "../../../gpu-node/src/intake/chat-body.ts";
@@ -121,6 +122,8 @@ describe("a reader that leaves", () => {
   });
 });
 
+const STALL_BYTES = 5_000;
+
 /** An attempt with a long answer for a reader that takes some of it and then nothing. */
 async function stalledAttempt(slowMs: number) {
   const limits = {
@@ -157,7 +160,7 @@ async function stalledAttempt(slowMs: number) {
   if (station === undefined) throw new Error("nothing is served");
   const prepared = await station.prepare(chat.wish, { ...frame, ...rest });
   if (!prepared.ok) throw new Error("a chat that is refused");
-  const { response, taken } = stalledResponse(5_000);
+  const { response, taken } = stalledResponse(STALL_BYTES);
   const journalled: number[] = [];
   const ledger: Ledger = {
     progress: async ({ to }) => void journalled.push(to),
@@ -168,12 +171,21 @@ async function stalledAttempt(slowMs: number) {
   return { attempt, ended, workshop, journalled, taken };
 }
 
-test("a reader that takes nothing holds no slot, is dropped after a while, and pays what was written", async () => {
-  const { ended, workshop, journalled, taken } = await stalledAttempt(2_000);
+test("a reader that takes nothing holds no slot, is dropped after thirty seconds, and pays what was written", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  onTestFinished(() => void vi.useRealTimers());
+  const { slowMs } = OUTLET_TIMES;
+  expect(slowMs).toBe(30_000);
+  const { ended, workshop, journalled, taken } = await stalledAttempt(slowMs);
   let over = false;
   void ended.then(() => (over = true));
-  await until(() => workshop.load.slotsBusy === 0);
+  // The slot is free though no time has passed; what is written takes its 20 ms a piece.
+  while (workshop.load.slotsBusy > 0) await vi.advanceTimersByTimeAsync(0);
+  while (taken().length < STALL_BYTES) await vi.advanceTimersByTimeAsync(20);
+  await vi.advanceTimersByTimeAsync(slowMs - 1_000);
   expect(over).toBe(false);
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(over).toBe(true);
   const outcome = await ended;
   expect(outcome.ended).toBe("client_slow");
   // All that the reader's side took, and at most the one write that it did not take whole.

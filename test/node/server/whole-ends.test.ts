@@ -70,7 +70,9 @@ test.for([
     const older = new DatabaseSync(path);
     older.exec(made);
     older.close();
-    const db = openDatabase(path);
+    const told: string[] = [];
+    const db = openDatabase(path, (event) => told.push(event));
+    expect(told).toEqual(["journal_migrating", "journal_migrated"]);
     const journal = new Journal(db);
     expect(journal.unfinished()).toMatchObject([
       {
