@@ -1,9 +1,10 @@
 /** A node of several models: what becomes of its other models when the engine of one has died. */
-import { beforeAll, test } from "vitest";
+import { beforeAll, test, vi } from "vitest";
 import {
   answerForNodes,
   answers,
   chat,
+  chats,
   engineDies,
   newClient,
   newModel,
@@ -41,4 +42,30 @@ test("they go elsewhere as well where the whole node is away", async ({ expect }
     asked: [`${first.name} ${one}`, `${second.name} ${one}`],
   });
   expect(await chat(client, other)).toMatchObject({ status: 200, asked: [`${second.name} ${other}`] });
+});
+
+test("after the pause one call tries the failed node, and the others keep away until it has answered", async ({
+  expect,
+}) => {
+  const [region, model] = [newName("region"), await newModel()];
+  let answer = engineDies;
+  const first = await newNode(region, [model], { answer: (asked) => answer(asked) });
+  const second = await newNode(region, [model], { slotsBusy: 2 });
+  const onFirst = `${first.name} ${model}`;
+  expect((await chat(client, model)).asked).toEqual([onFirst, `${second.name} ${model}`]);
+  // The pause is a second.
+  await scheduler.wait(1_050);
+  for (const node of [first, second]) await node.beat();
+  let wake = (): void => undefined;
+  const awake = new Promise<void>((resolve) => (wake = resolve));
+  answer = async (asked) => {
+    await awake;
+    return answers()(asked);
+  };
+  const { told, asked } = chats(client, model, 8);
+  await vi.waitFor(() => expect(asked).toHaveLength(8));
+  expect(asked.filter((node) => node === onFirst)).toHaveLength(1);
+  wake();
+  for (const { status } of await told) expect(status).toBe(200);
+  expect((await chat(client, model)).asked).toEqual([onFirst]);
 });

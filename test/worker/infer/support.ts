@@ -54,6 +54,18 @@ export function answers(text = "one two"): Answering {
 export const engineDies: Answering = () =>
   events(": sluice prompt=9 cached=0 from=0 to=0 ended=engine_died\n\n");
 
+/** Content first, and then that. */
+export const diesInTheMiddle: Answering = (model) =>
+  events(
+    `: sluice prompt=9 cached=0 from=0 to=1\ndata: ${JSON.stringify({
+      id: "chatcmpl-node",
+      object: "chat.completion.chunk",
+      created: 1,
+      model,
+      choices: [{ index: 0, delta: { role: "assistant", content: "one" }, finish_reason: null }],
+    })}\n\n: sluice to=1 ended=engine_died\n\n`,
+  );
+
 export const nobodyThere: Answering = () => Promise.reject(new TypeError("connection refused"));
 
 function events(text: string): Response {
@@ -111,18 +123,32 @@ export async function newClient(): Promise<Client> {
 export type Told = { readonly status: number; readonly text: string; readonly asked: readonly string[] };
 
 /** One call. `asked`: the names of the nodes that were asked, in order, each with the model it was asked for. */
-export async function chat(by: Client, model: string, vars: Partial<Env> = {}): Promise<Told> {
+export async function chat(
+  by: Client,
+  model: string,
+  { vars = {}, more = {} }: { readonly vars?: Partial<Env>; readonly more?: object } = {},
+): Promise<Told> {
   asked = [];
   const ctx = createExecutionContext();
   const request = new Request("https://edge.example.com/v1/chat/completions", {
     method: "POST",
     headers: { authorization: `Bearer ${by.apiKey}` },
-    body: JSON.stringify({ model, max_tokens: 10, messages: [{ role: "user", content: "hi" }] }),
+    body: JSON.stringify({ model, max_tokens: 10, messages: [{ role: "user", content: "hi" }], ...more }),
   });
   const response = await app.fetch(request, { ...env, ...vars }, ctx);
   const text = await response.text();
   await waitOnExecutionContext(ctx);
   return { status: response.status, text, asked };
+}
+
+/** So many at once; `asked` as it grows, of all of them together. */
+export function chats(
+  by: Client,
+  model: string,
+  count: number,
+): { readonly told: Promise<readonly Told[]>; readonly asked: readonly string[] } {
+  const told = Promise.all(Array.from({ length: count }, () => chat(by, model)));
+  return { told, asked };
 }
 
 /** As a deploy does it. */
