@@ -16,7 +16,7 @@ export async function joinMachine(edgeUrl: string, joinToken: string): Promise<J
     readonly publicKey: CryptoKey;
     readonly privateKey: CryptoKey;
   };
-  const publicKey = toBase64Url(new Uint8Array((await crypto.subtle.exportKey("raw", pair.publicKey)) as ArrayBuffer));
+  const publicKey = toBase64Url(new Uint8Array(await crypto.subtle.exportKey("raw", pair.publicKey)));
 
   async function post(path: string, domain: Domain, message: object, headers: Record<string, string> = {}) {
     const body = JSON.stringify(message);

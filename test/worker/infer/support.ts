@@ -32,7 +32,9 @@ let names = 0;
 export function answerForNodes(): void {
   vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init) => {
     const name = new URL(input as string | URL).hostname.split(".")[0] ?? "";
-    const model = /"model":"([^"]+)"/.exec(new TextDecoder().decode(init?.body as Uint8Array))?.[1] ?? "";
+    const body =
+      typeof init?.body === "string" ? init.body : new TextDecoder().decode(init?.body as Uint8Array);
+    const model = /"model":"([^"]+)"/.exec(body)?.[1] ?? "";
     asked.push(`${name} ${model}`);
     return (answering.get(name) ?? answers())(model);
   });
@@ -68,7 +70,7 @@ export const diesInTheMiddle: Answering = (model) =>
 
 export const nobodyThere: Answering = () => Promise.reject(new TypeError("connection refused"));
 
-function events(text: string): Response {
+export function events(text: string): Response {
   return new Response(encoder.encode(text), { headers: { "content-type": "text/event-stream" } });
 }
 
@@ -113,8 +115,27 @@ export async function newNode(
 
 export type Client = { readonly apiKey: string };
 
-export async function newClient(): Promise<Client> {
-  const account = await newAccount();
+/** An upstream for this model, called by its own name there. */
+export async function newUpstream(
+  model: string,
+  { inputMicroUsdPerM, answer }: { readonly inputMicroUsdPerM: number; readonly answer: Answering },
+): Promise<string> {
+  const name = newName("upstream");
+  answering.set(name, answer);
+  await ask("POST", "/upstreams", {
+    name,
+    region: "far",
+    url: `https://${name}.example.com/v1`,
+    apiKey: null,
+    models: [{ model, as: name, ...PRICE, inputMicroUsdPerM }],
+    concurrency: 2,
+    policy: { trains: false, retainsDays: 0 },
+  });
+  return name;
+}
+
+export async function newClient(settings: Record<string, unknown> = {}): Promise<Client> {
+  const account = await newAccount(settings);
   await ask("POST", `/accounts/${account}/credits`, { creditId: "first", amountUsd: "10" });
   const { body } = await ask("POST", `/accounts/${account}/keys`, { name: "test" });
   return { apiKey: body.key.secret as string };

@@ -51,7 +51,10 @@ test("a call right after a deploy waits for the next beat, and is answered", asy
     // The object has just told a newcomer that it knows of nobody: the beat comes after that.
     if (asked === region && looks++ === 0) await node.beat();
   });
-  expect(await chat(client, model, { vars: objects })).toMatchObject({ status: 200, asked: [`${node.name} ${model}`] });
+  expect(await chat(client, model, { vars: objects })).toMatchObject({
+    status: 200,
+    asked: [`${node.name} ${model}`],
+  });
   expect(looks).toBeGreaterThan(1);
 });
 
@@ -67,7 +70,10 @@ test("who knew the nodes before it asks them at once", async ({ expect }) => {
   });
   // A second passes, so that the isolate looks again.
   await scheduler.wait(1_050);
-  expect(await chat(client, model, { vars: objects })).toMatchObject({ status: 200, asked: [`${node.name} ${model}`] });
+  expect(await chat(client, model, { vars: objects })).toMatchObject({
+    status: 200,
+    asked: [`${node.name} ${model}`],
+  });
   expect(await chat(client, model, { vars: objects })).toMatchObject({ status: 200 });
   expect(looks).toBeGreaterThan(0);
 });

@@ -274,30 +274,6 @@ describe("an upstream", () => {
     expect(await row()).toMatchObject({ promptTokens: 30, cachedTokens: 0 });
   });
 
-  test("that breaks off before its first word is followed by the next one, and the client sees one answer", async ({
-    expect,
-  }) => {
-    await ask("PUT", "/models/twofold", { contextTokens: 1_000, outputTokensDefault: 100, price: RATES });
-    for (const [nr, as] of ["cheap", "dear"].entries())
-      await ask("POST", "/upstreams", {
-        name: as,
-        region: "far",
-        url: BASE,
-        apiKey: null,
-        models: [{ model: "twofold", as, ...RATES, inputMicroUsdPerM: nr }],
-        concurrency: 2,
-        policy: { trains: false, retainsDays: 0 },
-      });
-    // A role, no word, and the end of the connection.
-    answer = () => events(sse(sent.length === 1 ? ORDINARY.slice(0, 1) : ORDINARY));
-    const { status, text } = await call({ model: "twofold", stream: true });
-    expect(sent.map(({ body }) => body["model"])).toEqual(["cheap", "dear"]);
-    expect(status).toBe(200);
-    expect(text.match(/"role":"assistant"/g)).toHaveLength(1);
-    expect(text).toMatch(/\[DONE\]\n\n$/);
-    expect(await row()).toMatchObject({ ended: "stop", completionTokens: 3 });
-  });
-
   test("that makes no first token in time is given up, and let go of", async ({ expect }) => {
     const upstream = slowly();
     const vars = { SLUICE_TIMEOUTS: JSON.stringify({ firstTokenMs: 1, firstTokenMsPerPromptToken: 0 }) };
