@@ -1,7 +1,9 @@
 /** Streams that step together, and what happens when one leaves. */
+import fc from "fast-check";
 import { describe, test } from "vitest";
 import { EventQueue } from "../../../gpu-node/src/engines/llama/event-queue.ts";
 import type { Work } from "../../../gpu-node/src/engines/llama/batch.ts";
+import { passesOf } from "../../../gpu-node/src/engines/llama/passes.ts";
 import type { Sampled } from "../../../gpu-node/src/engines/llama/sampler.ts";
 import { type Run, StepLoop, shareOut } from "../../../gpu-node/src/engines/llama/step-loop.ts";
 
@@ -55,7 +57,7 @@ describe("tasks run in step", () => {
       diary.push(`turn ${turns}`);
       setImmediate(settle);
     };
-    return { loop: new StepLoop(() => 10, { evaluate, afterTurn, fatal: settle }), quiet };
+    return { loop: new StepLoop(() => 10, 1, { evaluate, afterTurn, fatal: settle }), quiet };
   };
 
   test("a chunk is shared, the shortest prompt is through first, and writers never wait for more than one", async ({
@@ -89,7 +91,7 @@ describe("tasks run in step", () => {
   test("what throws is fatal: nobody knows what it left behind", async ({ expect }) => {
     const failure = new Error("decode failed");
     const seen = await new Promise((resolve) => {
-      const loop = new StepLoop(() => 10, {
+      const loop = new StepLoop(() => 10, 1, {
         evaluate: () => Promise.reject(failure),
         afterTurn: () => undefined,
         fatal: resolve,
@@ -99,14 +101,53 @@ describe("tasks run in step", () => {
     expect(seen).toBe(failure);
   });
 
-  test("the oldest prompt has half of a chunk, the rest goes to the shortest, and none of it is wasted", ({
+  test.for<[string, readonly number[], number, readonly number[]]>([
+    ["the oldest has half of a chunk, and the shortest is through", [0, 300, 5], 128, [0, 64, 5]],
+    ["what is left of a prompt is taken along where it is less than a tile", [100, 100], 128, [100, 0]],
+    ["nobody gets less than a tile that does not end", [1_000, 90, 10], 128, [64, 0, 10]],
+    ["alone: all of the chunk", [2_000], 256, [256]],
+    ["alone, near the end: a tile less, so that one and a bit are left", [2_000, 0, 0], 1_984, [1_920, 0, 0]],
+    ["nobody wants any", [0, 0], 128, [0, 0]],
+    ["nobody is there", [], 128, []],
+  ])("prompts share a chunk: %s", ([, wanted, total, shares], { expect }) => {
+    expect(shareOut(wanted, total, 64)).toEqual(shares);
+  });
+
+  test("where a chunk is one tile, the oldest and the shortest take turns", ({ expect }) => {
+    expect(shareOut([1_000, 90, 10], 64, 64)).toEqual([64, 0, 0]);
+    expect(shareOut([1_000, 90, 10], 64, 64, true)).toEqual([0, 0, 10]);
+  });
+
+  test("whoever wants what: whole tiles or an end, hardly more than a chunk, and the oldest gets on", ({
     expect,
   }) => {
-    expect(shareOut([0, 300, 5], 128)).toEqual([0, 123, 5]);
-    expect(shareOut([100, 100], 128)).toEqual([100, 28]);
-    expect(shareOut([1_000, 90, 10], 128)).toEqual([64, 54, 10]);
-    expect(shareOut([0, 0], 128)).toEqual([0, 0]);
-    expect(shareOut([], 128)).toEqual([]);
+    const tile = 64;
+    const prompts = fc.array(fc.nat(3_000), { maxLength: 12 });
+    fc.assert(
+      fc.property(prompts, fc.integer({ min: 1, max: 8 }), fc.boolean(), (wanted, tiles, shortestFirst) => {
+        const shares = shareOut(wanted, tiles * tile, tile, shortestFirst);
+        const sum = shares.reduce((all, share) => all + share, 0);
+        expect(sum).toBeLessThan((tiles + 1) * tile);
+        expect(sum > 0).toBe(wanted.some((want) => want > 0));
+        for (const [i, share] of shares.entries()) {
+          const left = (wanted[i] ?? 0) - share;
+          expect(left).toBeGreaterThanOrEqual(0);
+          if (share > 0 && left > 0) expect(Math.min(share, left)).toBeGreaterThanOrEqual(tile);
+        }
+        const oldest = wanted.findIndex((want) => want > 0);
+        if (oldest >= 0 && !(tiles === 1 && shortestFirst)) expect(shares[oldest]).toBeGreaterThan(0);
+      }),
+    );
+  });
+
+  test("answers go by slot, whole tiles alone, short prompts together", ({ expect }) => {
+    const part = (sequence: number, tokens: number) => ({
+      sequence,
+      tokens: Array.from({ length: tokens }, () => A_TOKEN),
+    });
+    const works = [part(5, 1), part(2, 1), part(9, 70), part(4, 20), part(3, 1), part(1, 30), part(0, 64)];
+    expect(passesOf(works)).toEqual([[1, 4, 0], [5, 3], [6], [2]]);
+    expect(passesOf([])).toEqual([]);
   });
 });
 

@@ -1,6 +1,6 @@
 /**
- * The binding's batch, driven directly: what all tasks want evaluated in one turn is one native call, and then each that
- * wants a token chooses it (native.ts). The binding's own generators take a lock, a queue and a dozen promises
+ * The binding's batch, driven directly: what all tasks want evaluated in one turn is one native call, or one for the answers and
+ * one for each long prompt (passes.ts), and then each that wants a token chooses it (native.ts). The binding's own generators take a lock, a queue and a dozen promises
  * per token and task, which on small models costs more than the model. They are not used beside this: the context's
  * sequences belong to whoever holds a Batch.
  *
@@ -8,6 +8,7 @@
  */
 import type { LlamaContext } from "node-llama-cpp";
 import { property } from "./native.ts";
+import { passesOf } from "./passes.ts";
 import type { Kind } from "./size-class.ts";
 
 /** One sequence's part of a turn. */
@@ -20,7 +21,7 @@ export type Work<Chosen> = {
   readonly choose?: (logitIndex: number) => Promise<Chosen>;
 };
 
-/** Says how many threads a turn of so many tokens gets, and hears how long it took. */
+/** Says how many threads a pass of so many tokens gets, and hears how long it took. */
 export type Threads = {
   threads(kind: Kind, tokens: number): number;
   note?(kind: Kind, tokens: number, ms: number): void;
@@ -67,30 +68,38 @@ export function openBatch(context: LlamaContext, inOrder = false): Batch {
     if (count !== threadsNow) native.setThreads(count);
     threadsNow = count;
   };
+  const pass = async <Chosen>(works: readonly Work<Chosen>[]): Promise<readonly (Chosen | undefined)[]> => {
+    const size = works.reduce((sum, { tokens }) => sum + tokens.length, 0);
+    native.initBatch(size);
+    const indices = works.map(({ sequence, at, tokens, choose }) => {
+      const wanted = choose === undefined ? NONE : Uint32Array.of(tokens.length - 1);
+      return native.addToBatch(sequence, at, Uint32Array.from(tokens), wanted)[0];
+    });
+    const kind = size > works.length ? "prompt" : "decode";
+    setThreads(governor.threads(kind, size));
+    const startedAtMs = performance.now();
+    const decoded = native.decodeBatch();
+    const choose = (): Promise<(Chosen | undefined)[]> =>
+      Promise.all(
+        works.map(async (work, i) => {
+          const index = indices[i];
+          return index === undefined ? undefined : work.choose?.(index);
+        }),
+      );
+    // Asked for now, the tokens are chosen while this thread still hears that the pass is over.
+    const early = inOrder ? choose() : undefined;
+    await decoded;
+    governor.note?.(kind, size, performance.now() - startedAtMs);
+    return early ?? choose();
+  };
   return {
     async evaluate<Chosen>(works: readonly Work<Chosen>[]) {
-      const size = works.reduce((sum, { tokens }) => sum + tokens.length, 0);
-      native.initBatch(size);
-      const indices = works.map(({ sequence, at, tokens, choose }) => {
-        const wanted = choose === undefined ? NONE : Uint32Array.of(tokens.length - 1);
-        return native.addToBatch(sequence, at, Uint32Array.from(tokens), wanted)[0];
-      });
-      const kind = size > works.length ? "prompt" : "decode";
-      setThreads(governor.threads(kind, size));
-      const startedAtMs = performance.now();
-      const decoded = native.decodeBatch();
-      const choose = (): Promise<(Chosen | undefined)[]> =>
-        Promise.all(
-          works.map(async (work, i) => {
-            const index = indices[i];
-            return index === undefined ? undefined : work.choose?.(index);
-          }),
-        );
-      // Asked for now, the tokens are chosen while this thread still hears that the turn is over.
-      const early = inOrder ? choose() : undefined;
-      await decoded;
-      governor.note?.(kind, size, performance.now() - startedAtMs);
-      return early ?? choose();
+      const chosen: (Chosen | undefined)[] = works.map(() => undefined);
+      for (const places of passesOf(works)) {
+        const of = await pass(places.flatMap((place) => works[place] ?? []));
+        for (const [i, place] of places.entries()) chosen[place] = of[i];
+      }
+      return chosen;
     },
     cut(sequence, at) {
       if (native.removeTokenCellsFromSequence(sequence, at, -1)) return true;

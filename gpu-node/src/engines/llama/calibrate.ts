@@ -7,6 +7,7 @@
  * the machine has idle cores: a node that comes back beside others that work would measure the scheduler, and stop them.
  */
 import type { Batch } from "./batch.ts";
+import { TILE_TOKENS } from "./passes.ts";
 import { WORTH_IT } from "./thread-trial.ts";
 
 /** What running answers may wait for a prompt's chunk. */
@@ -16,12 +17,6 @@ const TURN_MS_MAX = 120;
  * experts share it: 128 tokens at once took 15% less of the processor than 64, on the model of the benchmark.
  */
 const TURN_ALONE_MS_MAX = 350;
-/**
- * Fewer of one prompt are no chunk: llama.cpp's flash attention on a CPU takes tiles of 64, and what is shorter goes a token at a
- * time (32 at once cost 2.7 times as much a token as 64, on the model of the benchmark).
- */
-const CHUNK_TOKENS_MIN = 64;
-const CHUNK_TOKENS_STEP = 64;
 const PROMPTS = 2;
 const DECODES = 5;
 /** Tokens evaluated behind the sample. */
@@ -53,10 +48,10 @@ export function settle(measured: readonly Measured[], chunkTokensMax: number): S
   const prompt = fastest(measured, ({ promptMsPerToken }) => promptMsPerToken);
   const decode = fastest(measured, ({ decodeMs }) => decodeMs);
   const fits = prompt === undefined ? chunkTokensMax : TURN_MS_MAX / prompt.promptMsPerToken;
-  const chunkTokens = Math.floor(fits / CHUNK_TOKENS_STEP) * CHUNK_TOKENS_STEP;
+  const chunkTokens = Math.floor(fits / TILE_TOKENS) * TILE_TOKENS;
   return {
     threads: { prompt: prompt?.threads ?? 1, decode: decode?.threads ?? 1 },
-    chunkTokens: Math.max(CHUNK_TOKENS_MIN, Math.min(chunkTokensMax, chunkTokens)),
+    chunkTokens: Math.max(TILE_TOKENS, Math.min(chunkTokensMax, chunkTokens)),
   };
 }
 
@@ -75,16 +70,13 @@ export class ChunkSize {
 
   /** In steps: turns of equal size can be compared. */
   get tokens(): number {
-    return Math.max(CHUNK_TOKENS_MIN, Math.floor(this.#fits / CHUNK_TOKENS_STEP) * CHUNK_TOKENS_STEP);
+    return Math.max(TILE_TOKENS, Math.floor(this.#fits / TILE_TOKENS) * TILE_TOKENS);
   }
 
   /** For a prompt beside which nobody waits. */
   get tokensAlone(): number {
     const fits = (this.#fits * TURN_ALONE_MS_MAX) / TURN_MS_MAX;
-    return Math.min(
-      this.#max,
-      Math.max(this.tokens, Math.floor(fits / CHUNK_TOKENS_STEP) * CHUNK_TOKENS_STEP),
-    );
+    return Math.min(this.#max, Math.max(this.tokens, Math.floor(fits / TILE_TOKENS) * TILE_TOKENS));
   }
 
   /** A turn that evaluated `tokens`, prompts and answers together, took `ms`. Small turns say nothing of large ones. */

@@ -10,6 +10,7 @@ import { type Loaded, load } from "./load.ts";
 import { type EncodeMessage, type FromChild, type RunMessage, type TaskEvent, ToChild } from "./messages.ts";
 import { NoMemory } from "./memory.ts";
 import { natives } from "./native.ts";
+import { TILE_TOKENS } from "./passes.ts";
 import { pickTemplate } from "./pick-template.ts";
 import { LlamaRun, type Slot } from "./run.ts";
 import { content, spellingsPattern } from "./segments.ts";
@@ -124,7 +125,7 @@ function createEngine(
   const runs = new Map<number, LlamaRun>();
   const native = natives(model, context);
   // Behind the next turn's start, so that writing to the channel goes on beside the computing.
-  const loop = new StepLoop((alone) => (alone ? chunk.tokensAlone : chunk.tokens), {
+  const loop = new StepLoop((alone) => (alone ? chunk.tokensAlone : chunk.tokens), TILE_TOKENS, {
     evaluate: (works) => batch.evaluate(works),
     afterTurn: () => setImmediate(flush),
     fatal,

@@ -19,6 +19,7 @@ import { avoidAmx } from "./cpu-backend.ts";
 import { checkMemory, NoMemory } from "./memory.ts";
 import { Embedder, EMBEDDING_BATCH_TOKENS } from "./embedder.ts";
 import type { LoadMessage } from "./messages.ts";
+import { TILE_TOKENS } from "./passes.ts";
 import { SpareCores } from "./spare-cores.ts";
 import { ThreadGovernor } from "./thread-governor.ts";
 import { defaultThreads } from "./threads.ts";
@@ -26,10 +27,8 @@ import { worksInOrder } from "./workers.ts";
 
 /** Without a wish, as much context as the model was trained for, up to this. */
 const CONTEXT_TOKENS_DEFAULT = 8_192;
-/** What a batch holds beside a token of every slot; how much of it is used is measured. */
+/** How much of it is used is measured. */
 const CHUNK_TOKENS_MAX = 512;
-/** Evaluated to measure a CPU: a chunk of the least length. A GPU's speed shows only where it is full. */
-const SAMPLE_TOKENS = 64;
 
 export type Loaded = {
   readonly llama: Llama;
@@ -54,7 +53,8 @@ export async function load(message: LoadMessage, log: (line: string) => void): P
     logger: (level, text) => log(`${level}: ${text.trim()}`),
     progressLogs: false,
   });
-  const batchTokens = CHUNK_TOKENS_MAX + message.slots;
+  // The short prompts of a turn go together: a whole chunk, and the last of them may be finished beyond it.
+  const batchTokens = CHUNK_TOKENS_MAX + Math.max(message.slots, TILE_TOKENS);
   if (message.occupiedBytes !== undefined) {
     const { slots, contextTokens, weightsPath } = message;
     const ask = {
@@ -78,7 +78,6 @@ export async function load(message: LoadMessage, log: (line: string) => void): P
     .createContext({
       sequences: message.slots,
       contextSize: wanted,
-      // A whole chunk beside a token of every slot: a turn is one batch.
       batchSize: batchTokens,
       threads: message.threads ?? 1,
       // Otherwise the beginning of a sequence is forgotten and no prefix can be used again.
@@ -98,7 +97,8 @@ export async function load(message: LoadMessage, log: (line: string) => void): P
   const counts = message.threads === undefined ? usual : [message.threads];
   const hasCores = (more: number): boolean => spare.has(more);
   const contextTokens = Math.min(wanted, context.contextSize);
-  const sampleTokens = Math.min(onDevice ? CHUNK_TOKENS_MAX : SAMPLE_TOKENS, contextTokens - MEASURED_BEHIND);
+  // A CPU is measured by the shortest chunk; a GPU's speed shows only where it is full.
+  const sampleTokens = Math.min(onDevice ? CHUNK_TOKENS_MAX : TILE_TOKENS, contextTokens - MEASURED_BEHIND);
   const sample = ordinaryTokens(model, Math.max(1, sampleTokens));
   const measured = await measure(batch, sample, counts, hasCores);
   const { threads, chunkTokens } = settle(measured, CHUNK_TOKENS_MAX);

@@ -4,16 +4,17 @@
  * tile of 64 on: there a class is an octave. Pure.
  */
 
+import { TILE_TOKENS } from "./passes.ts";
+
 /** Whether a turn reads a prompt, perhaps beside answers, or only goes on with answers. */
 export type Kind = "prompt" | "decode";
 
-const FLAT_FROM = 64;
 const CLASSES_PER_OCTAVE = 4;
-const FLAT_CLASS = CLASSES_PER_OCTAVE * Math.log2(FLAT_FROM) + 1;
+const FLAT_CLASS = CLASSES_PER_OCTAVE * Math.log2(TILE_TOKENS) + 1;
 
 /** The nearer two numbers are, the more alike are the turns. */
 export function sizeClass(kind: Kind, tokens: number): number {
-  return kind === "prompt" && tokens >= FLAT_FROM
-    ? FLAT_CLASS + Math.floor(Math.log2(tokens / FLAT_FROM))
+  return kind === "prompt" && tokens >= TILE_TOKENS
+    ? FLAT_CLASS + Math.floor(Math.log2(tokens / TILE_TOKENS))
     : Math.round(Math.log2(tokens) * CLASSES_PER_OCTAVE);
 }

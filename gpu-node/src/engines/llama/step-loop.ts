@@ -1,9 +1,10 @@
 /**
- * Runs all tasks in step: one turn is a prefill chunk or one token for each of them, in one batch, then the next turn.
+ * Runs all tasks in step: one turn is a prefill chunk or one token for each of them, then the next turn.
  * Tasks join, leave and report between turns only, so nothing else needs a lock.
- * At most `chunkTokens` prompt tokens are evaluated in a turn over all tasks together: running answers never pause for
+ * About `chunkTokens` prompt tokens are evaluated in a turn over all tasks together: running answers never pause for
  * more than one chunk, however many prompts wait. The oldest prompt gets half of a chunk at least, the rest goes to
- * the shortest: a short question does not wait for a long document, and a document is never starved by questions.
+ * the shortest: a short question does not wait for a long document, and a document is never starved by questions. Prompts
+ * are cut into whole tiles, because what is less than one costs several times as much.
  * A turn that throws leaves the native context in an unknown state: `fatal` ends the process, and the supervisor
  * starts another.
  */
@@ -36,11 +37,14 @@ export class StepLoop {
   readonly #hooks: LoopHooks;
   readonly #joining: Run[] = [];
   #runs: Run[] = [];
+  readonly #tileTokens: number;
   #turning = false;
+  #turnsTaken = 0;
 
   /** `alone`: nobody else is in, so nobody waits for the turn. */
-  constructor(chunkTokens: (alone: boolean) => number, hooks: LoopHooks) {
+  constructor(chunkTokens: (alone: boolean) => number, tileTokens: number, hooks: LoopHooks) {
     this.#chunkTokens = chunkTokens;
+    this.#tileTokens = tileTokens;
     this.#hooks = hooks;
   }
 
@@ -70,9 +74,12 @@ export class StepLoop {
   /** Adds those that have come to their end to `done`; who is in it already has no part. */
   async #turn(done: Set<Run>): Promise<void> {
     const runs = this.#runs.filter((run) => !done.has(run));
+    this.#turnsTaken += 1;
     const shares = shareOut(
       runs.map((run) => run.prefillTokensLeft),
       this.#chunkTokens(runs.length === 1),
+      this.#tileTokens,
+      this.#turnsTaken % 2 === 0,
     );
     const workers: Run[] = [];
     const works: Work<Sampled>[] = [];
@@ -95,19 +102,37 @@ export class StepLoop {
   }
 }
 
-/** Who may evaluate how many prompt tokens in this turn; the oldest comes first in `wanted`. */
-export function shareOut(wanted: readonly number[], total: number): readonly number[] {
+/**
+ * Who may evaluate how many prompt tokens in this turn; the oldest comes first in `wanted`. Neither a share nor what is left of a
+ * prompt behind it is less than a tile, unless the prompt ends: for that a share may be less than a tile longer. Where the chunk
+ * is a single tile the oldest and the shortest take turns: `shortestFirst` says whose it is.
+ */
+export function shareOut(
+  wanted: readonly number[],
+  total: number,
+  tile: number,
+  shortestFirst = false,
+): readonly number[] {
   const shares = wanted.map(() => 0);
   let left = total;
   const give = (index: number, atMost: number): void => {
-    const more = Math.min((wanted[index] ?? 0) - (shares[index] ?? 0), atMost, left);
+    const wants = (wanted[index] ?? 0) - (shares[index] ?? 0);
+    const more = cut(wants, Math.min(atMost, left), tile);
     shares[index] = (shares[index] ?? 0) + more;
     left -= more;
   };
   const oldest = wanted.findIndex((want) => want > 0);
   if (oldest < 0) return shares;
-  give(oldest, Math.ceil(total / 2));
-  const shortestFirst = [...wanted.keys()].sort((a, b) => (wanted[a] ?? 0) - (wanted[b] ?? 0) || a - b);
-  for (const index of shortestFirst) give(index, left);
+  if (total >= 2 * tile || !shortestFirst) give(oldest, Math.ceil(total / 2 / tile) * tile);
+  const byLength = [...wanted.keys()].sort((a, b) => (wanted[a] ?? 0) - (wanted[b] ?? 0) || a - b);
+  for (const index of byLength) give(index, left);
   return shares;
+}
+
+/** About `atMost` of `wants`. */
+function cut(wants: number, atMost: number, tile: number): number {
+  if (atMost <= 0 || wants <= atMost) return Math.max(0, Math.min(wants, atMost));
+  const tiles = Math.floor(atMost / tile) * tile;
+  if (wants - tiles >= tile) return tiles;
+  return tiles >= 2 * tile ? tiles - tile : wants;
 }
