@@ -113,6 +113,8 @@ export async function serve(request: Request, env: Env, ctx: ExecutionContext): 
 
 export const app = new Hono<App>();
 
+export const operatorApp = new Hono<App>().route("/admin/v1", adminApp({ secretsOf }));
+
 for (const prefix of ["", "/v1"]) {
   for (const [path, dialect, wanted] of PATHS) app.post(prefix + path, (c) => inDialect(c, dialect, wanted));
   app.get(`${prefix}/models`, models);
@@ -129,7 +131,8 @@ app.get("/health", (c) => {
 app.get("/.well-known/sluice-node-keys.json", (c) => publicKeys(c.env, c.req.url));
 app.route("/", tenantApp);
 app.route("/node/v1", nodesApp({ secretsOf, settle: settleBeat }));
-app.route("/admin/v1", adminApp({ secretsOf }));
+// An app of its own: one of its patterns would make hono look for every path, a completion's too, in a tree instead of a table.
+app.all("/admin/v1/*", (c) => operatorApp.fetch(c.req.raw, c.env, c.executionCtx));
 
 /** In the order in which they are told. HEAD is GET's, OPTIONS is wire/cors.ts's. */
 const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"] as const;

@@ -5,7 +5,7 @@
 import { createExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, test } from "vitest";
-import { app } from "../../src/app.ts";
+import { app, operatorApp } from "../../src/app.ts";
 import { newCustomer } from "./tenant/support.ts";
 
 /** Open to everybody, and why. */
@@ -20,7 +20,8 @@ const SIGNED = /^\/node\/v1\//;
 
 const ROUTES = [
   ...new Set(
-    app.routes
+    [app, operatorApp]
+      .flatMap(({ routes }) => routes)
       .filter(({ path }) => !path.endsWith("*"))
       .map(({ method, path }) => `${method === "ALL" ? "DELETE" : method} ${path}`),
   ),
