@@ -8,7 +8,7 @@
  * the rest is looked up among the files first.
  */
 import { remember } from "./remember.ts";
-import { STRAIGHT_FETCH_SOURCE } from "./straight-fetch.ts";
+import { STRAIGHT_FETCH_SOURCE } from "./workerd.ts";
 
 export const DOOR = "LocalDoor";
 const DOOR_FILE = "door.js";

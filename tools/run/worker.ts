@@ -16,8 +16,8 @@ import { DOOR, bundleWorker } from "./bundle.ts";
 import type { EdgeProcess, EdgeSettings } from "./edge-process.ts";
 import { LogFile } from "./log-file.ts";
 import { remember } from "./remember.ts";
-import { straightNetwork } from "./straight-fetch.ts";
 import { childrenOf, isAlive, programOf, signal, until } from "./processes.ts";
+import { giveRoom, straightNetwork } from "./workerd.ts";
 
 /** A killed process is gone within this time, or the machine is in trouble. */
 const DEATH_MS = 5_000;
@@ -59,6 +59,7 @@ export class WorkerProcess implements EdgeProcess {
   async start(): Promise<void> {
     const before = new Set(childrenOf(process.pid));
     const options = convertV4MiniflareOptions(await workerOptions(this.#settings));
+    giveRoom();
     this.#miniflare = keepingSignals(() => new Miniflare(options));
     await this.#miniflare.ready;
     this.#pids = new Set(

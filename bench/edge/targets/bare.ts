@@ -1,12 +1,9 @@
-/**
- * The pass-through Worker in a workerd of its own, on a direct socket: bench/worker/bare.ts. Its calls go past miniflare's interceptor,
- * as Sluice's do.
- */
+/** The pass-through Worker (bench/worker/bare.ts) in a workerd of its own, run as Sluice's is. */
 import { build } from "esbuild";
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
 import { childrenOf, programOf } from "../../../tools/run/processes.ts";
 import { freePort } from "../../../tools/run/ports.ts";
-import { STRAIGHT_FETCH_SOURCE, straightNetwork } from "../../../tools/run/straight-fetch.ts";
+import { giveRoom, STRAIGHT_FETCH_SOURCE, straightNetwork } from "../../../tools/run/workerd.ts";
 import type { Target } from "./target.ts";
 
 export async function startBare(root: string, openaiPort: number): Promise<Target> {
@@ -25,6 +22,7 @@ export async function startBare(root: string, openaiPort: number): Promise<Targe
   });
   const port = await freePort();
   const before = new Set(childrenOf(process.pid));
+  giveRoom();
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
       name: "bare",
