@@ -17,7 +17,7 @@ import type { EdgeProcess, EdgeSettings } from "./edge-process.ts";
 import { LogFile } from "./log-file.ts";
 import { remember } from "./remember.ts";
 import { childrenOf, isAlive, programOf, signal, until } from "./processes.ts";
-import { giveRoom, straightNetwork } from "./workerd.ts";
+import { straightNetwork, workerdEnvironment } from "./workerd.ts";
 
 /** A killed process is gone within this time, or the machine is in trouble. */
 const DEATH_MS = 5_000;
@@ -59,7 +59,6 @@ export class WorkerProcess implements EdgeProcess {
   async start(): Promise<void> {
     const before = new Set(childrenOf(process.pid));
     const options = convertV4MiniflareOptions(await workerOptions(this.#settings));
-    giveRoom();
     this.#miniflare = keepingSignals(() => new Miniflare(options));
     await this.#miniflare.ready;
     this.#pids = new Set(
@@ -170,6 +169,7 @@ async function workerOptions(settings: WorkerSettings): Promise<V4MiniflareOptio
     unsafeDirectSockets: [{ host: "127.0.0.1", port: settings.port, entrypoint: DOOR }],
     resourcePersistencePath: settings.dataDir,
     cf: false,
+    unsafeRuntimeEnv: workerdEnvironment,
     ...(settings.inspectorPort === undefined
       ? {}
       : { inspectorHost: "127.0.0.1", inspectorPort: settings.inspectorPort }),

@@ -6,8 +6,8 @@
  * and it costs as much as the call itself (bench/README.md). No option takes it away; but a binding to a network is not intercepted, so
  * `fetch` is made to go there.
  *
- * V8 begins with a small heap and collects it whenever it has grown a little; every promise of the platform's leaves garbage where only
- * the slow collection finds it. So it is given some room at once.
+ * Its allocator keeps what was freed per core where it can use the kernel's restartable sequences; glibc takes these first, and is told
+ * not to.
  */
 import { getCACertificates } from "node:tls";
 
@@ -30,10 +30,5 @@ export const STRAIGHT_FETCH_SOURCE = `
   globalThis.fetch = (input, init) => env.${BINDING}.fetch(input, init);
 `;
 
-/** An isolate that is busy grows by this much before the first slow collection; the idle ones do not. */
-const OLD_SPACE_MB = 64;
-
-/** To be called before miniflare starts a workerd: it takes V8's flags from this process's environment, and from nowhere else. */
-export function giveRoom(): void {
-  process.env["MINIFLARE_WORKERD_V8_FLAGS"] ??= `--initial-old-space-size=${OLD_SPACE_MB}`;
-}
+/** For miniflare's `unsafeRuntimeEnv`. On other systems than Linux with glibc it means nothing. */
+export const workerdEnvironment = { GLIBC_TUNABLES: process.env["GLIBC_TUNABLES"] ?? "glibc.pthread.rseq=0" };

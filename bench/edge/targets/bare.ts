@@ -3,7 +3,7 @@ import { build } from "esbuild";
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
 import { childrenOf, programOf } from "../../../tools/run/processes.ts";
 import { freePort } from "../../../tools/run/ports.ts";
-import { giveRoom, STRAIGHT_FETCH_SOURCE, straightNetwork } from "../../../tools/run/workerd.ts";
+import { STRAIGHT_FETCH_SOURCE, straightNetwork, workerdEnvironment } from "../../../tools/run/workerd.ts";
 import type { Target } from "./target.ts";
 
 export async function startBare(root: string, openaiPort: number): Promise<Target> {
@@ -22,7 +22,6 @@ export async function startBare(root: string, openaiPort: number): Promise<Targe
   });
   const port = await freePort();
   const before = new Set(childrenOf(process.pid));
-  giveRoom();
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
       name: "bare",
@@ -33,6 +32,7 @@ export async function startBare(root: string, openaiPort: number): Promise<Targe
       bindings: { UPSTREAM: `http://127.0.0.1:${openaiPort}` },
       unsafeDirectSockets: [{ host: "127.0.0.1", port }],
       cf: false,
+      unsafeRuntimeEnv: workerdEnvironment,
       log: new Log(LogLevel.ERROR),
     }),
   );
