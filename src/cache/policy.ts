@@ -5,6 +5,11 @@
  * The narrower says more: request, then key, then account, then the default. Without a word deterministic requests
  * (temperature 0, or a seed) are recalled and remembered; a sampled one only when the request itself asks, because who
  * samples wants another answer each time.
+ *
+ * Kept is one chat answer, in words, and nothing else. Several answers to one question are asked for because they differ, and where
+ * they do not they are one. Log probabilities are asked for by who measures the model, and would make an answer many times as
+ * large. Text completions are read by tools that send each prompt once. Each would be a second format in every layer, to be read
+ * strictly and for ever; a miss costs what it cost before. An embedding is told by its server in a moment, and is large.
  */
 import { CacheMode, type CacheSetting } from "@sluice/protocol/account";
 

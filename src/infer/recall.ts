@@ -21,6 +21,7 @@ import { answerNameKey, derive, isolationNames, type Secrets } from "../core/sec
 import { sendWord } from "../dispatch/words.ts";
 import { liveNodes, rememberedNodes } from "../nodes/snapshot.ts";
 import type { LiveNode } from "../core/node.ts";
+import type { Call } from "../wire/call.ts";
 import { canonicalChat } from "../wire/openai-canonical.ts";
 import { Finished, printReplay, type Counts } from "../wire/openai-replay.ts";
 import { log } from "../core/log.ts";
@@ -54,8 +55,7 @@ export async function search(
 ): Promise<Search | undefined> {
   const wish = readWish(headers.get(CACHE_HEADER));
   if (wish === undefined) throw new FaultError(WRONG_WISH);
-  // Only chats are told again: printing another dialect's answers anew is nobody's business here.
-  if (job.call.dialect !== "openai.chat") return undefined;
+  if (!isToldAgain(job.call)) return undefined;
   const plan = planCache(wish, job.call.deterministic);
   if (!plan.recall && !plan.remember) return undefined;
   const nowMs = Date.now();
@@ -77,6 +77,11 @@ export async function search(
   named.catch(() => undefined);
   far.catch(() => undefined);
   return { wish, named, atHand: kept?.sealed, far };
+}
+
+/** Whether an answer to this is of a kind that is kept (cache/policy.ts). Of any other nothing is looked for, nor waited for. */
+function isToldAgain({ dialect, choices, needs }: Call): boolean {
+  return dialect === "openai.chat" && choices === 1 && needs.every(({ feature }) => feature !== "logprobs");
 }
 
 const WRONG_WISH: Fault = {

@@ -32,11 +32,14 @@ async function everywhere(by: Client): Promise<void> {
 }
 
 describe("operations", () => {
-  test("a request that samples, or says off, touches no store", async ({ expect }) => {
+  test("a request that samples, says off, or asks for what is never kept touches no store", async ({ expect }) => {
     const by = await client();
     const nothing = { match: 0, get: 0, coloPut: 0, kvPut: 0, node: 1 };
     expect((await chat(by, { temperature: 1 })).took).toEqual(nothing);
     expect((await chat(by, {}, { "x-sluice-cache": "off" })).took).toEqual(nothing);
+    // Nor does what is kept nowhere: no look could find it.
+    expect((await chat(by, { n: 2 })).took).toEqual(nothing);
+    expect((await chat(by, { logprobs: true })).took).toEqual(nothing);
   });
 
   test("first sight: one look into each layer, one write into the data centre's, none into KV", async ({

@@ -112,7 +112,11 @@ export async function openPlatform(): Promise<void> {
   const node = await enrolled("here");
   let seq = 0;
   beat = async () => {
-    await sendBeat(node, { seq: ++seq });
+    const features = ["n", "logprobs"];
+    await sendBeat(node, {
+      seq: ++seq,
+      models: [{ id: MODEL, weights: "w1", contextTokens: 2_048, features }],
+    });
   };
   await beat();
   // The catalogue has learnt of the region only now.
