@@ -32,7 +32,9 @@ async function everywhere(by: Client): Promise<void> {
 }
 
 describe("operations", () => {
-  test("a request that samples, says off, or asks for what is never kept touches no store", async ({ expect }) => {
+  test("a request that samples, says off, or asks for what is never kept touches no store", async ({
+    expect,
+  }) => {
     const by = await client();
     const nothing = { match: 0, get: 0, coloPut: 0, kvPut: 0, node: 1 };
     expect((await chat(by, { temperature: 1 })).took).toEqual(nothing);
