@@ -22,6 +22,7 @@ import type { NodeRecord } from "../core/node.ts";
 import type { Secrets } from "../core/secrets.ts";
 import { callKeysOf, mayCarrySecrets } from "./call-keys.ts";
 import { findNode, readNode, type KnownNode } from "./known-node.ts";
+import { RECEIPTS_READ } from "./proof.ts";
 import { refuse } from "./refuse.ts";
 import { parseJson, readText } from "./signed-body.ts";
 import { within } from "../core/within.ts";
@@ -124,8 +125,9 @@ async function hear(env: Env, node: KnownNode, beat: Beat, receivedAtMs: number)
 
 async function tell(env: Env, node: KnownNode, beat: Beat, receivedAtMs: number): Promise<Heard> {
   const region = regionObject(env, node.record.region);
-  // Receipts and renewals are the accounts' business: they would be most of what is copied to the object.
-  const shown = { ...beat, receipts: [], renew: [] };
+  // Receipts and renewals are the accounts' business, and would be most of what is copied to the object: it is shown as many
+  // receipts as it reads, to know that the node makes tokens.
+  const shown = { ...beat, receipts: beat.receipts.slice(-RECEIPTS_READ), renew: [] };
   // Usually known there. Said again in case the removal reached D1 and not the object.
   if (node.removed) await region.remove(beat.node);
   const first = await region.beat(shown, receivedAtMs);

@@ -26,7 +26,7 @@ const FIRST_MS = 2_000;
 const GAP_MIN_MS = 2_000;
 const FAILED_MAX_MS = 60_000;
 /** Of a beat's receipts, the newest so many are looked at: any one will do. */
-const RECEIPTS_READ = 4;
+export const RECEIPTS_READ = 4;
 /** After an answer that says nothing. */
 const UNTOLD_MS = 10_000;
 

@@ -19,8 +19,8 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(dataDir, { recursive: true, force: true }));
 
-function readDev(): Dev {
-  return JSON.parse(readFileSync(join(dataDir, "dev.json"), "utf8")) as Dev;
+function readDev(folder = dataDir): Dev {
+  return JSON.parse(readFileSync(join(folder, "dev.json"), "utf8")) as Dev;
 }
 
 async function ask({ baseUrl, apiKey }: Dev): Promise<{ status: number; text: string }> {
@@ -76,7 +76,7 @@ describe("npm start", () => {
     server.close();
   });
 
-  test("an edge that died comes back and says so; kill -9 of everything else leaves nothing in the next start's way", async ({
+  test("an edge that died comes back and says so; neither kill -9 nor a revoked key is in the next start's way", async ({
     expect,
   }) => {
     const folder = join(dataDir, "killed");
@@ -87,14 +87,20 @@ describe("npm start", () => {
     const edge = descendantsOf(first.child.pid ?? 0).filter((pid) => programOf(pid) === "workerd");
     for (const pid of edge) process.kill(pid, "SIGKILL");
     await whenSaid(first, "the edge died and was started again");
+    const { baseUrl, adminToken, apiKey } = readDev(folder);
+    const [, account = "", key = ""] = /-any-([0-9a-z]+)-([0-9a-z]+)-/.exec(apiKey) ?? [];
+    const revoked = await fetch(`${baseUrl}/admin/v1/accounts/acc_any_${account}/keys/key_${key}`, {
+      method: "DELETE",
+      headers: { authorization: `Bearer ${adminToken}` },
+    });
+    expect(revoked.status).toBe(200);
     first.child.kill("SIGKILL");
     await first.ended;
 
     const second = startCommand(args, env);
     await whenSaid(second, "Ctrl-C stops everything");
-    expect(await ask(JSON.parse(readFileSync(join(folder, "dev.json"), "utf8")) as Dev)).toMatchObject({
-      status: 200,
-    });
+    expect(readDev(folder).apiKey).not.toBe(apiKey);
+    expect(await ask(readDev(folder))).toMatchObject({ status: 200 });
     second.child.kill("SIGINT");
     expect(await second.ended).toBe(0);
   });

@@ -30,6 +30,16 @@ function anchorsOf(text: string): ReadonlySet<string> {
 
 const anchors = new Map(pages.map(({ path, text }) => [path, anchorsOf(text)]));
 
+test("every decision has its row in the table of decisions", ({ expect }) => {
+  const table = house.find((file) => file.path === "docs/decisions/README.md")?.text ?? "";
+  const decisions = pages.filter(({ path }) => /^docs\/decisions\/\d/.test(path));
+  const missing = decisions.filter(({ path, text }) => {
+    const title = /^# \d+\. (.+)$/m.exec(text)?.[1];
+    return title === undefined || !table.includes(`](${path.split("/").at(-1)}) | ${title} |`);
+  });
+  expect(missing.map(({ path }) => path)).toEqual([]);
+});
+
 describe.each(pages)("$path", ({ path, text }) => {
   test("links to what is there", ({ expect }) => {
     const links = [...text.matchAll(/\]\(([^)\s]+)\)/g)]

@@ -25,7 +25,7 @@ export type KnownNode = z.infer<typeof KnownNode>;
 
 const Nodes = z.object({ nodes: z.array(KnownNode) });
 const Made = {
-  account: z.object({ account: z.object({ id: z.string() }) }),
+  account: z.object({ account: z.object({ id: z.string(), deletedAtMs: z.number().nullish() }) }),
   key: z.object({ key: z.object({ secret: z.string() }) }),
   joinToken: z.object({ joinToken: z.string() }),
   models: z.object({ models: z.array(z.object({ id: z.string() })) }),
@@ -61,6 +61,21 @@ export class AdminClient {
 
   async makeAccount(name: string): Promise<string> {
     return (await this.#call("POST", "/accounts", Made.account, { name })).account.id;
+  }
+
+  async accountLives(account: string): Promise<boolean> {
+    const { deletedAtMs } = (await this.#call("GET", `/accounts/${account}`, Made.account)).account;
+    return typeof deletedAtMs !== "number";
+  }
+
+  /** Whether an API key is one still, and may be used. */
+  async opens(apiKey: string): Promise<boolean> {
+    const response = await fetch(`${this.#baseUrl}/v1/key`, {
+      headers: { authorization: `Bearer ${apiKey}` },
+      signal: AbortSignal.timeout(CALL_MS),
+    });
+    await response.body?.cancel();
+    return response.status !== 401;
   }
 
   /** Giving a credit twice under one id credits once. */

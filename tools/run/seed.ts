@@ -1,6 +1,7 @@
 /**
  * What a platform needs before the first call can be answered and billed: an account with credit and a key, and prices
  * for what its nodes serve. Made once; a later start finds it and changes nothing, an operator's own prices least of all.
+ * A key that opens nothing any more (revoked, or its secret is gone) gets a successor: what `npm start` prints, works.
  */
 import type { AdminClient, KnownNode } from "./admin-client.ts";
 
@@ -13,8 +14,11 @@ export async function seedAccount(
   admin: AdminClient,
   known: { readonly account?: string | undefined; readonly apiKey?: string | undefined },
 ): Promise<{ readonly account: string; readonly apiKey: string }> {
-  const account = known.account ?? (await admin.makeAccount("dev"));
-  if (known.apiKey !== undefined) return { account, apiKey: known.apiKey };
+  if (known.account !== undefined && known.apiKey !== undefined && (await admin.opens(known.apiKey)))
+    return { account: known.account, apiKey: known.apiKey };
+  const lives = known.account !== undefined && (await admin.accountLives(known.account));
+  const account = known.account !== undefined && lives ? known.account : await admin.makeAccount("dev");
+  // One id credits once.
   await admin.credit(account, "first-start", DEV_CREDIT_USD);
   return { account, apiKey: await admin.makeKey(account, "dev") };
 }

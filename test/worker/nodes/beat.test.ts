@@ -6,6 +6,7 @@ import { env } from "cloudflare:workers";
 import { describe, test } from "vitest";
 import { regionObject } from "../../../src/core/env.ts";
 import { markRemoved } from "../../../src/db/registry.ts";
+import { newRequest, receipt } from "../account/support.ts";
 import { beatOf, BOOT, bootId, enrolled, RECEIPT, RENEWAL, sendBeat, sendText, settled } from "./support.ts";
 
 const NEWER_BOOT = bootId(2_000_000);
@@ -29,6 +30,17 @@ describe("a beat", () => {
     const response = await sendBeat(node, { receipts: [RECEIPT, RECEIPT], renew: [RENEWAL] });
     expect(BeatReply.parse(await response.json()).acks).toHaveLength(2);
     expect(settled.at(-1)).toEqual({ node: node.id, receipts: 2, renewals: 1 });
+  });
+
+  test("with a client's whole answer proves the model that made it: nobody has to ask the node for a token", async ({
+    expect,
+  }) => {
+    const node = await enrolled("beat-proves");
+    const endedAtMs = Date.now() - 1_000;
+    const told = { ...receipt(newRequest(), "stop").receipt, weights: "w1", endedAtMs };
+    await sendBeat(node, { receipts: [{ body: JSON.stringify(told), sig: RECEIPT.sig }] });
+    const { nodes: live } = await regionObject(env, node.region).snapshot();
+    expect(live).toMatchObject([{ proofs: { tiny: { provenAtMs: endedAtMs } } }]);
   });
 
   test("of a node that lacks the current call key brings it the keys", async ({ expect }) => {
