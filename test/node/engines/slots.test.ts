@@ -59,6 +59,30 @@ describe("which slot a task gets", () => {
       choice: { slot: 1, reuse: 0 },
     },
     {
+      name: "an empty one beside a busy one",
+      slots: [
+        slot({}),
+        slot({}),
+        slot({ busy: true, tokens: [7] }),
+        slot({}),
+        slot({ busy: true, tokens: [8] }),
+      ],
+      tokens: LONG,
+      choice: { slot: 3, reuse: 0 },
+    },
+    {
+      name: "of those used longest ago one beside a busy one",
+      slots: [
+        slot({ tokens: range(50, 700), usedAt: 1 }),
+        slot({ tokens: range(50, 800), usedAt: 9 }),
+        slot({ tokens: range(50, 900), usedAt: 2, busy: true }),
+        slot({ tokens: range(50, 700), usedAt: 3 }),
+        slot({ tokens: range(50, 700), usedAt: 8 }),
+      ],
+      tokens: LONG,
+      choice: { slot: 3, reuse: 0 },
+    },
+    {
       name: "a match of a tenth of a long prompt is too little",
       slots: [slot({ tokens: [...range(39), ...range(100, 9_000)] }), slot({})],
       tokens: LONG,

@@ -7,9 +7,10 @@ import { readGgufFile } from "../../weights/gguf-header.ts";
 import { embeddingProblem } from "./embedder.ts";
 import { encodeSegments } from "./encode.ts";
 import { type Loaded, load } from "./load.ts";
-import { type EncodeMessage, type FromChild, type RunMessage, type TaskEvent, ToChild } from "./messages.ts";
+import { type EncodeMessage, type FromChild, type RunMessage, ToChild } from "./messages.ts";
 import { NoMemory } from "./memory.ts";
 import { natives } from "./native.ts";
+import { Outbox } from "./outbox.ts";
 import { TILE_TOKENS } from "./passes.ts";
 import { pickTemplate } from "./pick-template.ts";
 import { LlamaRun, type Slot } from "./run.ts";
@@ -114,20 +115,16 @@ function createEngine(
   vocabulary: Vocabulary,
   limits: { slots: number; endTokens: ReadonlySet<number>; template: Template },
 ): Engine {
-  let outbox: TaskEvent[] = [];
-  const flush = (): void => {
-    if (outbox.length > 0) send({ kind: "events", events: outbox });
-    outbox = [];
-  };
-  const report = (event: TaskEvent): void => {
-    outbox.push(event);
-  };
+  const outbox = new Outbox({
+    send: (events) => send({ kind: "events", events: [...events] }),
+    nowMs: () => performance.now(),
+    later: (act, ms) => (ms > 0 ? setTimeout(act, ms) : setImmediate(act)),
+  });
   const runs = new Map<number, LlamaRun>();
   const native = natives(model, context);
-  // Behind the next turn's start, so that writing to the channel goes on beside the computing.
   const loop = new StepLoop((alone) => (alone ? chunk.tokensAlone : chunk.tokens), TILE_TOKENS, {
     evaluate: (works) => batch.evaluate(works),
-    afterTurn: () => setImmediate(flush),
+    afterTurn: () => outbox.plan(),
     fatal,
   });
   const slots: Slot[] = Array.from({ length: limits.slots }, (_, sequence) => ({
@@ -147,7 +144,7 @@ function createEngine(
         thinkClose: vocabulary.think?.close,
         special: vocabulary.special,
       },
-      report,
+      report: (event) => outbox.put(event),
       release: (freed) => {
         runs.delete(task.task);
         table.release(freed);
@@ -174,8 +171,8 @@ function createEngine(
     }
   };
   const refuse = (task: number, reason: string): void => {
-    report({ kind: "refused", task, reason });
-    flush();
+    outbox.put({ kind: "refused", task, reason });
+    outbox.flush();
   };
   return {
     run: (task) => {

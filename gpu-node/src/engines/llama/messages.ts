@@ -2,7 +2,7 @@
  * What the engine's child process and its supervisor say to each other, validated on both sides: they are two builds
  * of the same file only as long as nobody restarts one of them in the middle of a deployment.
  * Token ids travel, never text or bytes: the parent knows the vocabulary from the file. The child sends one `events`
- * message per decode step for all tasks together.
+ * message for all tasks together, of one turn or of several short ones (outbox.ts).
  */
 import { z } from "zod";
 
