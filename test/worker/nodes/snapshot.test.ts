@@ -1,5 +1,5 @@
 /** What the request path is told of the nodes, how old it may be, and who waits for whom. */
-import { runInDurableObject } from "cloudflare:test";
+import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, test, vi } from "vitest";
 import { regionObject, type Env } from "../../../src/core/env.ts";
@@ -296,6 +296,25 @@ describe("the data centre's copy", () => {
     const view = await liveNodes(watched("fails"), [away], nowMs);
     // Silent, and so judged by the age of its beats.
     expect(view).toMatchObject({ nodes: [{ id: NODE, asOfMs: nowMs }], regions: [{ ageMs: 20_000 }] });
+  });
+
+  test("has the nodes that an object awaits which has just woken, and is not replaced before they are heard", async ({
+    expect,
+  }) => {
+    const region = await regionWith(NODE);
+    const object = regionObject(env, region);
+    const nowMs = Date.now();
+    await leaveCopy(region, NODE, nowMs - 20_000);
+    await evictDurableObject(object);
+    const left = async (): Promise<unknown> => (await caches.default.match(copyOf(region)))?.json();
+    const view = await liveNodes(env, [region], nowMs);
+    expect(view).toMatchObject({ nodes: [{ id: NODE }], isWaking: true, regions: [{ ageMs: 0 }] });
+    expect(await left()).toMatchObject({ takenAtMs: nowMs - 20_000 });
+    await object.beat(beatOf(NODE, { seq: 2 }), Date.now());
+    await expect
+      .poll(async () => liveNodes(env, [region], Date.now()))
+      .toMatchObject({ nodes: [{ id: NODE, boot: beatOf(NODE).boot }], isWaking: false });
+    await expect.poll(left).toMatchObject({ nodes: [{ id: NODE, boot: beatOf(NODE).boot }] });
   });
 
   test("that is no snapshot is none", async ({ expect }) => {
