@@ -10,10 +10,14 @@ import { parseClocks } from "../../../src/account/clocks.ts";
 import { hearReceipt, hearRenewal, hearWord, review } from "../../../src/account/hear.ts";
 import { life } from "../../unit/account/lives.ts";
 import {
+  call,
   OUTPUT_CEILING,
   PRICE,
   PROMPT_CEILING,
   receipt as lie,
+  renewal,
+  UPSTREAM,
+  word as says,
   type Message,
 } from "../../unit/account/support.ts";
 import { emptyTables, newRequest, openAccount, wokenStore, word, type Account } from "./support.ts";
@@ -215,6 +219,29 @@ describe("many requests at once, told twice, in any order, through restarts", ()
         { numRuns: RUNS },
       );
     });
+  });
+});
+
+test("an upstream's word that comes a quarter of an hour late says what the client has, among whatever else is told", async () => {
+  await account.inside((_, state) => {
+    const goes = says(0, "no_node", { next: call(1, UPSTREAM) });
+    const counted = { certainty: "reported", costNanoUsd: 1 } as const;
+    const answered = (seenTo: number, prompt: number): Message =>
+      says(1, "answered", { seenTo, prompt, node: UPSTREAM, ended: "stop", counted });
+    const lost = says(0, "node_lost");
+    const signed = lie(0, "client_gone", { to: 0, prompt: 50, cached: 10 });
+    const lateMs = T0 + 960_000;
+    const told = [
+      ...[goes].map((message) => ({ of: 1, message, atMs: T0 })),
+      ...[signed, renewal(0, 0), lost].map((message) => ({ of: 2, message, atMs: T0 })),
+      ...[goes, answered(0, 0)].map((message) => ({ of: 0, message, atMs: T0 })),
+      ...[answered(1, 50), goes, answered(1, 50)].map((message) => ({ of: 1, message, atMs: lateMs })),
+      ...[signed, renewal(0, 0)].map((message) => ({ of: 2, message, atMs: lateMs })),
+      ...[goes, answered(0, 0)].map((message) => ({ of: 0, message, atMs: lateMs })),
+    ];
+    const lives = [false, true, false].map((stream) => ({ stream, messages: [] }));
+    const bills = play(state, { lives, told, restarts: new Set() }).bills();
+    expect(bills[1]).toEqual({ charged: 0, writtenOff: 52_000, tokens: 1 });
   });
 });
 
