@@ -1,7 +1,8 @@
 /**
  * The composition root of a gpu-node: argv and environment in, one running node out, and the end of the process.
  * SIGTERM and SIGINT drain and stop; a second one stops at once. SIGHUP reads the models anew (a terminal that closes means
- * to stop), and so does `gpu-node reload`, which says what comes of it. A kill -9 costs nothing but time: the next start finds in the journal what this one was doing.
+ * to stop), and so does `gpu-node reload`, which says what comes of it. A kill -9 costs nothing but time: the next start
+ * finds in the journal what this one was doing.
  */
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -2,8 +2,9 @@
  * One Durable Object per account: the single place where its money is decided. Every admission, extension, word and
  * receipt of the account passes through here, and books.ts keeps the sums.
  *
- * All state is in SQLite; memory repeats it (books.ts), and an eviction or a crash loses only who was waiting. Changes run in turns, one commit each (group-commit.ts); the output gate lets no answer out before its turn
- * is on disk. The alarm is idempotent: it reviews the holds that are due and sends events that D1 has not confirmed.
+ * All state is in SQLite; memory repeats it (books.ts), and an eviction or a crash loses only who was waiting. Changes run
+ * in turns, one commit each (group-commit.ts); the output gate lets no answer out before its turn is on disk. The alarm is
+ * idempotent: it reviews the holds that are due and sends events that D1 has not confirmed.
  */
 import type {
   AdmitAsk,

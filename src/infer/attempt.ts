@@ -15,7 +15,7 @@ import type { Naming, Tried } from "../dispatch/walk.ts";
 import { begin, type Begun } from "../relay/answer.ts";
 import { ofFailure, ofRefusal, type Outcome } from "../routing/health.ts";
 import { isolate } from "../routing/isolate.ts";
-import { ANSWER_PREFIX } from "../wire/call.ts";
+import { answerIdOf } from "../wire/call.ts";
 import type { Overflow } from "./overflow.ts";
 import { toUpstream, type AtUpstream } from "./to-upstream.ts";
 import { markAttempt, type Job, type Travel } from "./travel.ts";
@@ -152,7 +152,7 @@ function askNode(
         ...named,
         dialect: call.dialect,
         stream: call.stream,
-        responseId: `${ANSWER_PREFIX[call.dialect]}${requestId.slice("req_".length)}`,
+        responseId: answerIdOf(call.dialect, requestId),
         createdS: Math.floor(travel.enteredAtMs / 1_000),
         model: wanted.model.id,
         modelAs: call.modelAs,

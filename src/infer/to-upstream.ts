@@ -16,7 +16,7 @@ import type { Progress } from "../relay/progress.ts";
 import { printAsk, type UpstreamAsk } from "../upstream/ask.ts";
 import { callUpstream, type UpstreamAnswer } from "../upstream/call.ts";
 import { Translator } from "../upstream/translate.ts";
-import { ANSWER_PREFIX } from "../wire/call.ts";
+import { answerIdOf } from "../wire/call.ts";
 import type { Counts } from "../wire/openai-replay.ts";
 import type { Job, Travel } from "./travel.ts";
 
@@ -49,7 +49,7 @@ export async function toUpstream(
   const { job, ask, served, promptCeiling, outputCeiling, tag } = spec;
   const { call } = job;
   const face = {
-    id: `${ANSWER_PREFIX[call.dialect]}${travel.requestId.slice("req_".length)}`,
+    id: answerIdOf(call.dialect, travel.requestId),
     createdS: Math.floor(travel.enteredAtMs / 1_000),
     model: call.modelAs,
     includeUsage: call.includeUsage,

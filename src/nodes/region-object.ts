@@ -4,8 +4,8 @@
  *
  * In SQLite, and so across evictions: the records of the nodes, each one's boot and promise (`complete through`), and
  * an admin's wish. In memory alone: the beats. An eviction forgets them and the next second brings new ones; until then
- * a snapshot names the nodes whose beats are awaited, so that nobody takes them for gone (snapshot.ts). No alarm; the only outbound I/O are probes, one token of a node that nothing has
- * proven lately (proofs.ts), and no beat waits for them.
+ * a snapshot names the nodes whose beats are awaited, so that nobody takes them for gone (snapshot.ts). No alarm; the only
+ * outbound I/O are probes, one token of a node that nothing has proven lately (proofs.ts), and no beat waits for them.
  *
  * Invariants: only a node that was `put` and not removed is shown; a fenced beat changes nothing; `completeThrough`
  * never says more than a node has promised, and leaves out no node that may have had a call. To keep that across

@@ -30,12 +30,24 @@ export type Call = {
   readonly body: Uint8Array;
 };
 
-/** What the id of its answer begins with. */
-export const ANSWER_PREFIX: { readonly [D in Dialect]: string } = {
+const REQUEST_PREFIX = "req_";
+
+const ANSWER_PREFIX: { readonly [D in Dialect]: string } = {
   "openai.chat": "chatcmpl-",
   "openai.completion": "cmpl-",
   "openai.embedding": "embd-",
 };
+
+/** The id of a request's answer, as its dialect's clients expect one. */
+export function answerIdOf(dialect: Dialect, requestId: string): string {
+  return `${ANSWER_PREFIX[dialect]}${requestId.slice(REQUEST_PREFIX.length)}`;
+}
+
+/** The request that an answer's id belongs to; what is none is given back as it is. */
+export function requestIdOf(id: string): string {
+  const prefix = Object.values(ANSWER_PREFIX).find((one) => id.startsWith(one));
+  return prefix === undefined ? id : `${REQUEST_PREFIX}${id.slice(prefix.length)}`;
+}
 
 /** A call as it was just parsed, with the prompt as text. That is read once and let go: the call may run for minutes. */
 export type ParsedCall = Call & { readonly prompt: PromptSource["body"] };

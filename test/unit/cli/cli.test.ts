@@ -197,6 +197,40 @@ describe("a command", () => {
   });
 });
 
+describe("a bill", () => {
+  const NOTHING = {
+    id: `req_${"0".repeat(26)}`,
+    state: "closed",
+    model: "tiny",
+    certainty: "exact",
+    ended: "no_node",
+    usage: { prompt_tokens: 0, completion_tokens: 0, prompt_tokens_details: { cached_tokens: 0 } },
+    cost: { amount: "0.00", nano_usd: 0, write_off_nano_usd: 0 },
+    price: {
+      id: "price_1",
+      input_micro_usd_per_m: 1,
+      cached_micro_usd_per_m: 1,
+      output_micro_usd_per_m: 1,
+      hit_input_micro_usd_per_m: 0,
+      hit_output_micro_usd_per_m: 0,
+    },
+    attempts: [{ ordinal: 0, node: null, region: null, ended: "no_node", to: 0, receipt: null }],
+  };
+
+  test.for(["req_", "chatcmpl-", "cmpl-", "embd-"])(
+    "is found by an id that begins with %s, and none is said to be signed where no node made anything",
+    async (prefix, { expect }) => {
+      answering({ generation: NOTHING }, { keys: [] });
+      const { exit, out } = await sluice(["verify", NOTHING.id.replace("req_", prefix)]);
+      expect(platform.calls[0]?.line).toBe(`GET /admin/v1/generations/${NOTHING.id}`);
+      expect([exit, out.split("\n").at(-1)]).toEqual([
+        0,
+        "PROVED: no node made anything for this bill, and the price makes the cost.",
+      ]);
+    },
+  );
+});
+
 describe("when something is wrong", () => {
   test("with a field, it is named, and the exit code is 1", async ({ expect }) => {
     const issues = [{ param: "price.inputMicroUsdPerM", message: "too big" }];

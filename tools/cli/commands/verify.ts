@@ -1,5 +1,6 @@
 /** Checks one request's bill against what its nodes signed: with the operator's token, or with the account's own key. */
 import { z } from "zod";
+import { requestIdOf } from "../../../src/wire/call.ts";
 import { checkBill, Generation, NodeKeys, type BillCheck } from "../check-bill.ts";
 import type { Command } from "../command.ts";
 import { Complaint, EXIT } from "../complaint.ts";
@@ -8,6 +9,8 @@ import { sheet, table } from "../table.ts";
 const Found = z.looseObject({ generation: z.looseObject({ state: z.string() }) });
 const Running = z.looseObject({ state: z.string() });
 
+/** Where no node's word stands behind the bill, or none was needed. */
+const PROVED_WITHOUT_RECEIPT = "PROVED: no node made anything for this bill, and the price makes the cost.";
 const VERDICTS = {
   proved: "PROVED: the nodes signed what was billed, and the price makes the cost.",
   unproved: "NOT PROVED: nothing contradicts the bill, and nothing proves it.",
@@ -42,7 +45,9 @@ function lines(generation: Generation, check: BillCheck): string {
       : ([["written off", `${cost.write_off_nano_usd} nano-dollars, borne by the operator`]] as const)),
   ]);
   const why = check.why.map((sentence) => `  ${sentence}`);
-  return [bill, "", attempts, "", VERDICTS[check.verdict], ...why].join("\n");
+  const isBare = check.verdict === "proved" && check.attempts.every(({ from }) => from === null);
+  const verdict = isBare ? PROVED_WITHOUT_RECEIPT : VERDICTS[check.verdict];
+  return [bill, "", attempts, "", verdict, ...why].join("\n");
 }
 
 export const verify: readonly Command[] = [
@@ -60,7 +65,7 @@ export const verify: readonly Command[] = [
       },
     },
     run: async ({ api, args: [typed = ""], text }) => {
-      const request = typed.replace(/^chatcmpl-/, "req_");
+      const request = requestIdOf(typed);
       const id = encodeURIComponent(request);
       const account = text("account");
       const query = account === undefined ? "" : `?account=${encodeURIComponent(account)}`;
