@@ -22,6 +22,7 @@ import { DurableObject } from "cloudflare:workers";
 import type {
   AccountSettings,
   AccountStatus,
+  CreditAnswer,
   CreditGiven,
   KeyChange,
   KeyDeedAnswer,
@@ -201,10 +202,13 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
     return key === undefined ? null : keyStatus(this.#books, key, Date.now());
   }
 
-  async credit(credit: CreditGiven): Promise<{ balanceNanoUsd: number }> {
+  async credit(credit: CreditGiven): Promise<CreditAnswer> {
     return this.#group.run(() => {
-      this.#books.credit(credit, Date.now());
-      return { balanceNanoUsd: this.#books.account?.balanceNanoUsd ?? 0 };
+      const given = this.#books.credit(credit, Date.now());
+      const balanceNanoUsd = this.#books.account?.balanceNanoUsd ?? 0;
+      return given === "given" || given === "given_before"
+        ? { balanceNanoUsd }
+        : { balanceNanoUsd, refused: given };
     });
   }
 

@@ -16,7 +16,7 @@ import { LATEST_MS, type Clocks } from "./clocks.ts";
 import type { Hold } from "./facts.ts";
 import { Keyring } from "./keyring.ts";
 import { running } from "./look.ts";
-import { Purse } from "./purse.ts";
+import { Purse, type Crediting } from "./purse.ts";
 import { Repeats } from "./repeats.ts";
 import type { AccountState } from "./rows.ts";
 import { Scopes } from "./scopes.ts";
@@ -64,8 +64,7 @@ export class Books {
     this.purse.endGrants(this.heldNanoUsd, nowMs);
   }
 
-  /** False where this credit was given before. */
-  credit(credit: CreditGiven, nowMs: number): boolean {
+  credit(credit: CreditGiven, nowMs: number): Crediting {
     const { expiresAtMs = null } = credit;
     if (expiresAtMs !== null) this.#lookAgainBy(expiresAtMs);
     return this.purse.credit(credit, nowMs);

@@ -5,12 +5,16 @@
  * Invariant: 0 <= granted <= max(0, balance). Memory repeats the row; a turn that failed throws this away.
  */
 import type { UsageEvent } from "@sluice/protocol/account-log";
-import type { CreditGiven } from "../core/account.ts";
+import type { CreditAnswer, CreditGiven } from "../core/account.ts";
 import { assert } from "../core/assert.ts";
+import { BALANCE_NANO_USD_MAX } from "../core/money.ts";
 import type { Hold } from "./facts.ts";
 import { addGrants, endedNanoUsd, grantedNanoUsd, refund, takeGranted, type Grants } from "./grants.ts";
 import type { AccountState } from "./rows.ts";
 import type { Store } from "./store.ts";
+
+/** `given_before`: this very credit. The rest is refused: see `CreditAnswer`. */
+export type Crediting = "given" | "given_before" | NonNullable<CreditAnswer["refused"]>;
 
 export class Purse {
   readonly #store: Store;
@@ -89,12 +93,17 @@ export class Purse {
     return { fromGrants, grantedNanoUsd: 0 - grantedNanoUsd(back) };
   }
 
-  /** False where this credit was given before. */
-  credit(credit: CreditGiven, nowMs: number): boolean {
-    if (!this.#store.addCredit(credit.creditId)) return false;
+  /** Anything but `given` changes nothing. */
+  credit(credit: CreditGiven, nowMs: number): Crediting {
     assert(this.#account !== undefined, "only an account that exists is credited");
     const { creditId, amountNanoUsd, note, kind = "topped_up", expiresAtMs = null } = credit;
+    const terms = `${kind} ${amountNanoUsd}`;
+    const known = this.#store.creditTerms(creditId);
+    if (known !== undefined) return known === null || known === terms ? "given_before" : "other_credit";
     const balanceNanoUsd = this.#account.balanceNanoUsd + amountNanoUsd;
+    const grows = Math.abs(balanceNanoUsd) > Math.abs(this.#account.balanceNanoUsd);
+    if (grows && Math.abs(balanceNanoUsd) > BALANCE_NANO_USD_MAX) return "beyond_balance";
+    this.#store.addCredit(creditId, terms);
     const isGrant = kind === "granted";
     let { grants } = this.#account;
     if (isGrant && amountNanoUsd > 0)
@@ -113,7 +122,7 @@ export class Purse {
       atMs: nowMs,
     } as const;
     this.#store.log.append({ ...event, ...of }, nowMs, null);
-    return true;
+    return "given";
   }
 
   /** Takes what is left of grants that have ended off the balance, except for what running requests hold. */

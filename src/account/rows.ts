@@ -16,7 +16,9 @@ const names = z
   .transform((text) => (text === null ? null : z.array(z.string()).parse(JSON.parse(text))));
 
 const grants = z.string().transform((text): Grants => z.array(GrantJson).parse(JSON.parse(text)));
-const GrantJson = z.object({ leftNanoUsd: z.int().min(1), expiresAtMs: z.int().nullable() });
+/** Credits keep sums in the range of safe integers; what an older build let beyond it is no reason not to wake. */
+const sum = z.number();
+const GrantJson = z.object({ leftNanoUsd: sum.min(1), expiresAtMs: z.int().nullable() });
 
 const limitOf = z.int().nullable().default(null);
 const LimitsJson = z.object({
@@ -39,7 +41,7 @@ export const AccountRow = z
     upstreams: UpstreamsAllowed,
     limits,
     cache_salt: z.string(),
-    balance_nano_usd: z.int(),
+    balance_nano_usd: sum,
     grants,
     counters: z.string(),
     free_slots: z.string().transform((text) => z.array(z.int()).parse(JSON.parse(text))),

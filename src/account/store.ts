@@ -78,8 +78,14 @@ export class Store {
     this.#sql.write("DELETE FROM answers");
   }
 
-  /** False where this credit was given before. */
-  addCredit(id: string): boolean {
-    return this.#sql.write("INSERT INTO credits VALUES (?) ON CONFLICT DO NOTHING", id) > 0;
+  /** What a credit of this id said; null where an older build gave it, and undefined where nobody did. */
+  creditTerms(id: string): string | null | undefined {
+    const statement = "SELECT terms FROM credits LEFT JOIN credit_terms USING (id) WHERE id = ?";
+    return this.#sql.read<{ terms: string | null }>(statement, id)[0]?.terms;
+  }
+
+  addCredit(id: string, terms: string): void {
+    this.#sql.write("INSERT INTO credits VALUES (?)", id);
+    this.#sql.write("INSERT OR REPLACE INTO credit_terms VALUES (?, ?)", id, terms);
   }
 }

@@ -72,6 +72,8 @@ const SQL_SCHEMA = `
     entries TEXT NOT NULL
   ) STRICT;
   CREATE TABLE IF NOT EXISTS credits (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+  -- Kind and amount of a credit. Not a column of credits: an older build could give none any more.
+  CREATE TABLE IF NOT EXISTS credit_terms (id TEXT PRIMARY KEY, terms TEXT NOT NULL) STRICT, WITHOUT ROWID;
   -- Which request an Idempotency-Key stands for, for a day.
   CREATE TABLE IF NOT EXISTS repeats (
     name TEXT PRIMARY KEY,

@@ -12,6 +12,13 @@ const MONTHS = 12;
 
 const BucketJson = z.object({ left: z.number(), atMs: z.number() });
 
+/** What was ever spent may grow beyond what an integer says exactly: then it is at least so much, and stays. */
+const Spent = z.number().transform(atMost);
+
+function atMost(nanoUsd: number): number {
+  return Math.min(nanoUsd, Number.MAX_SAFE_INTEGER);
+}
+
 /** As it is kept in a row. */
 export const UsedJson = z.object({
   requests: BucketJson.optional(),
@@ -19,11 +26,11 @@ export const UsedJson = z.object({
   /** The day the figures are of, counted from 1970 in UTC. */
   day: z.int(),
   dayRequests: z.int(),
-  dayNanoUsd: z.int(),
+  dayNanoUsd: Spent,
   /** Year times twelve and the month, in UTC. */
   month: z.int(),
-  monthNanoUsd: z.int(),
-  totalNanoUsd: z.int(),
+  monthNanoUsd: Spent,
+  totalNanoUsd: Spent,
 });
 export type Used = Readonly<z.infer<typeof UsedJson>>;
 
@@ -82,9 +89,9 @@ export function withSpending(used: Used, nanoUsd: number, nowMs: number): Used {
   const now = asOf(used, nowMs);
   return {
     ...now,
-    dayNanoUsd: now.dayNanoUsd + nanoUsd,
-    monthNanoUsd: now.monthNanoUsd + nanoUsd,
-    totalNanoUsd: now.totalNanoUsd + nanoUsd,
+    dayNanoUsd: atMost(now.dayNanoUsd + nanoUsd),
+    monthNanoUsd: atMost(now.monthNanoUsd + nanoUsd),
+    totalNanoUsd: atMost(now.totalNanoUsd + nanoUsd),
   };
 }
 

@@ -9,7 +9,7 @@ import { Hono } from "hono";
 import { z } from "zod";
 import type { AccountStatus } from "../core/account.ts";
 import { accountObject, type Env } from "../core/env.ts";
-import { parseUsd, printUsd } from "../core/money.ts";
+import { BALANCE_NANO_USD_MAX, parseUsd, printUsd } from "../core/money.ts";
 import { accountById, accountsPage, listAccount, markDeleted, renameAccount } from "../db/accounts.ts";
 import { modelById } from "../db/models.ts";
 import { Complaint, wrong } from "./complaint.ts";
@@ -127,7 +127,16 @@ accountRoutes.post("/:account/credits", async (c) => {
   await statusOf(c.env, account);
   if (nano > 0) await mustLive(c.env, account);
   const credit = { creditId, amountNanoUsd: nano, note, kind, expiresAtMs };
-  const { balanceNanoUsd } = await accountObject(c.env, account).credit(credit);
+  const { balanceNanoUsd, refused } = await accountObject(c.env, account).credit(credit);
+  if (refused === "other_credit")
+    throw new Complaint("conflict", `creditId: "${creditId}" was given with another amount or kind`, [
+      { param: "creditId", message: "was given with another amount or kind; a new credit takes a new id" },
+    ]);
+  if (refused !== undefined)
+    throw wrong(
+      field,
+      `would bring the balance beyond $${printUsd(BALANCE_NANO_USD_MAX)}, which is the most`,
+    );
   return c.json({ account, creditId, balanceNanoUsd, balanceUsd: printUsd(balanceNanoUsd) });
 });
 

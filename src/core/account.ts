@@ -90,6 +90,12 @@ export type CreditGiven = {
   readonly expiresAtMs?: number | null;
 };
 
+export type CreditAnswer = {
+  readonly balanceNanoUsd: number;
+  /** Nothing was given: the balance would be beyond what is kept, or the id stands for another amount or kind. */
+  readonly refused?: "beyond_balance" | "other_credit";
+};
+
 /** What is used of the limits now. Days and months are UTC's. */
 export type UsedNow = {
   readonly requestsToday: number;

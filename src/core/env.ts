@@ -17,6 +17,7 @@ import { homeOf } from "@sluice/protocol/ids";
 import type {
   AccountSettings,
   AccountStatus,
+  CreditAnswer,
   CreditGiven,
   KeyChange,
   KeyDeedAnswer,
@@ -54,7 +55,7 @@ export interface AccountRpc extends Rpc.DurableObjectBranded {
   /** Forgets the salt of every cached answer, or of one model's: from the next call on none of them opens. */
   forgetAnswers(model: string | null): Promise<void>;
   /** Idempotent by `creditId`. The amount may be negative: a correction. */
-  credit(credit: CreditGiven): Promise<{ balanceNanoUsd: number }>;
+  credit(credit: CreditGiven): Promise<CreditAnswer>;
   status(): Promise<AccountStatus | null>;
   /**
    * Ends the account: every key is revoked, nothing new starts, cached answers are forgotten. What runs is still billed,

@@ -8,6 +8,12 @@ import { assert } from "./assert.ts";
 const NANO_PER_USD = 1_000_000_000;
 const PICO_PER_NANO = 1_000;
 
+/**
+ * What a balance, on either side of nothing, can be brought to by credits. A million dollars below the last safe integer: what
+ * refunds give back on top stays one, too.
+ */
+export const BALANCE_NANO_USD_MAX = 8_000_000 * NANO_PER_USD;
+
 /** What these tokens cost under this row, in nano-dollars. `cachedTokens` are a part of `promptTokens`. */
 export function costNanoUsd(
   price: PriceRow,

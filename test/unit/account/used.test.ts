@@ -55,6 +55,12 @@ describe("days and months", () => {
     ]);
   });
 
+  test("and all of time count up to what an integer says exactly, and no further", ({ expect }) => {
+    const most = withSpending(UNUSED, Number.MAX_SAFE_INTEGER - 1, NEW_YEAR_MS);
+    const { dayNanoUsd, monthNanoUsd, totalNanoUsd } = withSpending(most, 10, NEW_YEAR_MS);
+    expect(new Set([dayNanoUsd, monthNanoUsd, totalNanoUsd])).toEqual(new Set([Number.MAX_SAFE_INTEGER]));
+  });
+
   test("do not come back when a clock steps back", ({ expect }) => {
     const today = withSpending(UNUSED, 5, NEW_YEAR_MS);
     expect(asOf(today, NEW_YEAR_MS - 1)).toEqual(today);

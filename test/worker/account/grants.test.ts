@@ -1,7 +1,7 @@
 /** Money that was given and money that was paid: which is spent first, and what is left of either. */
 import { evictDurableObject, runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, describe, test, vi } from "vitest";
-import { COST, eventsOf, HOLD, openAccount, receipt, word, type Account } from "./support.ts";
+import { COST, eventsOf, HOLD, openAccount, PRICE, receipt, word, type Account } from "./support.ts";
 
 const DAY_MS = 24 * 60 * 60_000;
 
@@ -97,5 +97,37 @@ describe("an object of an older build", () => {
     expect(await account.object.status()).toMatchObject({ balanceNanoUsd: 500, toppedUpNanoUsd: 500 });
     await give(account, 5);
     expect(await account.object.status()).toMatchObject({ balanceNanoUsd: 505, grantedNanoUsd: 5 });
+  });
+
+  test("that let its sums grow beyond what integers say exactly wakes, and admits", async ({ expect }) => {
+    const account = await openAccount(500);
+    await account.settle(
+      receipt(
+        await account.admit({
+          price: { ...PRICE, outputMicroUsdPerM: 1, inputMicroUsdPerM: 1, cachedMicroUsdPerM: 1 },
+        }),
+        "stop",
+      ),
+    );
+    await account.inside((_, { storage }) =>
+      storage.sql.exec(
+        `UPDATE account SET balance_nano_usd = 10000000000000000, counters = replace(counters, '"totalNanoUsd":', '"totalNanoUsd":1000000000000000000')`,
+      ),
+    );
+    await evictDurableObject(account.object);
+    await account.settle(receipt(await account.admit(), "stop"));
+    await evictDurableObject(account.object);
+    expect(await account.object.status()).toMatchObject({
+      balanceNanoUsd: 10_000_000_000_000_000 - COST,
+      used: { spentNanoUsd: Number.MAX_SAFE_INTEGER },
+    });
+  });
+
+  test("gave credits of which only the ids are known: none is given again", async ({ expect }) => {
+    const account = await openAccount(500);
+    await account.inside((_, { storage }) => storage.sql.exec("DROP TABLE credit_terms"));
+    await evictDurableObject(account.object);
+    const first = { creditId: "first", amountNanoUsd: 7, note: "" };
+    expect(await account.object.credit(first)).toEqual({ balanceNanoUsd: 500 });
   });
 });

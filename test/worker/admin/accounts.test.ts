@@ -1,6 +1,7 @@
 /** Accounts, their credit and their keys, from the admin's chair; the account's object is the real one. */
 import { NEWEST } from "@sluice/protocol/version";
 import { ulid } from "@sluice/protocol/ids";
+import { evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, test } from "vitest";
 import { checkKey } from "../../../src/auth/key.ts";
@@ -95,6 +96,36 @@ describe("a credit", () => {
       });
     const back = { creditId: "second", amountNanoUsd: -340_000_000 };
     expect((await ask("POST", `/accounts/${id}/credits`, back)).body.balanceUsd).toBe("12.00");
+  });
+
+  test("under an id that was given with another amount or kind is refused, and gives nothing", async ({
+    expect,
+  }) => {
+    const id = await newAccount();
+    const give = (credit: object) =>
+      ask("POST", `/accounts/${id}/credits`, { creditId: "invoice-7", amountUsd: "5", ...credit });
+    await give({});
+    for (const other of [{ amountUsd: "50" }, { kind: "granted" }])
+      expect(await give(other)).toMatchObject({
+        status: 409,
+        body: { error: { code: "conflict", issues: [{ param: "creditId" }] } },
+      });
+    expect(await give({ amountUsd: "5.00" })).toMatchObject({ status: 200, body: { balanceUsd: "5.00" } });
+  });
+
+  test("beyond what a balance can say exactly is refused, and what can be given outlives a restart", async ({
+    expect,
+  }) => {
+    const id = await newAccount();
+    const give = (nr: number, amountUsd = "1000000") =>
+      ask("POST", `/accounts/${id}/credits`, { creditId: `c${nr}`, amountUsd });
+    const statuses: number[] = [];
+    for (let nr = 0; nr < 10; nr++) statuses.push((await give(nr)).status);
+    expect(statuses).toEqual([200, 200, 200, 200, 200, 200, 200, 200, 400, 400]);
+    expect((await give(10, "0.01")).body.error.issues[0].param).toBe("amountUsd");
+    await evictDurableObject(accountObject(env, id));
+    expect((await ask("GET", `/accounts/${id}`)).body.account.balanceUsd).toBe("8000000.00");
+    expect((await give(11, "-0.01")).body.balanceUsd).toBe("7999999.99");
   });
 
   const WRONG = [
