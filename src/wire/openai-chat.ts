@@ -37,7 +37,11 @@ export const sharedFields = {
   presence_penalty: penalty.nullish(),
   seed: z.int().nullish(),
   n: z.int().min(1).max(CHOICES_MAX).nullish(),
-  stop: z.union([z.string(), z.array(z.string()).max(STOPS_MAX)]).nullish(),
+  stop: z
+    .union([z.string(), z.array(z.string()).max(STOPS_MAX)], {
+      error: `a text, or a list of at most ${STOPS_MAX} texts`,
+    })
+    .nullish(),
   user: z.string().nullish(),
   user_id: z
     .string()

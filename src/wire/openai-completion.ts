@@ -13,7 +13,9 @@ const OUTPUT_TOKENS_DEFAULT = 16;
 
 const CompletionBody = z.looseObject({
   ...sharedFields,
-  prompt: z.union([z.string(), z.array(z.unknown()).min(1)]),
+  prompt: z.union([z.string(), z.array(z.unknown()).min(1)], {
+    error: "a text, or a list of token ids",
+  }),
 });
 
 /** Throws a FaultError `invalid_request` that names the field. */

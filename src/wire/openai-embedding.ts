@@ -15,7 +15,9 @@ const EmbeddingBody = z.looseObject({
   model,
   user,
   user_id,
-  input: z.union([z.string(), z.array(z.unknown()).min(1)]),
+  input: z.union([z.string(), z.array(z.unknown()).min(1)], {
+    error: "a text, a list of token ids, or a list of either",
+  }),
   encoding_format: z.enum(["float", "base64"]).nullish(),
   dimensions: z.int().min(1).nullish(),
 });

@@ -18,7 +18,9 @@ const Ids = z.array(z.int().min(0).max(TOKEN_ID_MAX)).min(1);
 
 const CompletionBody = z.object({
   model: z.string().min(1).max(128),
-  prompt: z.union([z.string(), Ids, z.array(z.string()).min(1), z.array(Ids).min(1)]),
+  prompt: z.union([z.string(), Ids, z.array(z.string()).min(1), z.array(Ids).min(1)], {
+    error: "a text, or a list of token ids",
+  }),
   suffix: z.string().nullish(),
   echo: z.boolean().nullish(),
   best_of: z.int().nullish(),

@@ -29,7 +29,9 @@ export const samplingFields = {
   presence_penalty: penalty,
   seed: z.int().nullish(),
   stop: z
-    .union([z.string().max(STOP_CHARS_MAX), z.array(z.string().max(STOP_CHARS_MAX)).max(STOPS_MAX)])
+    .union([z.string().max(STOP_CHARS_MAX), z.array(z.string().max(STOP_CHARS_MAX)).max(STOPS_MAX)], {
+      error: `a text, or a list of at most ${STOPS_MAX} texts, each of at most ${STOP_CHARS_MAX} characters`,
+    })
     .nullish(),
   n: z.int().min(1).max(CHOICES_MAX).nullish(),
   logit_bias: z.record(z.string(), z.number().min(-BIAS_MAX).max(BIAS_MAX)).nullish(),

@@ -228,6 +228,16 @@ describe("a schema that cannot be bound is refused, with the place", () => {
     ["an unknown type", loose({ type: "strnig" }), `${at}.type`],
     ["a reference to nowhere", loose({ $ref: "#/$defs/x" }), `${at}.$ref`],
     ["a reference to elsewhere", loose({ $ref: "https://example.com/s.json" }), `${at}.$ref`],
+    ["itself alone", loose({ $ref: "#" }), `${at}.$ref`],
+    ["itself as one of several", loose({ anyOf: [{ type: "null" }, { $ref: "#" }] }), `${at}.anyOf[1].anyOf[1].$ref`],
+    [
+      "itself by way of another, met inside an object first",
+      loose({
+        anyOf: [{ type: "object", properties: { b: { $ref: "#/$defs/b" } } }, { $ref: "#/$defs/b" }],
+        $defs: { b: { anyOf: [{ type: "null" }, { $ref: "#" }] } },
+      }),
+      `${at}.anyOf[0].properties.b.anyOf[1].anyOf[1].$ref`,
+    ],
     ["more bounds than can be kept", loose({ type: "array", maxItems: 100_000 }), `${at}.maxItems`],
     ["bounds the wrong way round", loose({ type: "string", minLength: 3, maxLength: 2 }), `${at}.maxLength`],
     ["required, and not there", loose({ type: "object", properties: {}, required: ["x"] }), `${at}.required`],
@@ -252,6 +262,11 @@ describe("a schema that cannot be bound is refused, with the place", () => {
   ];
   test.each(cases)("%s", (_, form, path) => {
     expect(answerGrammar(form, undefined, undefined)).toMatchObject({ ok: false, path });
+  });
+
+  test("one that comes back to itself inside a list or an object is bound", () => {
+    const tree = { anyOf: [{ type: "null" }, { type: "array", items: { $ref: "#" } }] };
+    expect(answerGrammar(loose(tree), undefined, undefined)).toMatchObject({ ok: true });
   });
 
   test("a strict tool is named by its place", () => {

@@ -322,6 +322,16 @@ test("seeds are numbers every server takes, and never the one that means any", (
   }
 });
 
+test("half a character in a prompt goes to the server as what bytes make of it, and text that looks like one as it is", async ({
+  expect,
+}) => {
+  const { engine, peer } = await open("llama-server");
+  const tokens = await engine.encodeText("a\ud800b");
+  expect(tokens).toEqual(await engine.encodeText("a\ufffdb"));
+  expect(await engine.encodeText(String.raw`\ud800`)).toHaveLength(1 + String.raw`\ud800`.length);
+  expect(peer.tokenized).toEqual(["a\ufffdb", "a\ufffdb", String.raw`\ud800`]);
+});
+
 describe("what a server lacks is said at the start, with what gives it that", () => {
   test("one that shows no token ids cannot be fronted by them", async ({ expect }) => {
     const opened = open("vllm", (peer) => (peer.showsIds = false), 0);

@@ -50,6 +50,8 @@ export type ScriptedServer = {
   models: number;
   /** Of every /tokenize. */
   tokenizeStatus: number;
+  /** The texts it was asked to tokenise. */
+  readonly tokenized: string[];
 };
 
 /** What the server's model folder looks like. */
@@ -169,6 +171,7 @@ export async function scriptedServer(): Promise<ScriptedServer> {
     modelsStatus: 200,
     models: 0,
     tokenizeStatus: 200,
+    tokenized: [],
   };
   async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = request.url ?? "";
@@ -187,6 +190,7 @@ export async function scriptedServer(): Promise<ScriptedServer> {
     const body = JSON.parse(text) as Record<string, unknown>;
     const quoted = JSON.stringify({ error: { message: "refused" }, detail: [{ input: body }] });
     if (path === "/tokenize" && scripted.tokenizeStatus !== 200) return end(scripted.tokenizeStatus, quoted);
+    if (path === "/tokenize") scripted.tokenized.push(String(body["prompt"] ?? body["content"]));
     if (path === "/tokenize")
       return end(200, JSON.stringify({ tokens: tokenize(String(body["prompt"] ?? body["content"])) }));
     const proof = proofOf(path, body);

@@ -125,7 +125,7 @@ export class Wire {
   }
 
   async #send(method: string, path: string, body: unknown, signal: AbortSignal): Promise<IncomingMessage> {
-    const bytes = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
+    const bytes = body === undefined ? undefined : Buffer.from(wellFormed(JSON.stringify(body)));
     const ask = { method, path, bytes, signal };
     try {
       return await this.#sendOnce(ask, this.#agent);
@@ -201,4 +201,10 @@ function parse(text: string): unknown {
   } catch {
     throw new UnreadableAnswer("an answer is not JSON");
   }
+}
+
+/** Half a character, which JSON can only escape, is no text to many servers: it becomes what bytes make of it, U+FFFD. */
+function wellFormed(json: string): string {
+  if (!json.includes("\\ud")) return json;
+  return json.replaceAll(/\\(?:\\|ud[89a-f][0-9a-f]{2})/g, (escape) => (escape === "\\\\" ? escape : "\\ufffd"));
 }
