@@ -205,7 +205,8 @@ class Compiler {
     const reached = new Set([ref]);
     // A set is gone through with what is added meanwhile.
     for (const each of reached) for (const next of this.#beginnings.get(each) ?? []) reached.add(next);
-    if (reached.has(within)) throw new SchemaFault(`${path}.$ref`, "it refers to itself with nothing in between");
+    if (reached.has(within))
+      throw new SchemaFault(`${path}.$ref`, "it refers to itself with nothing in between");
   }
 
   #object(node: Node, path: string, depth: number): string {

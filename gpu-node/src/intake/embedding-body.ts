@@ -14,12 +14,7 @@ const Ids = z.array(z.int().min(0).max(TOKEN_ID_MAX)).min(1);
 const EmbeddingBody = z.object({
   model: z.string().min(1).max(128),
   input: z.union(
-    [
-      z.string(),
-      Ids,
-      z.array(z.string()).min(1).max(INPUTS_MAX),
-      z.array(Ids).min(1).max(INPUTS_MAX),
-    ],
+    [z.string(), Ids, z.array(z.string()).min(1).max(INPUTS_MAX), z.array(Ids).min(1).max(INPUTS_MAX)],
     { error: `a text, a list of token ids, or a list of at most ${INPUTS_MAX} of either` },
   ),
   encoding_format: z.enum(["float", "base64"]).nullish(),

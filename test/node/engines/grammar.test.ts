@@ -229,7 +229,11 @@ describe("a schema that cannot be bound is refused, with the place", () => {
     ["a reference to nowhere", loose({ $ref: "#/$defs/x" }), `${at}.$ref`],
     ["a reference to elsewhere", loose({ $ref: "https://example.com/s.json" }), `${at}.$ref`],
     ["itself alone", loose({ $ref: "#" }), `${at}.$ref`],
-    ["itself as one of several", loose({ anyOf: [{ type: "null" }, { $ref: "#" }] }), `${at}.anyOf[1].anyOf[1].$ref`],
+    [
+      "itself as one of several",
+      loose({ anyOf: [{ type: "null" }, { $ref: "#" }] }),
+      `${at}.anyOf[1].anyOf[1].$ref`,
+    ],
     [
       "itself by way of another, met inside an object first",
       loose({

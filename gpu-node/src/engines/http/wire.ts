@@ -206,5 +206,7 @@ function parse(text: string): unknown {
 /** Half a character, which JSON can only escape, is no text to many servers: it becomes what bytes make of it, U+FFFD. */
 function wellFormed(json: string): string {
   if (!json.includes("\\ud")) return json;
-  return json.replaceAll(/\\(?:\\|ud[89a-f][0-9a-f]{2})/g, (escape) => (escape === "\\\\" ? escape : "\\ufffd"));
+  return json.replaceAll(/\\(?:\\|ud[89a-f][0-9a-f]{2})/g, (escape) =>
+    escape === "\\\\" ? escape : "\\ufffd",
+  );
 }
