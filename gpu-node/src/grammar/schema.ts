@@ -7,6 +7,7 @@
  * Properties come in the schema's order. Bounded: nodes, depth, repetitions; a schema is a client's text.
  */
 import { z } from "zod";
+import { Beginnings } from "./beginnings.ts";
 import { anyOf, type Gbnf, literal } from "./gbnf.ts";
 import {
   anyArray,
@@ -99,10 +100,7 @@ class Compiler {
   readonly #root: unknown;
   readonly #strict: boolean;
   readonly #refs = new Map<string, string>();
-  /** By reference, those that its text may begin with: what comes round to itself there says nothing at all. */
-  readonly #beginnings = new Map<string, Set<string>>();
-  /** The reference whose text begins here. */
-  #within: string | undefined;
+  readonly #beginnings = new Beginnings();
   #nodes = 0;
 
   constructor(gbnf: Gbnf, root: unknown, strict: boolean) {
@@ -160,9 +158,9 @@ class Compiler {
   #typed(type: Type, node: Node, path: string, depth: number): string {
     switch (type) {
       case "object":
-        return this.#inside(undefined, () => this.#object(node, path, depth));
+        return this.#beginnings.inside(undefined, () => this.#object(node, path, depth));
       case "array":
-        return this.#inside(undefined, () => this.#array(node, path, depth));
+        return this.#beginnings.inside(undefined, () => this.#array(node, path, depth));
       case "string":
         return this.#string(node, path);
       case "number":
@@ -177,7 +175,8 @@ class Compiler {
   }
 
   #reference(ref: string, path: string, depth: number): string {
-    this.#begin(ref, path);
+    if (!this.#beginnings.add(ref))
+      throw new SchemaFault(`${path}.$ref`, "it refers to itself with nothing in between");
     const known = this.#refs.get(ref);
     if (known !== undefined) return known;
     const target = resolve(this.#root, ref);
@@ -185,28 +184,8 @@ class Compiler {
       throw new SchemaFault(`${path}.$ref`, `there is nothing at '${ref.slice(0, 100)}'`);
     const name = this.#gbnf.reserve();
     this.#refs.set(ref, name);
-    const rule = this.#inside(ref, () => this.compile(target, path, depth + 1));
+    const rule = this.#beginnings.inside(ref, () => this.compile(target, path, depth + 1));
     return this.#gbnf.define(name, rule);
-  }
-
-  #inside<Made>(ref: string | undefined, make: () => Made): Made {
-    const before = this.#within;
-    this.#within = ref;
-    const made = make();
-    this.#within = before;
-    return made;
-  }
-
-  #begin(ref: string, path: string): void {
-    const within = this.#within;
-    if (within === undefined) return;
-    const beginnings = this.#beginnings.get(within) ?? new Set();
-    this.#beginnings.set(within, beginnings.add(ref));
-    const reached = new Set([ref]);
-    // A set is gone through with what is added meanwhile.
-    for (const each of reached) for (const next of this.#beginnings.get(each) ?? []) reached.add(next);
-    if (reached.has(within))
-      throw new SchemaFault(`${path}.$ref`, "it refers to itself with nothing in between");
   }
 
   #object(node: Node, path: string, depth: number): string {
