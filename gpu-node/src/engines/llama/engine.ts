@@ -3,6 +3,7 @@
  * checks the file before llama.cpp sees it, hands tasks over, turns ids into bytes, and fails every running task at
  * once when the child dies. It never blocks and never touches native code, so no model can take the node down.
  */
+import { availableParallelism } from "node:os";
 import { readGgufFile } from "../../weights/gguf-header.ts";
 import { checkWeights } from "../../weights/check-weights.ts";
 import { digestWeights } from "../../weights/digest.ts";
@@ -97,6 +98,7 @@ class ChildEngine implements LlamaEngine {
         slots: options.slots ?? SLOTS_DEFAULT,
         vocabularyTokens: vocabularySize(readGgufFile(weightsPath)),
         embeddings: options.embeddings ?? false,
+        cores: availableParallelism(),
       }),
       {
         ready: (message) => this.#becomeReady(message),

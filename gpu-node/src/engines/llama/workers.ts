@@ -11,7 +11,8 @@
 
 /** Tokens that all choices of a turn look at, up to which one thread is better: about half a millisecond's. */
 const IN_ORDER_CANDIDATES_MAX = 65_536;
-const SIDE_BY_SIDE = 4;
+const SIDE_BY_SIDE_MIN = 4;
+const SIDE_BY_SIDE_MAX = 16;
 
 export const WORKERS_VARIABLE = "UV_THREADPOOL_SIZE";
 
@@ -20,9 +21,11 @@ export function workersFor(of: {
   readonly slots: number;
   readonly vocabularyTokens: number;
   readonly embeddings: boolean;
+  readonly cores: number;
 }): number {
   const candidates = of.slots * of.vocabularyTokens;
-  return of.embeddings || candidates > IN_ORDER_CANDIDATES_MAX ? SIDE_BY_SIDE : 1;
+  if (!of.embeddings && candidates <= IN_ORDER_CANDIDATES_MAX) return 1;
+  return Math.min(SIDE_BY_SIDE_MAX, Math.max(SIDE_BY_SIDE_MIN, of.cores));
 }
 
 /** Whether this process was forked with one. */
