@@ -7,7 +7,7 @@ import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { CallKeyList } from "@sluice/protocol/enrol";
 import { Beats } from "./beat/beats.ts";
-import { Heart } from "./beat/heart.ts";
+import { Heart } from "./heart.ts";
 import type { EdgeSide } from "./edge-side.ts";
 import { Life } from "./life.ts";
 import { errorFields } from "./log.ts";

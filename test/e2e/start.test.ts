@@ -48,6 +48,10 @@ describe("npm start", () => {
       await whenSaid(started, "Ctrl-C stops everything");
       const dev = readDev();
       expect(started.said(), round).toContain(dev.apiKey);
+      // In a folder of its own the operator's tool has to be told where the platform is.
+      expect(started.said(), round).toContain(
+        `SLUICE_URL=${dev.baseUrl} SLUICE_ADMIN_TOKEN=${dev.adminToken} npm run sluice`,
+      );
       expect(dev.nodes.map((node) => node.region)).toEqual(["eu", "us"]);
       expect(await ask(dev), round).toMatchObject({ status: 200 });
       expect(statSync(join(dataDir, "dev.json")).mode & 0o777).toBe(0o600);

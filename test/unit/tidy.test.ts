@@ -56,6 +56,16 @@ function placeOf(path: string): { room: string; layer: number } | undefined {
   return { room, layer: LAYERS.findIndex((layer) => layer.includes(room)) };
 }
 
+/** What everything in a node is written against: each a room of its own, below the folder it lies in. */
+const CONTRACTS: ReadonlySet<string> = new Set(["engines/engine.ts", "grammar/form.ts"]);
+
+/** The folder or file right below gpu-node/src; undefined elsewhere. */
+function nodeRoomOf(path: string): string | undefined {
+  const below = /^gpu-node\/src\/(.+)$/.exec(path)?.[1];
+  if (below === undefined || CONTRACTS.has(below)) return below;
+  return below.split("/")[0];
+}
+
 function importComplaints(file: SourceFile): string[] {
   return importsOf(file).flatMap(({ specifier, path }) => {
     if (path === undefined) return [];
@@ -108,6 +118,21 @@ describe("the house is in order", () => {
     );
     const complaints = cyclesOf(graph).map(
       (cycle) => `${cycle.join(" -> ")}: move what they share into a file below both.`,
+    );
+    expect(complaints).toEqual([]);
+  });
+
+  test("a node's rooms stand on each other one way", ({ expect }) => {
+    const graph = new Map<string, string[]>();
+    for (const file of modules) {
+      const from = nodeRoomOf(file.path);
+      if (from === undefined) continue;
+      const to = importsOf(file).map(({ path }) => (path === undefined ? undefined : nodeRoomOf(path)));
+      const below = to.filter((room) => room !== undefined && room !== from) as string[];
+      graph.set(from, [...(graph.get(from) ?? []), ...below]);
+    }
+    const complaints = cyclesOf(graph).map(
+      (cycle) => `gpu-node/src: ${cycle.join(" -> ")}: move what they share into a room below both.`,
     );
     expect(complaints).toEqual([]);
   });

@@ -2,6 +2,7 @@
  * What `npm start` shows: one line that changes while things start, and at the end what one needs to go on. On anything
  * but a terminal the progress is plain lines, so that a log of it can be read.
  */
+import { join } from "node:path";
 import type { Platform } from "./platform.ts";
 
 const terminal = process.stdout.isTTY;
@@ -43,12 +44,20 @@ export const progress = {
   },
 };
 
+/** The tool finds a platform by itself where `npm start` puts one. */
+const USUAL_PLACE = join(import.meta.dirname, "../..", ".sluice");
+
+function adminLine({ dataDir, baseUrl, adminToken }: Platform): string {
+  const named = `SLUICE_URL=${baseUrl} SLUICE_ADMIN_TOKEN=${adminToken} `;
+  return `${dataDir === USUAL_PLACE ? "" : named}npm run sluice -- --help`;
+}
+
 export function printReady(platform: Platform): void {
   const rows: (readonly [string, string])[] = [
     ["API", `${platform.baseUrl}/v1`],
     ["try it", platform.pages.try],
     ["key", platform.apiKey],
-    ["admin", `npm run sluice -- --help`],
+    ["admin", adminLine(platform)],
     ...platform.nodes.map((node): [string, string] => [node.name, `${node.url}  ${dim(node.region)}`]),
   ];
   const width = Math.max(...rows.map(([name]) => name.length));

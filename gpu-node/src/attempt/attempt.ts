@@ -12,7 +12,7 @@ import type { Counts } from "../journal/journal.ts";
 import type { FinishReason } from "../print/face.ts";
 import { printFailure } from "../print/failures.ts";
 import { Choice, finishReason } from "./choice.ts";
-import type { Failure } from "./failure.ts";
+import type { Failure } from "../answer/failure.ts";
 import { Maker } from "./maker.ts";
 import type { Outlet } from "./outlet.ts";
 import { toldOr, type Ledger, type Outcome, type Plan } from "./plan.ts";

@@ -21,7 +21,7 @@ import {
 import { failureNote, printFailure } from "../print/failures.ts";
 import { NoRoom, type Lease } from "../scheduler/scheduler.ts";
 import type { Outlet } from "./outlet.ts";
-import { failureOf, type Failure } from "./failure.ts";
+import { failureOf, type Failure } from "../answer/failure.ts";
 import type { Ledger, Outcome } from "./plan.ts";
 import { Stopped, type StopEnding } from "./stopped.ts";
 import type { Tools } from "./tools.ts";

@@ -8,7 +8,7 @@ import type { Told } from "../engines/engine.ts";
 import type { Counts } from "../journal/journal.ts";
 import { NoRoom, type Lease } from "../scheduler/scheduler.ts";
 import { type Choice, finishReason, joint } from "./choice.ts";
-import { failureOf, type Failure } from "./failure.ts";
+import { failureOf, type Failure } from "../answer/failure.ts";
 import type { Plan } from "./plan.ts";
 import { Stopped, type StopEnding } from "./stopped.ts";
 import type { Tools } from "./tools.ts";

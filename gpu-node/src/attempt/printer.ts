@@ -7,7 +7,7 @@ import type { Piece, Weighed } from "../answer/gather.ts";
 import { DONE, type Finish, type FinishReason, type Usage, type WholeChoice } from "../print/face.ts";
 import { withNote, withoutNote, type PrintEvent } from "../print/events.ts";
 import { failureNote, printFailure } from "../print/failures.ts";
-import type { Failure } from "./failure.ts";
+import type { Failure } from "../answer/failure.ts";
 import type { Plan } from "./plan.ts";
 
 /** What is known once the first token is there, and what was counted. */

@@ -1,6 +1,6 @@
 /** An attempt that failed, as it is told: to an edge by a note, to a client of this node alone by OpenAI's error. Pure. */
 import type { Note } from "@sluice/protocol/events";
-import type { Failure } from "../attempt/failure.ts";
+import type { Failure } from "../answer/failure.ts";
 import type { Printed } from "./refusals.ts";
 
 export function failureNote({ ended, refused, retryAfterMs }: Failure): Note {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { BEAT_BYTES_MAX, BEAT_RECEIPTS_MAX } from "@sluice/protocol/limits";
 import { Receipt } from "@sluice/protocol/receipt";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { Heart } from "../../../gpu-node/src/beat/heart.ts";
+import { Heart } from "../../../gpu-node/src/heart.ts";
 import { EdgeSide } from "../../../gpu-node/src/edge-side.ts";
 import type { Begun } from "../../../gpu-node/src/journal/journal.ts";
 import { Journal } from "../../../gpu-node/src/journal/journal.ts";

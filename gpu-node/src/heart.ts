@@ -5,17 +5,17 @@
 import type { Beat, BeatReply, Command } from "@sluice/protocol/beat";
 import type { CallKeyList } from "@sluice/protocol/enrol";
 import { BEAT_RECEIPTS_MAX, BEAT_RENEWALS_MAX } from "@sluice/protocol/limits";
-import { openBody, type ReceiptName } from "./receipt-name.ts";
+import { openBody, type ReceiptName } from "./beat/receipt-name.ts";
 import { NEWEST, SPOKEN } from "@sluice/protocol/version";
-import { nameKey } from "../attempt/running.ts";
-import type { EdgeSide } from "../edge-side.ts";
-import type { DueReceipt } from "../journal/receipts.ts";
-import type { Life } from "../life.ts";
-import type { Log } from "../log.ts";
-import type { Workshop } from "../workshop.ts";
-import type { Composed } from "./beats.ts";
-import { fill } from "./compose.ts";
-import { SketchTiming } from "./sketch-timing.ts";
+import { nameKey } from "./attempt/running.ts";
+import type { EdgeSide } from "./edge-side.ts";
+import type { DueReceipt } from "./journal/receipts.ts";
+import type { Life } from "./life.ts";
+import type { Log } from "./log.ts";
+import type { Workshop } from "./workshop.ts";
+import type { Composed } from "./beat/beats.ts";
+import { fill } from "./beat/compose.ts";
+import { SketchTiming } from "./beat/sketch-timing.ts";
 
 export type HeartTools = {
   readonly workshop: Workshop;
