@@ -270,6 +270,10 @@ async function route(travel: Travel, job: AdmittedJob, leg: Leg, extend?: Extend
     // Once the client has its status it waits with us; until then a refusal has to come before the status does.
     roomUntilMs: after === undefined ? job.arrivedAtMs + ROOM_WAIT_MS : Date.now() + ROOM_WAIT_AMID_MS,
     nowMs: Date.now,
+    contextTokens: (place) =>
+      isUpstream(place)
+        ? undefined
+        : place.models.find(({ id }) => id === job.wanted.model.id)?.contextTokens,
     drop: ({ drop }) => drop(),
     waitMs: (ms) => scheduler.wait(ms),
     tell: (saying) => tell(travel, who.account, saying, leg.seen),

@@ -10,8 +10,8 @@ export type Judgement =
    * by then.
    */
   | { readonly kind: "next"; readonly retryAfterMs: number; readonly busy: boolean }
-  /** This engine cannot do it; another one may. Where none can, the client has to know. */
-  | { readonly kind: "cannot"; readonly fault: Fault }
+  /** This engine cannot do it; another one may. Where none can, the client has to know. `contextTokens`: one with more than that. */
+  | { readonly kind: "cannot"; readonly fault: Fault; readonly contextTokens?: number }
   | { readonly kind: "extend"; readonly promptTokens: number }
   /** It would be the same on every node. */
   | { readonly kind: "fault"; readonly fault: Fault };
@@ -42,7 +42,8 @@ export function judge(refusal: Refusal): Judgement {
       return { kind: "next", retryAfterMs: RETRY_AFTER_MS, busy: false };
     case "prompt_too_long":
       return {
-        kind: "fault",
+        kind: "cannot",
+        contextTokens: refusal.contextTokens,
         fault: {
           kind: "context_exceeded",
           promptTokens: refusal.promptTokens,

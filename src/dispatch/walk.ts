@@ -69,6 +69,8 @@ export type Steps<Answer> = {
   /** So long nodes that have no room may be waited for. */
   readonly roomUntilMs: number;
   nowMs(): number;
+  /** The longest context a place serves this model with; undefined where that is not known. */
+  contextTokens(place: Place): number | undefined;
   attempt(naming: Naming, promptCeiling: number): Promise<Tried<Answer>>;
   /** Lets go of an answer that must not be forwarded. */
   drop(answer: Answer): void;
@@ -103,13 +105,16 @@ export async function walk<Answer>(
   let onlyCannot = true;
   let reached = false;
   const hopeless = new Set<string>();
+  /** So long a context is too short. */
+  let tooShort = 0;
   const busy = new Map<string, Busy>();
   let askedAgain = 0;
   const nextNode = (): Place | undefined => {
     for (;;) {
       const next = queue.next();
       if (next.done === true) return undefined;
-      if (!hopeless.has(next.value.id)) return next.value;
+      const holds = steps.contextTokens(next.value) ?? Number.POSITIVE_INFINITY;
+      if (!hopeless.has(next.value.id) && holds > tooShort) return next.value;
     }
   };
 
@@ -180,8 +185,10 @@ export async function walk<Answer>(
           extension === undefined || extension.ok ? { kind: "internal" } : extensionFault(extension.refusal),
         );
       }
-      if (verdict.kind === "cannot") cannot.push(verdict.fault);
-      else onlyCannot = false;
+      if (verdict.kind === "cannot") {
+        cannot.push(verdict.fault);
+        tooShort = Math.max(tooShort, verdict.contextTokens ?? 0);
+      } else onlyCannot = false;
       if (verdict.kind === "next") {
         retryAfterMs = Math.min(retryAfterMs, verdict.retryAfterMs);
         // An upstream's limit is no queue: who asks again at once only makes it longer.
@@ -213,7 +220,7 @@ export async function walk<Answer>(
       await end(why, limit, ended);
       // Nodes that cannot be reached are as good as not there.
       if (!reached && steps.nobody.kind === "data_residency_mismatch") throw new FaultError(steps.nobody);
-      const said = onlyCannot || cannot.length >= CANNOT_MAX ? cannot[0] : undefined;
+      const said = onlyCannot || cannot.length >= CANNOT_MAX ? cannot.at(-1) : undefined;
       throw new FaultError(said ?? failed ?? { kind: "overloaded", retryAfterMs });
     }
     acknowledged = steps.tell({ ordinal, why, limit, ended, node, next: nextCall(following) });

@@ -21,6 +21,7 @@ async function play(places: readonly (LiveNode | Upstream)[], script: Record<str
     issueByMs: 10_000,
     roomUntilMs: 0,
     nowMs: () => 5_000,
+    contextTokens: () => undefined,
     waitMs: () => new Promise(() => undefined),
     drop: () => undefined,
     tell: (saying) => {

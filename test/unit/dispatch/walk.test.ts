@@ -24,6 +24,7 @@ function play(
     issueByMs: 10_000,
     roomUntilMs: 0,
     nowMs: () => 5_000,
+    contextTokens: () => undefined,
     waitMs: () => new Promise(() => undefined),
     drop: (answer) => story.dropped.push(answer),
     tell: (saying) => {
@@ -173,6 +174,7 @@ test("with no node at all the hold is given back at once", async () => {
     issueByMs: 1,
     roomUntilMs: 0,
     nowMs: () => 0,
+    contextTokens: () => undefined,
     waitMs: () => Promise.resolve(),
     drop: () => undefined,
     tell: (saying) => Promise.resolve(said.push(saying)).then(() => "open"),
@@ -249,6 +251,7 @@ test("a list that has nodes twice asks again whom it lost, and nobody who said n
     issueByMs: 10_000,
     roomUntilMs: 0,
     nowMs: () => 5_000,
+    contextTokens: () => undefined,
     waitMs: () => new Promise(() => undefined),
     drop: () => undefined,
     tell: () => Promise.resolve("open"),
@@ -320,4 +323,24 @@ test("one engine that does not take it is no reason why another should not", asy
 test("engines that had no room after all are no failures: the client comes back when the soonest has some", async () => {
   const later = { ...full, retryAfterMs: 9_000 };
   expect(await faultOf(play([later, full, later]).walked)).toEqual({ kind: "overloaded", retryAfterMs: 400 });
+});
+
+const tooLong = (contextTokens: number) =>
+  ({ kind: "refused", refusal: { kind: "prompt_too_long", promptTokens: 3_000, contextTokens } }) as const;
+
+test("a prompt that is too long for one node goes to those with a longer context, and to no others", async () => {
+  const contextTokens = ({ id }: { readonly id: string }): number => ({ a: 2_048, b: 2_048 })[id] ?? 4_096;
+  const { story, walked } = play([tooLong(2_048), content], { contextTokens });
+  expect(await walked).toMatchObject({ ordinal: 1, node: { id: "c" } });
+  expect(story.asked).toEqual(["a0:100", "c1:100"]);
+});
+
+test("where every context is too short, one node has said so for all", async () => {
+  const { story, walked } = play([tooLong(2_048)], { contextTokens: () => 2_048 });
+  expect(await faultOf(walked)).toEqual({
+    kind: "context_exceeded",
+    promptTokens: 3_000,
+    contextTokens: 2_048,
+  });
+  expect(story.asked).toHaveLength(1);
 });
