@@ -1,8 +1,10 @@
 /** The fleet from the admin's chair: inviting, looking, draining, removing. The machine speaks the real protocol. */
 import { BeatReply } from "@sluice/protocol/beat";
 import { EnrolAnswer } from "@sluice/protocol/enrol";
+import { evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, test } from "vitest";
+import { regionObject } from "../../../src/core/env.ts";
 import { beatOf, enrol, machine, RECEIPT, sendBeat, type TestNode } from "../nodes/support.ts";
 import { ask } from "./support.ts";
 
@@ -87,6 +89,18 @@ describe("a node", () => {
     await sendBeat(node, { load: { ...load, slotsBusy: 1 } });
     expect(await ask("DELETE", `/nodes/${node.id}`)).toMatchObject({ status: 409 });
     expect(await ask("DELETE", `/nodes/${node.id}?force=true`)).toMatchObject({ status: 200 });
+  });
+
+  test("that has not been heard since a deploy is not removed for idle: it may be working", async ({
+    expect,
+  }) => {
+    const node = await invited();
+    await sendBeat(node, { seq: 1 });
+    await evictDurableObject(regionObject(env, node.region));
+    const { status, body } = await ask("DELETE", `/nodes/${node.id}`);
+    expect([status, body.error.message]).toEqual([409, expect.stringContaining("in a second")]);
+    await sendBeat(node, { seq: 2 });
+    expect(await ask("DELETE", `/nodes/${node.id}`)).toMatchObject({ status: 200 });
   });
 
   test("that was removed is live no more, and its receipts are still taken", async ({ expect }) => {
