@@ -7,7 +7,8 @@
 import type { Grammar, ToolMarks } from "../engines/engine.ts";
 import { Gbnf, GrammarTooLarge } from "./gbnf.ts";
 import { anyObject } from "./json.ts";
-import { schemaRule, SchemaFault } from "./schema.ts";
+import { schemaRule } from "./schema.ts";
+import { SchemaFault } from "./schema-node.ts";
 import type { Form, Format } from "./form.ts";
 import { openingOf, sectionRule } from "./tools.ts";
 import { tokenOf } from "./gbnf.ts";

@@ -6,7 +6,6 @@
  *
  * Properties come in the schema's order. Bounded: nodes, depth, repetitions; a schema is a client's text.
  */
-import { z } from "zod";
 import { Beginnings } from "./beginnings.ts";
 import { anyOf, type Gbnf, literal } from "./gbnf.ts";
 import {
@@ -23,70 +22,17 @@ import {
 } from "./json.ts";
 import { integersBetween } from "./ranges.ts";
 import { FORMATS } from "./formats.ts";
+import { guessed, type Node, readNode, resolve, SchemaFault, type Type } from "./schema-node.ts";
 
 const NODES_MAX = 5_000;
 const DEPTH_MAX = 64;
 /** llama.cpp refuses more; so do we, with the field's name. */
 const REPETITIONS_MAX = 1_000;
-const ENUM_MAX = 1_000;
-
-/** What is wrong, and where: a path below the schema, as `.properties.name`. */
-export class SchemaFault extends Error {
-  override readonly name = "SchemaFault";
-  readonly path: string;
-
-  constructor(path: string, message: string) {
-    super(message);
-    this.path = path;
-  }
-}
-
-const Types = z.enum(["object", "array", "string", "number", "integer", "boolean", "null"]);
-type Type = z.infer<typeof Types>;
-const Count = z.int().min(0);
-
-const Node = z.looseObject({
-  type: z.union([Types, z.array(Types).min(1)]).optional(),
-  enum: z.array(z.unknown()).min(1).max(ENUM_MAX).optional(),
-  const: z.unknown().optional(),
-  anyOf: z.array(z.unknown()).min(1).optional(),
-  oneOf: z.array(z.unknown()).min(1).optional(),
-  allOf: z.array(z.unknown()).min(1).optional(),
-  $ref: z.string().optional(),
-  properties: z.record(z.string(), z.unknown()).optional(),
-  required: z.array(z.string()).optional(),
-  additionalProperties: z.unknown().optional(),
-  items: z.unknown().optional(),
-  prefixItems: z.array(z.unknown()).optional(),
-  minItems: Count.optional(),
-  maxItems: Count.optional(),
-  minLength: Count.optional(),
-  maxLength: Count.optional(),
-  format: z.string().optional(),
-  minimum: z.number().optional(),
-  maximum: z.number().optional(),
-  exclusiveMinimum: z.number().optional(),
-  exclusiveMaximum: z.number().optional(),
-  $defs: z.record(z.string(), z.unknown()).optional(),
-  definitions: z.record(z.string(), z.unknown()).optional(),
-});
-type Node = z.infer<typeof Node>;
-
-/** These say nothing of what is valid. */
-const REMARKS = new Set([
-  "title",
-  "description",
-  "default",
-  "examples",
-  "$schema",
-  "$id",
-  "$comment",
-  "deprecated",
-  "readOnly",
-  "writeOnly",
-  "nullable",
-]);
-const KNOWN = new Set([...Object.keys(Node.shape), ...REMARKS]);
+/**
+ * Schemas that may stand open at one place, by anyOf in anyOf: each token is held against all of them (300 strings of bounded
+ * length took half a second a token).
+ */
+const ALTERNATIVES_MAX = 64;
 
 export type Strictness = { readonly strict: boolean };
 
@@ -101,6 +47,8 @@ class Compiler {
   readonly #strict: boolean;
   readonly #refs = new Map<string, string>();
   readonly #beginnings = new Beginnings();
+  /** How many alternatives a rule begins with, where it is more than one. */
+  readonly #alternatives = new Map<string, number>();
   #nodes = 0;
 
   constructor(gbnf: Gbnf, root: unknown, strict: boolean) {
@@ -114,22 +62,14 @@ class Compiler {
     if (this.#nodes > NODES_MAX) throw new SchemaFault(path, `a schema may have ${NODES_MAX} parts`);
     if (depth > DEPTH_MAX) throw new SchemaFault(path, `a schema may be ${DEPTH_MAX} levels deep`);
     if (schema === true) return anyValue(this.#gbnf);
-    const parsed = Node.safeParse(schema);
-    if (!parsed.success) {
-      const issue = parsed.error.issues[0];
-      const at = (issue?.path ?? []).map((part) => `.${String(part)}`).join("");
-      throw new SchemaFault(path + at, issue?.message ?? "is not a schema");
-    }
-    const node = parsed.data;
-    this.#checkKnown(node, path);
-    return this.#gbnf.rule(this.#body(node, path, depth));
+    const node = readNode(schema, path, this.#strict);
+    const body = this.#body(node, path, depth);
+    return this.#beginsAs(this.#gbnf.rule(body), body);
   }
 
-  #checkKnown(node: Node, path: string): void {
-    if (!this.#strict) return;
-    const odd = Object.keys(node).find((key) => !KNOWN.has(key));
-    if (odd !== undefined)
-      throw new SchemaFault(`${path}.${odd}`, "this keyword is not supported in strict mode");
+  #beginsAs(rule: string, other: string): string {
+    this.#alternatives.set(rule, this.#alternatives.get(other) ?? 1);
+    return rule;
   }
 
   #body(node: Node, path: string, depth: number): string {
@@ -138,13 +78,22 @@ class Compiler {
     if (node.enum !== undefined) return anyOf(node.enum.map((value) => literal(JSON.stringify(value))));
     for (const key of ["anyOf", "oneOf"] as const) {
       const choices = node[key];
-      if (choices !== undefined)
-        return anyOf(choices.map((choice, at) => this.compile(choice, `${path}.${key}[${at}]`, depth + 1)));
+      if (choices !== undefined) return this.#oneOf(choices, `${path}.${key}`, depth);
     }
     if (node.allOf !== undefined) return this.#all(node, node.allOf, path, depth);
     const types = node.type === undefined ? guessed(node) : [node.type].flat();
     if (types.length === 0) return anyValue(this.#gbnf);
     return anyOf(types.map((type) => this.#typed(type, node, path, depth)));
+  }
+
+  #oneOf(choices: readonly unknown[], path: string, depth: number): string {
+    const rules = choices.map((choice, at) => this.compile(choice, `${path}[${at}]`, depth + 1));
+    const count = rules.reduce((sum, rule) => sum + (this.#alternatives.get(rule) ?? 1), 0);
+    if (count > ALTERNATIVES_MAX)
+      throw new SchemaFault(path, `may leave ${ALTERNATIVES_MAX} alternatives open at one place`);
+    const rule = this.#gbnf.rule(anyOf(rules));
+    this.#alternatives.set(rule, count);
+    return rule;
   }
 
   /** Several at once can be bound by one grammar only where there is one. */
@@ -185,7 +134,7 @@ class Compiler {
     const name = this.#gbnf.reserve();
     this.#refs.set(ref, name);
     const rule = this.#beginnings.inside(ref, () => this.compile(target, path, depth + 1));
-    return this.#gbnf.define(name, rule);
+    return this.#beginsAs(this.#gbnf.define(name, rule), rule);
   }
 
   #object(node: Node, path: string, depth: number): string {
@@ -254,24 +203,29 @@ class Compiler {
       node.items === undefined ? anyValue(this.#gbnf) : this.compile(node.items, `${path}.items`, depth + 1);
     if (max === 0) return `"[" ${ws} "]"`;
     const following = this.#gbnf.rule(`"," ${ws} ${item} ${ws}`);
-    const rest = `${item} ${ws} ${repeated(following, Math.max(0, min - 1), max === undefined ? undefined : max - 1)}`;
+    const rest = `${item} ${ws} ${this.#gbnf.repeat(following, Math.max(0, min - 1), max === undefined ? undefined : max - 1)}`;
     return `"[" ${ws} ${min === 0 ? `(${rest})?` : rest} "]"`;
   }
 
   #string(node: Node, path: string): string {
-    const format = node.format === undefined ? undefined : FORMATS[node.format];
+    const format =
+      node.format !== undefined && Object.hasOwn(FORMATS, node.format) ? FORMATS[node.format] : undefined;
     if (node.format !== undefined && format === undefined && this.#strict)
       throw new SchemaFault(`${path}.format`, `'${node.format.slice(0, 50)}' is not supported`);
+    if (format !== undefined && this.#strict)
+      for (const key of ["minLength", "maxLength"] as const)
+        if (node[key] !== undefined)
+          throw new SchemaFault(`${path}.${key}`, "may not stand beside 'format' in strict mode");
     if (format !== undefined) return `"\\"" ${this.#gbnf.define(`format-${node.format}`, format)} "\\""`;
     const { minLength: min = 0, maxLength: max } = node;
     this.#checkBounds({ min, max }, path, ["minLength", "maxLength"]);
     if (min === 0 && max === undefined) return anyString(this.#gbnf);
-    return `"\\"" ${repeated(character(this.#gbnf), min, max)} "\\""`;
+    return `"\\"" ${this.#gbnf.repeat(character(this.#gbnf), min, max)} "\\""`;
   }
 
   #integer(node: Node, path: string): string {
-    const min = Math.max(node.minimum ?? -Infinity, (node.exclusiveMinimum ?? -Infinity) + 1);
-    const max = Math.min(node.maximum ?? Infinity, (node.exclusiveMaximum ?? Infinity) - 1);
+    const min = Math.max(node.minimum ?? -Infinity, Math.floor(node.exclusiveMinimum ?? -Infinity) + 1);
+    const max = Math.min(node.maximum ?? Infinity, Math.ceil(node.exclusiveMaximum ?? Infinity) - 1);
     if (min === -Infinity && max === Infinity) return integer(this.#gbnf);
     const body = integersBetween(min, max);
     if (body === undefined)
@@ -311,31 +265,4 @@ class Compiler {
     if (max !== undefined && max < min)
       throw new SchemaFault(`${path}.${maxName}`, `is less than ${minName}`);
   }
-}
-
-function repeated(rule: string, min: number, max: number | undefined): string {
-  if (max === 0) return '""';
-  return max === undefined ? `${rule}{${min},}` : `${rule}{${min},${max}}`;
-}
-
-/** What a schema without a type means, from the keywords it has. */
-function guessed(node: Node): readonly Type[] {
-  if (node.properties !== undefined || node.required !== undefined || node.additionalProperties !== undefined)
-    return ["object"];
-  if (node.items !== undefined || node.prefixItems !== undefined) return ["array"];
-  if (node.minLength !== undefined || node.maxLength !== undefined || node.format !== undefined)
-    return ["string"];
-  return [];
-}
-
-/** `#` and pointers below it; nothing is fetched from anywhere. */
-function resolve(root: unknown, ref: string): unknown {
-  if (!/^#(?:\/|$)/.test(ref)) return undefined;
-  let at: unknown = root;
-  for (const part of ref.split("/").slice(1)) {
-    const key = part.replaceAll("~1", "/").replaceAll("~0", "~");
-    if (typeof at !== "object" || at === null || !Object.hasOwn(at, key)) return undefined;
-    at = (at as { readonly [key: string]: unknown })[key];
-  }
-  return at;
 }

@@ -223,6 +223,8 @@ describe("a schema that cannot be bound is refused, with the place", () => {
   const deep = Array.from({ length: 80 }).reduce<object>((items) => ({ type: "array", items }), {
     type: "null",
   });
+  const bounded = (count: number, maxLength = 9): object[] =>
+    Array.from({ length: count }, () => ({ type: "string", maxLength }));
   const at = "response_format.json_schema.schema";
   const cases: readonly [what: string, form: Form, path: string][] = [
     ["an unknown type", loose({ type: "strnig" }), `${at}.type`],
@@ -262,6 +264,28 @@ describe("a schema that cannot be bound is refused, with the place", () => {
       `${at}.additionalProperties`,
     ],
     ["strict, with a pattern", strict({ type: "string", pattern: "^a$" }), `${at}.pattern`],
+    ["more alternatives than can be kept", loose({ anyOf: bounded(65) }), `${at}.anyOf`],
+    [
+      "as many, one in the other",
+      loose({ anyOf: [{ anyOf: bounded(33) }, { anyOf: bounded(33) }] }),
+      `${at}.anyOf`,
+    ],
+    ["bounds that add up to too much", loose({ properties: { ...bounded(21, 1_000) } }), at],
+    [
+      "strict, and bound by what is beside anyOf",
+      strict({ anyOf: [{ type: "null" }], required: ["a"] }),
+      `${at}.required`,
+    ],
+    [
+      "strict, with a length beside a format",
+      strict({ type: "string", format: "date", maxLength: 3 }),
+      `${at}.maxLength`,
+    ],
+    [
+      "strict, with a format that every object has",
+      strict({ type: "string", format: "constructor" }),
+      `${at}.format`,
+    ],
     ["strict, with an unknown format", strict({ type: "string", format: "iri" }), `${at}.format`],
   ];
   test.each(cases)("%s", (_, form, path) => {
@@ -271,6 +295,16 @@ describe("a schema that cannot be bound is refused, with the place", () => {
   test("one that comes back to itself inside a list or an object is bound", () => {
     const tree = { anyOf: [{ type: "null" }, { type: "array", items: { $ref: "#" } }] };
     expect(answerGrammar(loose(tree), undefined, undefined)).toMatchObject({ ok: true });
+    expect(answerGrammar(loose({ anyOf: bounded(64) }), undefined, undefined)).toMatchObject({ ok: true });
+  });
+
+  test("a fraction as an exclusive bound leaves out no integer", () => {
+    const built = answerGrammar(
+      loose({ type: "integer", exclusiveMinimum: 1.5, exclusiveMaximum: 3.5 }),
+      undefined,
+      undefined,
+    );
+    expect(built).toMatchObject({ ok: true, grammar: { gbnf: expect.stringContaining("[2-3]") } });
   });
 
   test("a strict tool is named by its place", () => {
