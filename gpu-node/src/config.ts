@@ -83,10 +83,21 @@ function gather(argv: readonly string[], env: Readonly<Record<string, string | u
   return given;
 }
 
+const SWITCHES: Readonly<Record<string, boolean | undefined>> = {
+  "1": true,
+  true: true,
+  "0": false,
+  false: false,
+};
+
 /** A variable holds one text: of a flag that may be given several times, the values stand between commas. */
 function read(flag: Flag, text: string): string | boolean | string[] {
   const kind: { readonly type: string; readonly multiple?: boolean } = FLAGS[flag];
-  if (kind.type === "boolean") return text === "1";
+  if (kind.type === "boolean") {
+    const said = SWITCHES[text.toLowerCase()];
+    if (said === undefined) throw new Error(`${variableOf(flag)} is 1 or 0, and not '${text.slice(0, 50)}'`);
+    return said;
+  }
   return kind.multiple === true ? text.split(",").filter((part) => part !== "") : text;
 }
 

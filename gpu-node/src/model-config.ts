@@ -28,8 +28,12 @@ export const MODEL_FLAGS = {
   "memory-unchecked": { type: "boolean" },
 } as const;
 
+/** Digits and nothing else: of a blank JavaScript would make 0. */
 export const whole = (min: number, max: number): z.ZodType<number> =>
-  z.coerce.number().int().min(min).max(max);
+  z.preprocess(
+    (given) => (typeof given === "string" && /^\d+$/.test(given) ? Number(given) : given),
+    z.number().int().min(min).max(max),
+  );
 
 /** The id of the bundled model: what a node serves that was told nothing. */
 const BUNDLED_MODEL = "sluice-tiny";

@@ -33,7 +33,10 @@ export function momentMs(text: string, option: string): number {
   const match = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?)?(Z|[+-]\d\d:\d\d)?$/.exec(text);
   const zoned = match !== null && match[1] !== undefined && match[3] === undefined ? `${text}Z` : text;
   const ms = match === null ? Number.NaN : Date.parse(zoned);
-  if (Number.isNaN(ms))
+  const [day = ""] = text.split("T");
+  // JavaScript takes the 30th of February for the 2nd of March.
+  const isDay = match !== null && new Date(`${day}T00:00Z`).toJSON()?.startsWith(day);
+  if (Number.isNaN(ms) || !isDay)
     throw misused(`${option}: "${text}" is no date`, "write it like 2027-01-31 or 2027-01-31T12:00Z");
   return ms;
 }

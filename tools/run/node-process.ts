@@ -103,16 +103,19 @@ export class NodeProcess {
     );
     const log = new LogFile(logFile);
     let said = "";
+    // What ended a node that has served (a full disk, say) may pass; one that never came to serve asks for its operator.
+    let served = false;
     for (const stream of [child.stdout, child.stderr])
       stream.on("data", (bytes: Buffer) => {
         said = (said + bytes.toString()).slice(-SAID_CHARS_MAX);
+        served ||= said.includes(SERVES);
         log.write(bytes);
       });
     child.once("close", () => log.close());
     const startedAtMs = performance.now();
     child.once("exit", (code, killedBy) => {
       if (this.#child !== child || !this.#wanted) return;
-      const fatal = code === null || code === 0 ? undefined : fatalIn(said);
+      const fatal = code === null || code === 0 || served ? undefined : fatalIn(said);
       if (fatal === undefined)
         return this.#afterDeath(killedBy ?? `exit status ${code}`, performance.now() - startedAtMs);
       this.#wanted = false;
@@ -151,6 +154,9 @@ export class NodeProcess {
     this.#comingBack = setTimeout(() => this.start(), waitMs);
   }
 }
+
+/** In the line with which a node says that a model of it is there. */
+const SERVES = '"event":"engine_ready"';
 
 /** The message of the line with which a node gave up; undefined where it did not say. */
 function fatalIn(said: string): string | undefined {

@@ -243,6 +243,13 @@ describe("configuration", () => {
     ["a port that is none", ["--insecure-standalone", "--port", "high"], {}, "--port"],
     ["a flag that does not exist", ["--turbo"], {}, "--turbo"],
     ["a variable that is wrong", ["--insecure-standalone"], { SLUICE_SLOTS: "none" }, "SLUICE_SLOTS"],
+    ["a blank variable", ["--insecure-standalone"], { SLUICE_QUEUE_MAX: " " }, "SLUICE_QUEUE_MAX"],
+    [
+      "a switch that is neither",
+      ["--insecure-standalone"],
+      { SLUICE_EMBEDDINGS: "yes" },
+      "SLUICE_EMBEDDINGS is 1 or 0",
+    ],
     ["script options that are no JSON", ["--insecure-standalone", "--script-options", "{"], {}, "not JSON"],
   ])("%s is refused in words", (_what, argv, env, words) => {
     const parsed = parseConfig(argv, env);

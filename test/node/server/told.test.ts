@@ -107,6 +107,13 @@ describe("an answer of a server that shows no tokens", () => {
     });
   });
 
+  test.each(["abort", "error"])("that its server ended with '%s' is no whole answer", async (reason) => {
+    const node = await open({ events: [delta({ content: "half a sen" }), delta({}, reason, usage(3))] });
+    const { seen } = await call(node);
+    expect(seen.done).toBe(false);
+    expect(seen.finish).not.toBe("stop");
+  });
+
   test("without any usage is billed by its events, as an estimate", async () => {
     const node = await open({
       events: [delta({ content: "a" }), delta({ content: "b" }), delta({}, "stop")],

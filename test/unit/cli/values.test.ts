@@ -42,7 +42,7 @@ describe("other values", () => {
     expect(momentMs("2027-01-31", "--from")).toBe(Date.UTC(2027, 0, 31));
     expect(momentMs("2027-01-31T12:30", "--from")).toBe(Date.UTC(2027, 0, 31, 12, 30));
     expect(momentMs("2027-01-31T12:30+02:00", "--from")).toBe(Date.UTC(2027, 0, 31, 10, 30));
-    for (const text of ["tomorrow", "31.1.2027", "2027-13-01"])
+    for (const text of ["tomorrow", "31.1.2027", "2027-13-01", "2027-02-30", "2027-04-31T10:00Z"])
       expect(() => momentMs(text, "--from")).toThrow("--from");
   });
 

@@ -4,7 +4,7 @@
  * never. Unknown fields are not sent: some of these servers refuse them. Pure.
  */
 import { z } from "zod";
-import type { Said, Sampling } from "../engine.ts";
+import { EngineFault, type Said, type Sampling } from "../engine.ts";
 import type { Asked } from "./server.ts";
 
 const Count = z.int().min(0);
@@ -162,6 +162,23 @@ export type TextPart = {
     | undefined;
 };
 
+/** What servers call an end that is the model's own, or, of a filter, one that no other try would better. */
+const STOPS: ReadonlySet<string> = new Set([
+  "stop",
+  "tool_calls",
+  "function_call",
+  "eos",
+  "stop_sequence",
+  "content_filter",
+]);
+
+/** An answer that the server broke off (`abort`, `error`, words nobody knows) is not sold as a whole one. */
+function endOf(reason: string): "stop" | "length" {
+  if (reason === "length") return "length";
+  if (STOPS.has(reason)) return "stop";
+  throw new EngineFault("failed", `the server ended the answer with '${reason.slice(0, 50)}'`);
+}
+
 export function readChat(event: unknown): TextPart {
   const { choices, usage } = Event.parse(event);
   const [choice] = choices;
@@ -174,7 +191,7 @@ export function readChat(event: unknown): TextPart {
       name: called?.name ?? "",
       arguments: called?.arguments ?? "",
     })),
-    end: end === undefined ? undefined : end === "length" ? "length" : "stop",
+    end: end === undefined ? undefined : endOf(end),
     counted:
       usage === null || usage === undefined
         ? undefined
