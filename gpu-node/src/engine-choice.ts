@@ -6,7 +6,7 @@ import { openEngine } from "./engines/open.ts";
 import type { Log } from "./log.ts";
 import type { EngineChoice } from "./model-config.ts";
 import { digestWeights } from "./weights/digest.ts";
-import { findWeights } from "./weights/find.ts";
+import { findWeights, hfFrom } from "./weights/find.ts";
 
 const BUNDLED_FILE = join(import.meta.dirname, "../models/sluice-tiny.gguf");
 
@@ -76,7 +76,7 @@ export async function openChosen(
   return openEngine({
     kind: "llama",
     model: choice.modelId,
-    weightsPath: await findWeights(choice.model ?? BUNDLED_FILE),
+    weightsPath: await findWeights(choice.model ?? BUNDLED_FILE, hfFrom(process.env)),
     ...slots,
     ...context,
     ...(threads === undefined ? {} : { threads }),
@@ -91,5 +91,5 @@ export async function openChosen(
 export async function digestChosen({ kind, model, upstream }: EngineChoice): Promise<string | undefined> {
   if (kind === "script" || upstream?.server === "openai") return undefined;
   if (kind === "http") return model === undefined ? undefined : (await readWords(model)).digest;
-  return digestWeights(await findWeights(model ?? BUNDLED_FILE));
+  return digestWeights(await findWeights(model ?? BUNDLED_FILE, hfFrom(process.env)));
 }

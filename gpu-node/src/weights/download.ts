@@ -49,10 +49,11 @@ export async function download(wish: Download): Promise<void> {
 }
 
 /** What the server has, without its bytes. */
-async function look({ url, headers }: Download): Promise<Remote> {
+async function look(wish: Download): Promise<Remote> {
+  const { url } = wish;
   let at = url;
   for (let i = 0; i < REDIRECTS_MAX; i++) {
-    const response = await reach(at, { method: "HEAD", headers, redirect: "manual" });
+    const response = await reach(at, { method: "HEAD", headers: ownHeaders(at, wish), redirect: "manual" });
     const linked = response.headers.get("x-linked-size");
     const location = response.headers.get("location");
     // Large files answer with a redirect to a store, and with what is to be known about them.
@@ -69,6 +70,11 @@ async function look({ url, headers }: Download): Promise<Remote> {
     };
   }
   throw failure(url, "leads from redirect to redirect", "Check the reference.");
+}
+
+/** A token is for the host it was given for, and not for the store that it leads to. */
+function ownHeaders(at: URL, { url, headers }: Download): Readonly<Record<string, string>> {
+  return at.origin === url.origin ? headers : {};
 }
 
 async function fill(part: string, remote: Remote, wish: Download): Promise<void> {
@@ -106,7 +112,7 @@ async function take(part: string, from: number, remote: Remote, wish: Download):
   try {
     const range = from > 0 ? { range: `bytes=${from}-` } : {};
     const response = await fetch(remote.url, {
-      headers: { ...wish.headers, ...range, "accept-encoding": "identity" },
+      headers: { ...ownHeaders(remote.url, wish), ...range, "accept-encoding": "identity" },
       signal: stall.signal,
     });
     if (!response.ok || response.body === null) throw refusal(wish.url, response.status);

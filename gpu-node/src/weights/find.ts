@@ -92,6 +92,15 @@ async function quantFile(
   );
 }
 
+/** What Hugging Face's own tools read, too. */
+export function hfFrom(env: Readonly<Record<string, string | undefined>>): FindOptions {
+  const [hfToken, hfEndpoint] = [env.HF_TOKEN, env.HF_ENDPOINT];
+  return {
+    ...(hfToken === undefined || hfToken === "" ? {} : { hfToken }),
+    ...(hfEndpoint === undefined || hfEndpoint === "" ? {} : { hfEndpoint }),
+  };
+}
+
 function headersOf({ hfToken }: FindOptions): Record<string, string> {
   return hfToken === undefined || hfToken === "" ? {} : { authorization: `Bearer ${hfToken}` };
 }

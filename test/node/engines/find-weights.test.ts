@@ -5,7 +5,7 @@ import { type IncomingMessage, type ServerResponse, createServer } from "node:ht
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "vitest";
-import { findWeights } from "../../../gpu-node/src/weights/find.ts";
+import { findWeights, hfFrom } from "../../../gpu-node/src/weights/find.ts";
 import { parseHfReference, pickQuantFile } from "../../../gpu-node/src/weights/hf-reference.ts";
 
 const BYTES = randomBytes(300_000);
@@ -154,6 +154,27 @@ describe("the weights a node is told to serve", () => {
     expect(await find("hf:o/r:Q4_K_M", opened)).toBe(path);
     expect(opened.seen).toHaveLength(before);
     await expect(find("hf:o/r:Q2_K", opened)).rejects.toThrow(/has no Q2_K file.*m-Q8_0\.gguf/);
+  });
+
+  test("are fetched with the hub's token, which no other host is told", async ({ expect }) => {
+    const tokens: Record<string, (string | undefined)[]> = { hub: [], store: [] };
+    const store = await hub((request) => {
+      tokens.store?.push(request.headers.authorization);
+      return false;
+    });
+    const leading = createServer((request, response) => {
+      tokens.hub?.push(request.headers.authorization);
+      response.writeHead(302, { location: new URL(request.url ?? "", store.url).href }).end();
+    });
+    await new Promise<void>((resolve) => {
+      leading.listen(0, "127.0.0.1", resolve);
+    });
+    const address = leading.address();
+    const hfEndpoint = `http://127.0.0.1:${typeof address === "object" ? address?.port : ""}`;
+    const given = hfFrom({ HF_TOKEN: "hf_secret", HF_ENDPOINT: hfEndpoint });
+    await findWeights("hf:o/r/m.gguf", { ...given, cacheDir, progress: quiet, stallTimeoutMs: 300 });
+    leading.close();
+    expect(tokens).toEqual({ hub: ["Bearer hf_secret"], store: [undefined] });
   });
 
   test("that do not exist are named with their host", async ({ expect }) => {

@@ -5,6 +5,7 @@ import { createHttpEngine, type ServerName } from "../../../gpu-node/src/engines
 import { readServerLoad } from "../../../gpu-node/src/engines/http/metrics.ts";
 import { idsOfBytes } from "../../../gpu-node/src/engines/http/missing-ids.ts";
 import { sglang } from "../../../gpu-node/src/engines/http/sglang.ts";
+import { pathBelow } from "../../../gpu-node/src/engines/http/wire.ts";
 import { vllm } from "../../../gpu-node/src/engines/http/vllm.ts";
 import { collect, textOf, tokensOf } from "../engine-contract.ts";
 import { type Answer, modelFolder, type ScriptedServer, scriptedServer } from "../support/scripted-server.ts";
@@ -136,6 +137,16 @@ const oddities: readonly (readonly [string, ServerName, unknown])[] = [
   ["SGLang's error in the place of an event", "sglang", { error: { message: "SECRET" } }],
   ["SGLang's aborted task", "sglang", sglangEvent([], 0, aborted)],
 ];
+
+test.for([
+  ["http://h:8000", ""],
+  ["http://h:8000/", ""],
+  ["http://h:8000/v1", ""],
+  ["https://h/openai/", "/openai"],
+  ["https://h/openai/v1/", "/openai"],
+] as const)("a server at %s is asked below %j", ([url, below], { expect }) => {
+  expect(pathBelow(new URL(url))).toBe(below);
+});
 
 describe("what goes wrong with one task", () => {
   for (const [name, server, odd] of oddities) {

@@ -72,13 +72,21 @@ type Ask = {
   readonly signal: AbortSignal;
 };
 
+/** `https://host/openai`, `…/openai/` and `…/openai/v1` are the same server: paths say their `/v1` themselves. */
+export function pathBelow({ pathname }: URL): string {
+  return pathname.replace(/\/+$/, "").replace(/\/v1$/, "");
+}
+
 export class Wire {
   readonly #base: URL;
+  /** What stands before every path: a server behind a proxy, say. */
+  readonly #below: string;
   readonly #key: string | undefined;
   readonly #agent: Agent;
 
   constructor(base: URL, key: string | undefined) {
     this.#base = base;
+    this.#below = pathBelow(base);
     this.#key = key;
     const options = { keepAlive: true, maxSockets: SOCKETS_MAX };
     this.#agent = base.protocol === "https:" ? new SecureAgent(options) : new Agent(options);
@@ -140,7 +148,7 @@ export class Wire {
     const send = this.#base.protocol === "https:" ? httpsRequest : httpRequest;
     return new Promise((resolve, reject) => {
       const request = send(
-        new URL(path, this.#base),
+        new URL(this.#below + path, this.#base),
         {
           method,
           agent,
