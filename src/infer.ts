@@ -85,7 +85,7 @@ async function answer(travel: Travel, asked: Asked): Promise<Response> {
   trace.account = who.account;
 
   // Parse.
-  const { body, release } = await keepBody(request, CLIENT_BODY_BYTES_MAX);
+  const { body, release } = await keepBody(request, CLIENT_BODY_BYTES_MAX, who);
   travel.atEnd.push(release);
   const arrivedAtMs = Date.now();
   const counting = asked.wanted === "count";

@@ -14,6 +14,8 @@ export type Fault =
   /** The field is known and the model or its engine cannot honour it. */
   | { readonly kind: "unsupported_parameter"; readonly message: string; readonly param: string }
   | { readonly kind: "too_large"; readonly bytesMax: number }
+  /** The body did not arrive in time: nothing of it came for `idleMs`, or not all within `totalMs`. */
+  | { readonly kind: "too_slow"; readonly idleMs: number; readonly totalMs: number }
   | { readonly kind: "not_found"; readonly what: string }
   /** `allow` is the header: "GET, POST". */
   | { readonly kind: "method_not_allowed"; readonly allow: string }
@@ -64,8 +66,14 @@ export type Fault =
       readonly state: "running" | "completed" | "changed";
       readonly request: string;
     }
-  /** No node has room, or none is alive; `interrupted`: the one that was answering was lost, and no other could go on. */
-  | { readonly kind: "overloaded"; readonly retryAfterMs: number; readonly interrupted?: true }
+  /** No node has room, or none is alive; `interrupted`: the one that was answering was lost, and no other could go on;
+   *  `edge`: no node was asked, it is the edge that has too much to do. */
+  | {
+      readonly kind: "overloaded";
+      readonly retryAfterMs: number;
+      readonly interrupted?: true;
+      readonly edge?: true;
+    }
   /** Nodes were asked and failed. */
   | { readonly kind: "upstream_failed" }
   | { readonly kind: "upstream_timeout"; readonly limit: Overrun }

@@ -28,7 +28,10 @@ export async function askNode<Schema extends z.ZodType>(
   if (record === undefined || key === undefined) return undefined;
   try {
     const response = await fetch(new URL(path, record.url), {
-      headers: { [MAC_HEADER]: await signCall(secrets.current, key, path, NO_BODY) },
+      headers: {
+        [MAC_HEADER]: await signCall(secrets.current, key, path, NO_BODY),
+        "accept-encoding": "identity",
+      },
       redirect: "manual",
       signal: AbortSignal.timeout(NODE_WAIT_MS),
     });

@@ -40,7 +40,7 @@ export async function probe(
 async function ask(url: URL, mac: string, boot: string): Promise<ProbeResult> {
   try {
     const response = await fetch(url, {
-      headers: { [MAC_HEADER]: mac },
+      headers: { [MAC_HEADER]: mac, "accept-encoding": "identity" },
       redirect: "manual",
       signal: AbortSignal.timeout(ANSWER_MS_MAX),
     });

@@ -31,6 +31,13 @@ export function openAiFault(fault: Fault): WireFault {
         ...no(413, INVALID, "request_too_large"),
         message: `The body is larger than ${fault.bytesMax} bytes.`,
       };
+    case "too_slow":
+      return {
+        ...yes(408, INVALID, "request_timeout", 1_000),
+        message:
+          `The body did not arrive in time: a pause in it may last ${printDuration(fault.idleMs)}, ` +
+          `the whole of it ${printDuration(fault.totalMs)}.`,
+      };
     case "not_found":
       return { ...no(404, INVALID, "not_found"), message: `There is nothing at ${fault.what}.` };
     case "method_not_allowed":
@@ -97,9 +104,7 @@ export function openAiFault(fault: Fault): WireFault {
     case "overloaded":
       return {
         ...yes(503, "overloaded_error", "overloaded", fault.retryAfterMs),
-        message: fault.interrupted
-          ? "The node that was answering was lost, and no other could go on. What came before this is billed; try again."
-          : "No node has room for this request at the moment. Try again shortly.",
+        message: overloadMessage(fault),
       };
     case "upstream_failed":
       return {
@@ -132,6 +137,14 @@ export function openAiFault(fault: Fault): WireFault {
         message: "Something went wrong here. The request id names it in our logs.",
       };
   }
+}
+
+function overloadMessage({ interrupted, edge }: Extract<Fault, { kind: "overloaded" }>): string {
+  if (interrupted)
+    return "The node that was answering was lost, and no other could go on. What came before this is billed; try again.";
+  return edge
+    ? "Too much is under way here at the moment. Try again shortly."
+    : "No node has room for this request at the moment. Try again shortly.";
 }
 
 const OVERRUN: { readonly [Limit in Extract<Fault, { kind: "upstream_timeout" }>["limit"]]: string } = {
