@@ -10,6 +10,6 @@ export async function within<T>(work: Promise<T>, limitMs: number): Promise<T | 
   try {
     return await Promise.race([work, tooLate]);
   } finally {
-    clearTimeout(timer);
+    if (timer !== null) clearTimeout(timer);
   }
 }

@@ -116,7 +116,9 @@ function waitForPieces() {
     heard: () => {
       heardAtMs = Date.now();
     },
-    stop: () => clearTimeout(timer),
+    stop: () => {
+      if (timer !== null) clearTimeout(timer);
+    },
   };
 }
 
