@@ -3,11 +3,12 @@
  * region's object and the copies follow, and what fails to follow is mended by the node's next beat.
  */
 import type { LiveNode } from "../core/node.ts";
+import { regionPicture } from "../core/region-picture.ts";
 import { readSketch } from "@sluice/protocol/sketch";
 import { NodeId, randomName, Region } from "@sluice/protocol/ids";
 import { Hono } from "hono";
 import { z } from "zod";
-import { regionObject, type Env, type RegionSnapshot } from "../core/env.ts";
+import { regionObject, type Env, type RegionPicture } from "../core/env.ts";
 import { logError } from "../core/log.ts";
 import { checkNodeUrl } from "../core/node-url.ts";
 import { within } from "../core/within.ts";
@@ -119,15 +120,15 @@ async function mustBeIdle(env: Env, row: NodeRow): Promise<void> {
     throw new Complaint("conflict", "this node is working: drain it first, or remove it with force=true");
 }
 
-const NOBODY: RegionSnapshot = { nodes: [], awaited: [] };
+const NOBODY: RegionPicture = { nodes: [], awaited: [] };
 
 async function liveIn(
   env: Env,
   region: string,
-): Promise<RegionSnapshot & { readonly region: string; readonly answered: boolean }> {
+): Promise<RegionPicture & { readonly region: string; readonly answered: boolean }> {
   try {
-    const snapshot = await within(regionObject(env, region).snapshot(), REGION_WAIT_MS);
-    return { region, answered: snapshot !== undefined, ...(snapshot ?? NOBODY) };
+    const picture = await within(regionPicture(env, region), REGION_WAIT_MS);
+    return { region, answered: picture !== undefined, ...(picture ?? NOBODY) };
   } catch (error) {
     logError("region_unreachable", error, { region });
     return { region, answered: false, ...NOBODY };

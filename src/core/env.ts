@@ -1,6 +1,11 @@
 /**
- * The bindings of the Worker, and the methods its Durable Objects answer, as types only. They stand here, below every
+ * The bindings of the Worker, and the methods its Durable Objects answer, as types. They stand here, below every
  * room, so that a room can call an object without importing the room that implements it.
+ *
+ * While a deploy goes round, Workers and objects of two builds call each other, both ways. So **a method keeps its name only as
+ * long as it keeps its shape**: arguments and fields may be added where the other side can do without, never changed or
+ * taken away. What is shaped otherwise is a new method; its caller asks an older object in the old way (region-picture.ts), and the old method
+ * goes with the release after.
  */
 import type {
   AdmitAsk,
@@ -76,7 +81,7 @@ export type HeardBeat =
   /** `saySketch`: the object woke and has not heard yet which prompts this boot has cached. */
   { ok: true; commands: Command[]; saySketch?: boolean } | { ok: false; why: "unknown_node" | "stale" };
 
-export type RegionSnapshot = {
+export type RegionPicture = {
   readonly nodes: readonly LiveNode[];
   /** Ids of nodes that beat shortly before the object woke, and have not been heard since: a second later they will have been. */
   readonly awaited: readonly string[];
@@ -87,9 +92,11 @@ export interface RegionRpc extends Rpc.DurableObjectBranded {
   /** Takes a beat whose signature has been checked. */
   beat(beat: Beat, receivedAtMs: number): Promise<HeardBeat>;
   /** Nodes heard of lately, freshest data this object has; and who else there is, where it has just woken. */
-  snapshot(): Promise<RegionSnapshot>;
-  /** A call to this node has failed: it is asked for a token of that model, before others find out. */
-  suspect(node: string, model: string): Promise<void>;
+  picture(): Promise<RegionPicture>;
+  /** Its nodes alone. Workers of builds that know no `picture` ask so. */
+  snapshot(): Promise<readonly LiveNode[]>;
+  /** A call to this node has failed: it is asked for a token of that model, before others find out. Older Workers name no model: any. */
+  suspect(node: string, model?: string): Promise<void>;
   /** Adds or replaces what the registry says of a node. */
   put(node: NodeRecord): Promise<void>;
   remove(node: string): Promise<void>;

@@ -5,9 +5,10 @@
  * fresh isolate still finds the last copy.
  */
 import { waitUntil } from "cloudflare:workers";
-import { regionObject, type Env } from "../core/env.ts";
+import type { Env } from "../core/env.ts";
 import { logError } from "../core/log.ts";
 import type { LiveNode } from "../core/node.ts";
+import { regionPicture } from "../core/region-picture.ts";
 import { within } from "../core/within.ts";
 import { SNAPSHOT_SERVES_MS } from "./limits.ts";
 
@@ -50,7 +51,7 @@ export async function askedOfObject(
   nowMs: number,
 ): Promise<Taken> {
   // A copy that belongs to no request: what RPC hands over may hold on to the call it came by.
-  const { nodes, awaited } = structuredClone(await regionObject(env, region).snapshot());
+  const { nodes, awaited } = structuredClone(await regionPicture(env, region));
   const copy: Copy = { nodes, takenAtMs: nowMs };
   if (awaited.length === 0) waitUntil(leave(region, copy));
   return { ...copy, awaited };

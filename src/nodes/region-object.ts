@@ -1,21 +1,22 @@
 /**
  * One Durable Object per region: which of its nodes live, how loaded they are, what they are to do. Fed by beats,
- * asked for snapshots by the request path and for promises by accounts' objects, told by an admin who belongs here.
+ * asked for its picture of them by the request path and for promises by accounts' objects, told by an admin who belongs here.
  *
  * In SQLite, and so across evictions: the records of the nodes, each one's boot and promise (`complete through`), and
  * an admin's wish. In memory alone: the beats. An eviction forgets them and the next second brings new ones; until then
- * a snapshot names the nodes whose beats are awaited, so that nobody takes them for gone (snapshot.ts). No alarm; the only
+ * a picture names the nodes whose beats are awaited, so that nobody takes them for gone (snapshot.ts). No alarm; the only
  * outbound I/O are probes, one token of a node that nothing has proven lately (proofs.ts), and no beat waits for them.
  *
  * Invariants: only a node that was `put` and not removed is shown; a fenced beat changes nothing; `completeThrough`
  * never says more than a node has promised, and leaves out no node that may have had a call. To keep that across
  * evictions a node's first promise and any fall are written at once, and a rise at most once in SAVE_INTERVAL_MS: rows
- * written are what an object costs, and an older promise is a smaller one.
+ * written are what an object costs, and an older promise is a smaller one. Workers of the build before and after this one
+ * call these methods, too: what that asks of a change stands in core/env.ts.
  */
 import type { Beat } from "@sluice/protocol/beat";
 import { DurableObject } from "cloudflare:workers";
-import type { Env, HeardBeat, RegionRpc, RegionSnapshot } from "../core/env.ts";
-import type { NodeRecord } from "../core/node.ts";
+import type { Env, HeardBeat, RegionRpc, RegionPicture } from "../core/env.ts";
+import type { LiveNode, NodeRecord } from "../core/node.ts";
 import { secretsOf } from "../core/secrets.ts";
 import { believable, isNewer, isReachable, throughFor } from "./fence.ts";
 import { BEAT_DEAD_MS, REACHABLE_MS, REMOVED_KEPT_MS, SAVE_INTERVAL_MS } from "./limits.ts";
@@ -77,7 +78,11 @@ export class RegionObject extends DurableObject<Env> implements RegionRpc {
     return next.sketchLost ? { ok: true, commands, saySketch: true } : { ok: true, commands };
   }
 
-  async snapshot(): Promise<RegionSnapshot> {
+  async snapshot(): Promise<readonly LiveNode[]> {
+    return (await this.picture()).nodes;
+  }
+
+  async picture(): Promise<RegionPicture> {
     const nowMs = Date.now();
     const nodes = [...this.#nodes.values()].flatMap(({ record, beat, last, wish, removedAtMs }) => {
       if (beat === undefined || last === undefined || removedAtMs !== null) return [];
@@ -105,11 +110,12 @@ export class RegionObject extends DurableObject<Env> implements RegionRpc {
     });
   }
 
-  async suspect(node: string, model: string): Promise<void> {
+  async suspect(node: string, model?: string): Promise<void> {
     const known = this.#nodes.get(node);
     if (known?.beat === undefined || known.removedAtMs !== null) return;
     const live = liveOf(known.record, known.beat, known.wish);
-    this.ctx.waitUntil(this.#proofs.suspect(live, model, Date.now()));
+    for (const suspected of model === undefined ? live.models.map(({ id }) => id) : [model])
+      this.ctx.waitUntil(this.#proofs.suspect(live, suspected, Date.now()));
   }
 
   async put(record: NodeRecord): Promise<void> {

@@ -31,8 +31,8 @@ function watched(then: (region: string) => Promise<void>): Pick<Env, "REGIONS"> 
     get: (id: DurableObjectId) => {
       const object = env.REGIONS.get(id);
       return {
-        snapshot: async () => {
-          const said = await object.snapshot();
+        picture: async () => {
+          const said = await object.picture();
           await then(names.get(id.toString()) ?? "");
           return said;
         },
@@ -63,7 +63,7 @@ test("who knew the nodes before it asks them at once", async ({ expect }) => {
   const node = await newNode(region, [model]);
   expect((await chat(client, model)).status).toBe(200);
   await deployed(region);
-  expect(await regionObject(env, region).snapshot()).toEqual({ nodes: [], awaited: [node.id] });
+  expect(await regionObject(env, region).picture()).toEqual({ nodes: [], awaited: [node.id] });
   let looks = 0;
   const objects = watched(async (asked) => {
     if (asked === region) looks++;

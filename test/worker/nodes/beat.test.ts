@@ -21,7 +21,7 @@ describe("a beat", () => {
     expect(reply.edgeTimeMs).toBeGreaterThanOrEqual(beforeMs);
     expect(reply).toMatchObject({ acks: [], commands: [] });
     expect(reply.callKeys).toBeUndefined();
-    const { nodes: live } = await regionObject(env, node.region).snapshot();
+    const { nodes: live } = await regionObject(env, node.region).picture();
     expect(live).toMatchObject([{ id: node.id, state: "ready", callKeyIds: ["t1"] }]);
   });
 
@@ -39,7 +39,7 @@ describe("a beat", () => {
     const endedAtMs = Date.now() - 1_000;
     const told = { ...receipt(newRequest(), "stop").receipt, weights: "w1", endedAtMs };
     await sendBeat(node, { receipts: [{ body: JSON.stringify(told), sig: RECEIPT.sig }] });
-    const { nodes: live } = await regionObject(env, node.region).snapshot();
+    const { nodes: live } = await regionObject(env, node.region).picture();
     expect(live).toMatchObject([{ proofs: { tiny: { provenAtMs: endedAtMs } } }]);
   });
 
@@ -70,7 +70,7 @@ describe("receipts are settled, and nothing else of the beat counts,", () => {
     expect(body).toMatchObject({ error: { code: "stale" } });
     expect(BeatReply.parse(body).acks).toHaveLength(1);
     expect(settled.at(-1)).toEqual({ node: node.id, receipts: 1, renewals: 0 });
-    expect((await regionObject(env, node.region).snapshot()).nodes).toMatchObject([{ state: "ready" }]);
+    expect((await regionObject(env, node.region).picture()).nodes).toMatchObject([{ state: "ready" }]);
   });
 
   test("when it comes from the process before a restart", async ({ expect }) => {
@@ -79,7 +79,7 @@ describe("receipts are settled, and nothing else of the beat counts,", () => {
     const response = await sendBeat(node, { boot: BOOT, seq: 99, receipts: [RECEIPT] });
     expect(response.status).toBe(409);
     expect(BeatReply.parse(await response.json()).acks).toHaveLength(1);
-    expect((await regionObject(env, node.region).snapshot()).nodes).toMatchObject([{ boot: NEWER_BOOT }]);
+    expect((await regionObject(env, node.region).picture()).nodes).toMatchObject([{ boot: NEWER_BOOT }]);
   });
 
   test("when its node was removed", async ({ expect }) => {
@@ -94,7 +94,7 @@ describe("receipts are settled, and nothing else of the beat counts,", () => {
     expect(BeatReply.parse(body).acks).toHaveLength(1);
     // What it still runs is still to be billed: its renewals keep those holds.
     expect(settled.at(-1)).toEqual({ node: node.id, receipts: 1, renewals: 1 });
-    expect((await regionObject(env, node.region).snapshot()).nodes).toEqual([]);
+    expect((await regionObject(env, node.region).picture()).nodes).toEqual([]);
   });
 
   test("when the region's object cannot be reached", async ({ expect }) => {
@@ -149,9 +149,9 @@ test("a node that the registry has and its region's object has not is taken in b
   await env.DB.prepare("update nodes set region = ? where id = ?")
     .bind("beat-healed-elsewhere", node.id)
     .run();
-  expect((await empty.snapshot()).nodes).toEqual([]);
+  expect((await empty.picture()).nodes).toEqual([]);
   expect((await sendBeat(node)).status).toBe(200);
-  expect((await empty.snapshot()).nodes).toMatchObject([{ id: node.id }]);
+  expect((await empty.picture()).nodes).toMatchObject([{ id: node.id }]);
 });
 
 test("beats and their receipts are taken while D1 is away", async ({ expect }) => {

@@ -25,7 +25,7 @@ async function region(...nodes: string[]) {
 }
 
 async function shown(object: Awaited<ReturnType<typeof region>>) {
-  return (await object.snapshot()).nodes;
+  return (await object.picture()).nodes;
 }
 
 /** Rows ever written by an object, as its storage counts them. */
@@ -69,7 +69,7 @@ describe("a node", () => {
     const object = await region(NODE);
     await object.beat(beatOf(NODE, { boot: NEWER_BOOT, seq: 7 }), Date.now());
     await evictDurableObject(object);
-    expect(await object.snapshot()).toEqual({ nodes: [], awaited: [NODE] });
+    expect(await object.picture()).toEqual({ nodes: [], awaited: [NODE] });
     expect(await object.beat(beatOf(NODE, { boot: BOOT, seq: 8 }), Date.now())).toEqual({
       ok: false,
       why: "stale",

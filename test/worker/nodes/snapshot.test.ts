@@ -29,10 +29,10 @@ async function regionWith(node: string): Promise<string> {
 function watched(answering: "yes" | "never" | "fails" = "yes"): Regions & { asked: number } {
   const watch = { asked: 0, REGIONS: env.REGIONS };
   const stub = (id: DurableObjectId) => ({
-    snapshot: () => {
+    picture: () => {
       watch.asked++;
       if (answering === "fails") return Promise.reject(new Error("the object is away"));
-      return answering === "never" ? new Promise(() => undefined) : env.REGIONS.get(id).snapshot();
+      return answering === "never" ? new Promise(() => undefined) : env.REGIONS.get(id).picture();
     },
   });
   watch.REGIONS = {
@@ -107,11 +107,11 @@ describe("while a region's object is away", () => {
     expect,
   }) => {
     const far = await regionWith(NODE);
-    const slow = (snapshot: () => Promise<unknown>): Regions => ({
+    const slow = (before: () => Promise<unknown>): Regions => ({
       REGIONS: {
         idFromName: (name: string) => env.REGIONS.idFromName(name),
         get: (id: DurableObjectId) => ({
-          snapshot: () => snapshot().then(() => env.REGIONS.get(id).snapshot()),
+          picture: () => before().then(() => env.REGIONS.get(id).picture()),
         }),
       } as unknown as typeof env.REGIONS,
     });
@@ -188,9 +188,9 @@ test("an answer that comes later than anyone waits is kept for the next request"
     REGIONS: {
       idFromName: (name: string) => env.REGIONS.idFromName(name),
       get: (id: DurableObjectId) => ({
-        snapshot: async () => {
+        picture: async () => {
           await scheduler.wait(400);
-          return env.REGIONS.get(id).snapshot();
+          return env.REGIONS.get(id).picture();
         },
       }),
     } as unknown as typeof env.REGIONS,
@@ -210,11 +210,11 @@ describe("a region far away", () => {
     const REGIONS = {
       idFromName: (name: string) => env.REGIONS.idFromName(name),
       get: (id: DurableObjectId) => ({
-        snapshot: async () => {
+        picture: async () => {
           const region = byId.get(id.toString());
           asked.push(region ?? "near");
           if (region !== undefined) await scheduler.wait(ms);
-          return env.REGIONS.get(id).snapshot();
+          return env.REGIONS.get(id).picture();
         },
       }),
     } as unknown as typeof env.REGIONS;
@@ -334,7 +334,7 @@ test("a sketch stays a node's word until it says another, and a new boot begins 
   const object = regionObject(env, region);
   const nowMs = Date.now();
   const sketch = { recipe: 1, marks: "AQAAAA" } as const;
-  const sketches = async (): Promise<unknown[]> => (await object.snapshot()).nodes.map((node) => node.sketch);
+  const sketches = async (): Promise<unknown[]> => (await object.picture()).nodes.map((node) => node.sketch);
   await object.beat({ ...beatOf(NODE), seq: 2, sketch }, nowMs);
   await object.beat({ ...beatOf(NODE), seq: 3 }, nowMs + 1);
   expect(await sketches()).toEqual([sketch]);
@@ -342,4 +342,27 @@ test("a sketch stays a node's word until it says another, and a new boot begins 
   expect(sketchesPossible([region])).toBe(true);
   await object.beat({ ...beatOf(NODE), boot: "boot_01JZZZZZZZZZZZZZZZZZZZZZZZ", seq: 0 }, nowMs + 3);
   expect(await sketches()).toEqual([undefined]);
+});
+
+describe("while a deploy goes round", () => {
+  test("a region whose object is of the build before shows its nodes", async ({ expect }) => {
+    const region = await regionWith(NODE);
+    const older = {
+      idFromName: (name: string) => env.REGIONS.idFromName(name),
+      get: (id: DurableObjectId) => {
+        const object = env.REGIONS.get(id);
+        const lacking = Reflect.get(object, "aMethodOfTheNextBuild") as () => Promise<never>;
+        return { picture: () => lacking(), snapshot: () => object.snapshot() };
+      },
+    } as unknown as typeof env.REGIONS;
+    expect(await liveNodes({ REGIONS: older }, [region], Date.now())).toMatchObject({
+      nodes: [{ id: NODE, region }],
+      isWaking: false,
+    });
+  });
+
+  test("a Worker of the build before is shown them, too", async ({ expect }) => {
+    const object = regionObject(env, await regionWith(NODE));
+    expect(await object.snapshot()).toMatchObject([{ id: NODE }]);
+  });
 });
