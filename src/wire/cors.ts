@@ -42,7 +42,7 @@ export function preflight(request: Request, origin: string): Response | undefine
     status: 204,
     headers: {
       "access-control-allow-origin": origin,
-      "access-control-allow-methods": "GET, POST, DELETE",
+      "access-control-allow-methods": "GET, POST, PATCH, DELETE",
       ...(HEADER_NAMES.test(asked) ? { "access-control-allow-headers": asked } : {}),
       "access-control-max-age": String(MAX_AGE_S),
       vary: "origin, access-control-request-method, access-control-request-headers",

@@ -2,7 +2,7 @@
 import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, test } from "vitest";
-import { serve } from "../../src/app.ts";
+import { app, serve } from "../../src/app.ts";
 
 const PAGE = "https://app.example.com";
 const named = { ...env, SLUICE_CORS_ORIGINS: `${PAGE}, http://localhost:5173` };
@@ -39,6 +39,14 @@ describe("a page", () => {
     expect([refused.status, allows(refused)]).toEqual([401, PAGE]);
     expect(refused.headers.get("vary")).toContain("origin");
     expect(await refused.json()).toMatchObject({ error: { type: "authentication_error" } });
+  });
+
+  test("may use every method that a route open to pages has", async ({ expect }) => {
+    const open = app.routes.filter(({ method, path }) => method !== "ALL" && !path.startsWith("/node/"));
+    const leave = await call("/v1/keys/key_0000000000", asking(PAGE));
+    const allowed = leave.headers.get("access-control-allow-methods")?.split(", ").toSorted();
+    expect(allowed).toEqual([...new Set(open.map(({ method }) => method))].toSorted());
+    expect(allowed).toContain("PATCH");
   });
 
   test.for(["https://other.example.com", "https://app.example.com.evil.example", "null"])(
