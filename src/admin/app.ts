@@ -38,6 +38,7 @@ export function adminApp({ secretsOf }: { readonly secretsOf: (env: Env) => Secr
     if (closed !== undefined) throw new Complaint("admin_closed", closed);
     const admin = await findAdmin(c.env, c.req.header("authorization") ?? null, Date.now()).catch(
       (cause: unknown) => {
+        if (cause instanceof FaultError) throw cause;
         throw new FaultError({ kind: "storage_unavailable" }, { cause });
       },
     );
@@ -91,6 +92,8 @@ export function adminApp({ secretsOf }: { readonly secretsOf: (env: Env) => Secr
 
 function complaintOf(error: Error): Complaint {
   if (error instanceof Complaint) return error;
+  if (error instanceof FaultError && error.fault.kind === "overloaded")
+    return new Complaint("overloaded", "too many keys were tried here this second; try again in a moment");
   logError("admin_request_failed", error);
   // Of the change it is not known whether it was made; every change may be asked for again.
   return error instanceof FaultError && error.fault.kind === "storage_unavailable"

@@ -19,6 +19,7 @@ const STATUS = {
   conflict: 409,
   too_large: 413,
   storage_unavailable: 503,
+  overloaded: 503,
   admin_closed: 503,
   internal: 500,
 } as const satisfies { readonly [code: string]: ContentfulStatusCode };

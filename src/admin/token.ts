@@ -4,12 +4,15 @@
  * refuses everything: an admin interface that is open by accident is how others lost their customers' keys.
  *
  * A key is looked up anew for every call and nothing of it is remembered, so that a revocation holds from the next call
- * on. Its format is checked before anything is asked of D1.
+ * on. Its format is checked before anything is asked of D1; and ids that this isolate has never seen a key of are looked up
+ * so often a second, so that guesses are no load. The operator's token needs no look-up.
  */
 import { equalInConstantTime, toHex, utf8 } from "@sluice/protocol/bytes";
 import { randomName } from "@sluice/protocol/ids";
 import { z } from "zod";
 import type { Env } from "../core/env.ts";
+import { FaultError } from "../core/fault.ts";
+import { PerSecond } from "../core/per-second.ts";
 import { adminKeyById } from "../db/admin-keys.ts";
 import { Scope } from "./scopes.ts";
 
@@ -20,6 +23,10 @@ export const DEV_ADMIN_TOKEN = "sluice-dev-admin-token-for-local-runs-only";
 
 /** As the audit log knows whoever holds the deployment's token. */
 export const OPERATOR = "token";
+
+const GUESSES_PER_SECOND_MAX = 20;
+/** Beyond it memory starts anew. */
+const IDS_MAX = 1_000;
 
 const ID_CHARS = 10;
 const SECRET_CHARS = 32;
@@ -48,7 +55,11 @@ export function whyClosed(env: TokenEnv): string | undefined {
   return undefined;
 }
 
-/** Who shows this header; undefined where nobody does who may come in. Throws where D1 cannot tell. */
+const guesses = new PerSecond(GUESSES_PER_SECOND_MAX);
+/** Ids that there are, or were: whoever shows one is looked up, whatever others guess. */
+const ids = new Set<string>();
+
+/** Who shows this header; undefined where nobody does who may come in. Throws where D1 cannot tell, or is asked too often. */
 export async function findAdmin(
   env: Env,
   authorization: string | null,
@@ -61,7 +72,13 @@ export async function findAdmin(
   if (equalInConstantTime(a, b)) return { id: OPERATOR, scopes: null, expiresAtMs: null };
   const name = SHAPE.exec(shown)?.[1];
   if (name === undefined) return undefined;
+  if (!ids.has(name) && !guesses.take(nowMs))
+    throw new FaultError({ kind: "overloaded", retryAfterMs: 1_000, edge: true });
   const row = await adminKeyById(env, `adm_${name}`);
+  if (row !== undefined) {
+    if (ids.size >= IDS_MAX) ids.clear();
+    ids.add(name);
+  }
   if (row === undefined || !equalInConstantTime(utf8(row.secretSha256), utf8(toHex(a)))) return undefined;
   if (row.revokedAtMs !== null || (row.expiresAtMs ?? Infinity) <= nowMs) return undefined;
   return { id: row.id, scopes: z.array(Scope).parse(JSON.parse(row.scopes)), expiresAtMs: row.expiresAtMs };

@@ -11,6 +11,7 @@ import type { Env } from "../core/env.ts";
 import { FaultError } from "../core/fault.ts";
 import { logError } from "../core/log.ts";
 import type { NodeRecord } from "../core/node.ts";
+import { PerSecond } from "../core/per-second.ts";
 import { nodeById, recordOf } from "../db/registry.ts";
 
 type Stores = Pick<Env, "DB" | "KV">;
@@ -19,9 +20,11 @@ type Stores = Pick<Env, "DB" | "KV">;
 const MEMO_FRESH_MS = 30_000;
 /** Nodes remembered per isolate; beyond it memory starts anew. */
 const MEMO_MAX = 1_000;
-/** An id that nobody has is not looked up again for this long: strangers' beats must not become queries to D1. */
+/** An id that nobody has is not looked up again for this long: strangers' beats must not become queries to D1... */
 const UNKNOWN_FRESH_MS = 2_000;
 const UNKNOWN_MAX = 10_000;
+/** ...nor may they by inventing ids. A node that this isolate does not know yet comes again with its next beat. */
+const UNKNOWN_PER_SECOND_MAX = 50;
 
 export type KnownNode = {
   readonly record: NodeRecord;
@@ -35,6 +38,7 @@ const Copy = z.object({
 });
 type Copy = z.infer<typeof Copy>;
 
+const lookups = new PerSecond(UNKNOWN_PER_SECOND_MAX);
 const unknown = new Map<string, number>();
 const memo = new Map<string, { readonly node: KnownNode; readonly readAtMs: number }>();
 
@@ -42,11 +46,16 @@ function kvName(node: string): string {
   return `node/1/${node}`;
 }
 
-/** Undefined where no such node was ever registered. Throws `storage_unavailable` where that cannot be told. */
+/**
+ * Undefined where no such node was ever registered. Throws `storage_unavailable` where that cannot be told, `overloaded` where too many ids
+ * that are new here were asked about this second.
+ */
 export async function findNode(env: Stores, node: string, nowMs: number): Promise<KnownNode | undefined> {
   const known = memo.get(node);
   if (known !== undefined && nowMs - known.readAtMs < MEMO_FRESH_MS) return known.node;
   if (nowMs < (unknown.get(node) ?? -Infinity)) return undefined;
+  if (known === undefined && !lookups.take(nowMs))
+    throw new FaultError({ kind: "overloaded", retryAfterMs: 1_000, edge: true });
   return readNode(env, node, nowMs);
 }
 

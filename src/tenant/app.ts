@@ -13,6 +13,7 @@ import { printGeneration } from "../wire/generation.ts";
 import { readGenerationAsk } from "./generation.ts";
 import { madeKeys } from "./keys.ts";
 import { printKey } from "./key.ts";
+import { takePoints } from "./pace.ts";
 import { whoAsks } from "./principal.ts";
 import { readUsageAsk, printUsagePage } from "./usage.ts";
 
@@ -37,6 +38,7 @@ tenantApp.route("/v1/keys", madeKeys);
 tenantApp.get("/v1/usage", async (c) => {
   const { account } = await whoAsks(c.env, c.req.raw.headers);
   const ask = readUsageAsk(c.req.url, Date.now());
+  takePoints(account.account, "usage", Date.now());
   const rows = await books(usageBuckets(c.env, { ...ask, account: account.account }));
   return c.json(printUsagePage(ask, rows), 200, FRESH);
 });
@@ -47,6 +49,7 @@ tenantApp.get("/v1/generation", async (c) => {
     id = readGenerationAsk(c.req.url);
     return id;
   });
+  takePoints(account.account, "generation", Date.now());
   // The object first: the history has a request a moment later.
   const generation = now ?? (await books(generationOf(c.env, account.account, id)));
   if (generation === undefined) throw new FaultError({ kind: "not_found", what: `/v1/generation?id=${id}` });
