@@ -31,7 +31,7 @@ export type Tried<Answer> =
       readonly limit?: Overrun | undefined;
       /** With `node_failed`: what the node said. */
       readonly ended?: Ending | undefined;
-      /** With `node_failed`: its engine is well, and does not take what is asked. */
+      /** With `node_failed`: its engine is well, and does not take what is asked, or cannot go on with it. */
       readonly refused?: true | undefined;
       /** With `no_room`: when there may be some. */
       readonly retryAfterMs?: number | undefined;
@@ -196,8 +196,9 @@ export async function walk<Answer>(
           busy.set(node.id, { node, roomAtMs: steps.nowMs() + verdict.retryAfterMs });
         else busy.delete(node.id);
       }
-    } else if (tried.refused === true && steps.after === undefined) {
-      cannot.push(ENGINE_REFUSED);
+    } else if (tried.refused === true) {
+      // Who has half an answer is told that it broke off, not that the question was wrong.
+      cannot.push(steps.after === undefined ? ENGINE_REFUSED : { kind: "upstream_failed" });
     } else if (tried.ended === "no_room") {
       onlyCannot = false;
       retryAfterMs = Math.min(retryAfterMs, tried.retryAfterMs ?? NO_ROOM_RETRY_MS);

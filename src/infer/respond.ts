@@ -188,7 +188,7 @@ async function relayStream(
     }
     markAttempt(travel, "over", limit === undefined ? (ended ?? why) : `${why}_${limit}`);
     travel.failed.set(node.id, leg.seen.to);
-    walked.answer.leave(ofFailure({ limit, ended }));
+    walked.answer.leave(ofFailure({ limit, ended, refused: passed.progress.refused }));
     const following = nextLeg(
       leg,
       { ordinal, why, limit, ended, node, promptCeiling },

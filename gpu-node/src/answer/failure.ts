@@ -7,7 +7,7 @@ import { EngineFault } from "../engines/engine.ts";
 
 export type Failure = {
   readonly ended: Ending;
-  /** Nothing was made, because the engine does not take what is asked: asking again helps nobody. */
+  /** The engine does not take what is asked, or cannot go on with it: asking again helps nobody. */
   readonly refused?: true;
   /** With `no_room`: when there may be some. */
   readonly retryAfterMs?: number;
@@ -19,9 +19,10 @@ export type Failure = {
 export function failureOf(error: unknown, begun: boolean): Failure {
   if (!(error instanceof EngineFault) || error.kind === "engine_died") return { ended: "engine_died" };
   const { kind, retryAfterMs } = error;
-  if (begun) return { ended: "engine_died", spared: true };
+  const refused = kind === "unsupported" ? ({ refused: true } as const) : {};
+  if (begun) return { ended: "engine_died", spared: true, ...refused };
   // It is as if no slot had come free.
   if (kind === "busy")
     return { ended: "no_room", spared: true, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
-  return { ended: "engine_died", spared: true, ...(kind === "unsupported" ? { refused: true } : {}) };
+  return { ended: "engine_died", spared: true, ...refused };
 }

@@ -152,6 +152,18 @@ for (const server of ["vllm", "sglang"] as const) {
       expect(peer.asks.map(({ body }) => samplingIn(body)[max])).toEqual([8, 6]);
     });
 
+    test("a section of tools ends thinking: no budget closes it again", async ({ expect }) => {
+      const { engine, peer } = await open(server);
+      const { tools } = engine.info;
+      if (tools === undefined || tools.format === "v3.2") throw new Error("the bundled model has V3.1's");
+      const grammar = { gbnf: GRAMMAR, after: tools.callsBegin };
+      const task = await taskFor(engine, { thinkingTokensMax: 2, grammar }, true);
+      peer.answer = () => ({
+        events: [event(peer.asks.length === 1 ? [30, tools.callsBegin] : [40, END], 2, "stop")],
+      });
+      expect(ids(await run(engine, task))).toEqual([30, tools.callsBegin, 40, END]);
+    });
+
     test("where it does not bind, or does not say what was cached, that is not among what it can do", async ({
       expect,
     }) => {

@@ -1,10 +1,12 @@
 /** The node's decisions, as tables: room, queues, promises, clocks, beats, configuration. */
 import { BEAT_BYTES_MAX, CALL_VALID_MS } from "@sluice/protocol/limits";
 import { describe, expect, test } from "vitest";
+import { failureOf } from "../../../gpu-node/src/answer/failure.ts";
 import { fill } from "../../../gpu-node/src/beat/compose.ts";
 import { completeThrough, isPromisedAway } from "../../../gpu-node/src/beat/complete-through.ts";
 import { EdgeClock } from "../../../gpu-node/src/beat/edge-clock.ts";
 import { parseConfig } from "../../../gpu-node/src/config.ts";
+import { EngineFault } from "../../../gpu-node/src/engines/engine.ts";
 import { Admitting } from "../../../gpu-node/src/intake/admitting.ts";
 import { roomFor } from "../../../gpu-node/src/intake/room.ts";
 import { Histogram } from "../../../gpu-node/src/load/histogram.ts";
@@ -47,6 +49,36 @@ describe("how much answer a prompt leaves room for", () => {
     ],
   ])("none for %s", (_what, change, refusal) => {
     expect(roomFor({ ...ask, ...change })).toEqual({ ok: false, refusal });
+  });
+});
+
+describe("an attempt whose engine fails", () => {
+  const spared = { ended: "engine_died", spared: true };
+  test.each([
+    ["with its engine", new EngineFault("engine_died", ""), false, { ended: "engine_died" }],
+    ["for a reason nobody knows", new Error(), false, { ended: "engine_died" }],
+    ["alone", new EngineFault("failed", ""), false, spared],
+    [
+      "because its engine does not take it",
+      new EngineFault("unsupported", ""),
+      false,
+      { ...spared, refused: true },
+    ],
+    [
+      "because its engine cannot go on with it",
+      new EngineFault("unsupported", ""),
+      true,
+      { ...spared, refused: true },
+    ],
+    [
+      "for want of room",
+      new EngineFault("busy", "", { retryAfterMs: 9 }),
+      false,
+      { ...spared, ended: "no_room", retryAfterMs: 9 },
+    ],
+    ["for want of room, once it had begun", new EngineFault("busy", ""), true, spared],
+  ])("%s", (_what, error, begun, failure) => {
+    expect(failureOf(error, begun)).toEqual(failure);
   });
 });
 

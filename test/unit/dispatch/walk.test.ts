@@ -316,6 +316,13 @@ test("what the engines themselves do not take is the request's fault, and none o
   });
 });
 
+test("where none of three engines can go on with an answer no more are asked, and to the client it broke off", async () => {
+  const after = { ordinal: 0, why: "node_failed", ended: "engine_died", node: dead } as const;
+  const { story, walked } = play([lost, refused, refused, refused, content], { after }, [...nodes, dead]);
+  expect(await faultOf(walked)).toEqual({ kind: "upstream_failed" });
+  expect(story.asked).toHaveLength(3);
+});
+
 test("one engine that does not take it is no reason why another should not", async () => {
   expect(await play([refused, content]).walked).toMatchObject({ ordinal: 1 });
 });

@@ -16,6 +16,8 @@ export type AnswerTools = {
   readonly server: Server;
   readonly model: string;
   readonly words: Words;
+  /** Opens a section of tools; undefined where the model has none. */
+  readonly sectionOpen: number | undefined;
 };
 
 type Turns = (id: number, count: number) => boolean;
@@ -43,10 +45,11 @@ export class Answer {
   }
 
   async *events(): AsyncGenerator<EngineEvent, void, void> {
-    const { words, server } = this.#tools;
+    const { words, server, sectionOpen } = this.#tools;
+    const reading = { words, notation: server.notation, sectionOpen };
     let end: LegEnd;
     while (end === undefined) {
-      const next = nextLeg(this.#task, this.#ids, this.#left, { words, notation: server.notation });
+      const next = nextLeg(this.#task, this.#ids, this.#left, reading);
       if (next.do === "say") {
         yield* this.#tokens([{ id: next.id }]);
         if (words.endTokens.includes(next.id)) end = "stop";

@@ -4,6 +4,7 @@
  * depends on how those servers print an answer. Each server's quirks are in its own small file; whether it is there is
  * peer.ts, what is asked of it legs.ts, what comes of it answer.ts.
  */
+import { openingOf } from "../../grammar/tools.ts";
 import type { ServerLoad } from "../../load/engine-load.ts";
 import { EngineFault } from "../engine.ts";
 import type { ChatPrompt, Engine, EngineEvent, EngineInfo, Lack, Task, Token } from "../engine.ts";
@@ -162,7 +163,9 @@ class HttpEngine implements Engine {
     }
     const place = this.#place(task);
     const { wire, model } = this.#peer;
-    const tools = { wire, model, server: this.#server, words: this.#words };
+    const { tools: marks } = this.info;
+    const sectionOpen = marks === undefined ? undefined : openingOf(marks).token;
+    const tools = { wire, model, server: this.#server, words: this.#words, sectionOpen };
     try {
       yield* this.#peer.during(signal, (stop) =>
         new Answer(tools, { ...task, outputTokensMax }, place, stop).events(),

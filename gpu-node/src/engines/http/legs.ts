@@ -23,6 +23,13 @@ export type Next =
       readonly turns: (id: number, count: number) => boolean;
     };
 
+export type Reading = {
+  readonly words: Words;
+  readonly notation: Notation;
+  /** Opens a section of tools, which ends thinking as well; undefined where the model has none. */
+  readonly sectionOpen: number | undefined;
+};
+
 const never = (): boolean => false;
 
 /** `answer`: every token of it so far, whoever made it. `tokensMax`: how many may still come, at least one. */
@@ -30,12 +37,13 @@ export function nextLeg(
   task: Task,
   answer: readonly number[],
   tokensMax: number,
-  { words, notation }: { readonly words: Words; readonly notation: Notation },
+  { words, notation, sectionOpen }: Reading,
 ): Next {
   const { grammar, logprobs } = task;
   const { vocabulary } = words;
   const close = vocabulary.think?.close;
-  const budget = answer.includes(close ?? -1) ? undefined : task.thinkingTokensMax;
+  const thought = answer.some((id) => id === close || id === sectionOpen);
+  const budget = thought ? undefined : task.thinkingTokensMax;
   if (budget !== undefined && close !== undefined && answer.length >= budget) return { do: "say", id: close };
   const leg = {
     tokens: [...task.prompt, ...answer],
@@ -48,10 +56,12 @@ export function nextLeg(
     if (after === undefined && budget === undefined) return { do: "ask", leg, turns: never };
     let thinks = budget !== undefined;
     const turns = (id: number, count: number): boolean => {
-      if (id === close) thinks = false;
+      if (id === close || id === sectionOpen) thinks = false;
       return id === after || (thinks && answer.length + count >= (budget ?? 0));
     };
-    return { do: "ask", leg, turns };
+    // What a grammar behind the thinking binds must not begin inside it: nothing would bind it there.
+    const barred = after === close && sectionOpen !== undefined ? [sectionOpen] : [];
+    return { do: "ask", leg: { ...leg, sampling: forbidding(leg.sampling, barred) }, turns };
   }
   const bound = answer.slice(after === undefined ? 0 : answer.indexOf(after) + 1);
   const left = leftOf(
@@ -65,16 +75,21 @@ export function nextLeg(
     special: vocabulary.special,
     endTokens: new Set(words.endTokens),
   });
-  const forbidden = [...strange].map((id) => [id, Number.NEGATIVE_INFINITY] as const);
   return {
     do: "ask",
     leg: {
       ...leg,
-      sampling: { ...leg.sampling, logitBias: [...(leg.sampling.logitBias ?? []), ...forbidden] },
+      sampling: forbidding(leg.sampling, strange),
       grammar: left.print(notation),
     },
     turns: never,
   };
+}
+
+function forbidding(sampling: Sampling, ids: Iterable<number>): Sampling {
+  const forbidden = [...ids].map((id) => [id, Number.NEGATIVE_INFINITY] as const);
+  if (forbidden.length === 0) return sampling;
+  return { ...sampling, logitBias: [...(sampling.logitBias ?? []), ...forbidden] };
 }
 
 function reseeded(sampling: Sampling, behind: number): Sampling {

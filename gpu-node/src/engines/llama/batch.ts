@@ -17,8 +17,11 @@ export type Work<Chosen> = {
   /** The position of the first of `tokens` in the sequence. */
   readonly at: number;
   readonly tokens: readonly number[];
-  /** Chooses what follows from the logits at this index, which are there until it resolves; undefined: not yet. */
-  readonly choose?: (logitIndex: number) => Promise<Chosen>;
+  /**
+   * Chooses what follows from the logits at this index, which are there until it resolves; undefined: not yet. Who cannot choose
+   * resolves with undefined and deals with it: a rejection is taken for the context's failing, and everybody's end.
+   */
+  readonly choose?: (logitIndex: number) => Promise<Chosen | undefined>;
 };
 
 /** Says how many threads a pass of so many tokens gets, and hears how long it took. */

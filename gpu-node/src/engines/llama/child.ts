@@ -3,7 +3,9 @@
  * first message says what to load, the answer is `ready` or `bad`. Ends itself when the parent is gone (the channel
  * closes) and at the first error it does not understand: a fresh process is the only state known to be good.
  */
+import { openingOf } from "../../grammar/tools.ts";
 import { readGgufFile } from "../../weights/gguf-header.ts";
+import type { ToolMarks } from "../engine.ts";
 import { embeddingProblem } from "./embedder.ts";
 import { encodeSegments } from "./encode.ts";
 import { type Loaded, load } from "./load.ts";
@@ -18,6 +20,7 @@ import { content, spellingsPattern } from "./segments.ts";
 import { SlotTable } from "./slot-table.ts";
 import type { Template } from "./template.ts";
 import { StepLoop } from "./step-loop.ts";
+import { toolMarks } from "./tool-template.ts";
 import { type Vocabulary, readVocabulary } from "./vocabulary.ts";
 
 const EXIT_FATAL = 70;
@@ -96,6 +99,7 @@ async function start(message: Extract<ToChild, { kind: "load" }>): Promise<void>
     slots: message.slots,
     endTokens: new Set(endTokens),
     template: picked.template,
+    marks: picked.tools === undefined ? undefined : toolMarks(picked.tools, vocabulary.spellings),
   });
   const { backend, contextTokens, embedder } = loaded;
   send({
@@ -113,7 +117,12 @@ async function start(message: Extract<ToChild, { kind: "load" }>): Promise<void>
 function createEngine(
   { model, context, batch, contextTokens, chunk, embedder }: Loaded,
   vocabulary: Vocabulary,
-  limits: { slots: number; endTokens: ReadonlySet<number>; template: Template },
+  limits: {
+    slots: number;
+    endTokens: ReadonlySet<number>;
+    template: Template;
+    marks: ToolMarks | undefined;
+  },
 ): Engine {
   const outbox = new Outbox({
     send: (events) => send({ kind: "events", events: [...events] }),
@@ -142,6 +151,7 @@ function createEngine(
       words: {
         endTokens: limits.endTokens,
         thinkClose: vocabulary.think?.close,
+        sectionOpen: limits.marks === undefined ? undefined : openingOf(limits.marks).token,
         special: vocabulary.special,
       },
       report: (event) => outbox.put(event),

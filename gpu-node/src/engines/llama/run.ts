@@ -4,14 +4,15 @@
  * slot-table.ts.
  * The context is never shifted: the task ends with `length` when the next token would not fit. llama.cpp's binding
  * would otherwise drop the beginning of the conversation without a word.
- * Which token follows is sampler.ts's business.
+ * Which token follows is sampler.ts's business. What goes wrong there is this task's own affair, native errors included, because
+ * choosing leaves the context as it was: the task is refused, its slot holds what was evaluated, and nobody else hears of it.
  * Even greedy, a continuation is the first run's text only up to the last bits of a sum, which depend on the batch's
  * shape: where two tokens are as good as equal it may fall the other way (4 of 240 cuts with an undertrained model).
  */
 import type { RunMessage, TaskEvent } from "./messages.ts";
 import type { Batch, Work } from "./batch.ts";
 import type { Natives } from "./native.ts";
-import { Sampler, type Sampled, type SamplerWords } from "./sampler.ts";
+import { CannotGoOn, Sampler, type Sampled, type SamplerWords } from "./sampler.ts";
 import { commonPrefix } from "../slots.ts";
 import type { Run } from "./step-loop.ts";
 
@@ -43,8 +44,10 @@ export class LlamaRun implements Run {
   readonly #from: Slot | undefined;
   readonly #host: RunHost;
   readonly #tokens: readonly number[];
-  /** From the last of the prompt on. */
+  /** Undefined where it cannot be: then there is a refusal. */
   #sampler: Sampler | undefined;
+  /** Why it cannot go on. */
+  #refusal: string | undefined;
   #evaluated = 0;
   #emitted = 0;
   /** The token chosen last: part of the answer, not of the context yet. */
@@ -59,11 +62,18 @@ export class LlamaRun implements Run {
   }
 
   get prefillTokensLeft(): number {
-    return this.#pending === undefined && !this.#full() ? this.#tokens.length - this.#evaluated : 0;
+    if (this.#pending !== undefined || this.#refusal !== undefined || this.#full()) return 0;
+    return this.#tokens.length - this.#evaluated;
   }
 
   async join(): Promise<void> {
-    const { batch } = this.#host;
+    const { batch, natives, words } = this.#host;
+    try {
+      this.#sampler = new Sampler(natives, this.#task, words);
+    } catch (error) {
+      this.#refusal = refusalOf(error);
+      return;
+    }
     const slot = this.#slot;
     const { tag } = this.#task;
     const from = this.#from;
@@ -88,6 +98,7 @@ export class LlamaRun implements Run {
   }
 
   next(prefillTokens: number): Work<Sampled> | "wait" | "done" {
+    if (this.#refusal !== undefined) return this.#refuse(this.#refusal);
     if (this.#full()) {
       this.#end("length");
       return "done";
@@ -108,6 +119,7 @@ export class LlamaRun implements Run {
       const promptTokens = Math.min(this.#evaluated, this.#task.prompt.length);
       this.#host.report({ kind: "evaluated", task: this.#task.task, promptTokens });
     }
+    if (this.#refusal !== undefined) return this.#refuse(this.#refusal);
     return sampled === undefined ? "more" : this.#accept(sampled);
   }
 
@@ -123,9 +135,14 @@ export class LlamaRun implements Run {
     );
   }
 
-  readonly #choose = (logitIndex: number): Promise<Sampled> => {
-    this.#sampler ??= new Sampler(this.#host.natives, this.#task, this.#host.words);
-    return this.#sampler.sample(logitIndex);
+  /** Never rejects: undefined, and a refusal, where nothing can be chosen. */
+  readonly #choose = async (logitIndex: number): Promise<Sampled | undefined> => {
+    try {
+      return await this.#sampler?.sample(logitIndex);
+    } catch (error) {
+      this.#refusal = refusalOf(error);
+      return undefined;
+    }
   };
 
   #accept({ id, logprobs }: Sampled): "more" | "done" {
@@ -145,4 +162,14 @@ export class LlamaRun implements Run {
     this.#host.report({ kind: "end", task: this.#task.task, why });
     return "done";
   }
+
+  #refuse(reason: string): "done" {
+    this.#host.report({ kind: "refused", task: this.#task.task, reason });
+    return "done";
+  }
+}
+
+/** llama.cpp's own words may hold a piece of the answer: they go no further. */
+function refusalOf(error: unknown): string {
+  return error instanceof CannotGoOn ? error.message : "llama.cpp could not choose a token for this task.";
 }

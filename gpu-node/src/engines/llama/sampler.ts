@@ -5,6 +5,8 @@
  * rebuilt from the tokens an earlier node delivered, so a continued answer is the answer. Where a grammar binds, a token is
  * chosen freely first and only one the grammar refuses is chosen again among those it accepts: asking the grammar about
  * one token costs microseconds, about a whole vocabulary milliseconds. (llama.cpp's own server does the same.)
+ * What a call asks can leave nothing to choose: a client's bias yields to the grammar, and where nothing is left all the same
+ * CannotGoOn ends this task. No grammar is ever told of a token it does not accept: llama.cpp has no answer to that.
  *
  * Three native samplers, made when first needed: `shaped` knows bias and penalties, `bound` the grammar too, `raw` neither:
  * log probabilities are the model's own.
@@ -25,6 +27,8 @@ export type Sampled = { readonly id: number; readonly logprobs?: SampledLogprobs
 export type SamplerWords = {
   readonly endTokens: ReadonlySet<number>;
   readonly thinkClose: number | undefined;
+  /** Opens a section of tools, which ends thinking as well. */
+  readonly sectionOpen: number | undefined;
   /** Tokens that stand for no text, those that end an answer included. */
   readonly special: ReadonlySet<number>;
 };
@@ -36,6 +40,12 @@ export type SamplerWords = {
 const NEGLIGIBLE = 1e-5;
 
 const NONE: ReadonlySet<number> = new Set();
+const NO_BIAS: ReadonlyMap<number, number> = new Map();
+
+/** No token can follow, or those delivered cannot have come before: the fault of what this task asks, and of nobody else. */
+export class CannotGoOn extends Error {
+  override readonly name = "CannotGoOn";
+}
 
 /** Less than this cannot be told from nothing in 32 bits. */
 const LOGPROB_MIN = -100;
@@ -45,12 +55,14 @@ export class Sampler {
   readonly #task: RunMessage;
   readonly #words: SamplerWords;
   readonly #made: NativeSampler[] = [];
-  readonly #bias: Map<number, number>;
+  readonly #bias: ReadonlyMap<number, number>;
   /** A grammar takes special tokens for their spelling; they come only where it names them. */
   readonly #strange: ReadonlySet<number>;
   readonly #counts = new Map<number, number>();
   readonly #penalises: boolean;
   #shaped: NativeSampler | undefined;
+  /** `shaped` knows of something that has passed. */
+  #stale = false;
   #bound: NativeSampler | undefined;
   #raw: NativeSampler | undefined;
   #grammar: NativeGrammar | undefined;
@@ -58,6 +70,7 @@ export class Sampler {
   #thinking: boolean;
   #position = 0;
 
+  /** Throws CannotGoOn where what was delivered is not of the form that is asked for. */
   constructor(natives: Natives, task: RunMessage, words: SamplerWords) {
     this.#natives = natives;
     this.#task = task;
@@ -72,7 +85,7 @@ export class Sampler {
     for (const id of task.delivered) this.#note(id);
   }
 
-  /** Behind the logits at this index of the batch; they are there only while this runs. */
+  /** Behind the logits at this index of the batch; they are there only while this runs. Rejects with CannotGoOn where none can follow. */
   async sample(logitIndex: number): Promise<Sampled> {
     const id = this.#forced() ?? (await this.#choose(logitIndex));
     const logprobs =
@@ -95,19 +108,54 @@ export class Sampler {
   }
 
   async #choose(logitIndex: number): Promise<number> {
-    this.#shaped ??= this.#make(this.#shape());
-    // Without penalties the bias never changes.
-    if (this.#penalises) this.#shaped.applyConfig(this.#shape());
+    this.#shaped ??= this.#make(this.#shape(this.#barred()));
+    // Without penalties the bias hardly ever changes.
+    if (this.#penalises || this.#stale) this.#shaped.applyConfig(this.#shape(this.#barred()));
+    this.#stale = false;
     const free = await this.#pick(logitIndex, this.#shaped);
-    if (this.#grammar === undefined) return must(free);
-    if (free !== undefined && !this.#strange.has(free) && this.#natives.accepts(this.#grammar, free))
+    const grammar = this.#grammar;
+    if (grammar === undefined) {
+      // Greedy, llama.cpp gives some token also where all of them are forbidden.
+      if (free === undefined || this.#bias.get(free) === Number.NEGATIVE_INFINITY)
+        throw new CannotGoOn("Every token is forbidden by logit_bias.");
       return free;
-    const shape = this.#shape(this.#strange);
+    }
+    if (free !== undefined && this.#fits(grammar, free)) return free;
+    const chosen =
+      (await this.#pickBound(logitIndex, grammar, this.#bias)) ??
+      // The client's bias leaves nothing of the form that it asks for as well: the form is what it can see.
+      (await this.#pickBound(logitIndex, grammar, NO_BIAS));
+    if (chosen === undefined) throw new CannotGoOn("No token of this model fits the form that is asked for.");
+    return chosen;
+  }
+
+  /** Of those the grammar accepts; undefined where there is none. */
+  async #pickBound(
+    logitIndex: number,
+    grammar: NativeGrammar,
+    bias: ReadonlyMap<number, number>,
+  ): Promise<number | undefined> {
+    const shape = this.#shape(this.#strange, bias);
     this.#bound ??= this.#make(shape);
     // The native sampler tells the grammar what it chose itself: it gets a copy.
-    const grammarEvaluationState = this.#natives.copyGrammar(this.#grammar);
+    const grammarEvaluationState = this.#natives.copyGrammar(grammar);
     this.#bound.applyConfig({ ...shape, grammarEvaluationState });
-    return must(await this.#pick(logitIndex, this.#bound));
+    // Where there is none it may choose any, tell that to its grammar, and throw: so does the copy's failing say that there is none.
+    const chosen = await this.#pick(logitIndex, this.#bound).catch(() => undefined);
+    return chosen !== undefined && this.#fits(grammar, chosen) ? chosen : undefined;
+  }
+
+  #fits(grammar: NativeGrammar, id: number): boolean {
+    return !this.#strange.has(id) && this.#natives.accepts(grammar, id);
+  }
+
+  /** What a grammar behind the thinking binds must not begin inside it: nothing would bind it there. */
+  #barred(): ReadonlySet<number> {
+    const { thinkClose, sectionOpen } = this.#words;
+    const waits = this.#grammar === undefined && this.#waitsFor !== undefined;
+    return waits && this.#waitsFor === thinkClose && sectionOpen !== undefined
+      ? new Set([sectionOpen])
+      : NONE;
   }
 
   async #pick(logitIndex: number, sampler: NativeSampler): Promise<number | undefined> {
@@ -117,12 +165,9 @@ export class Sampler {
     return chooseToken(flat, { temperature, topP, topK, minP }, diceAt(seed, this.#position));
   }
 
-  #shape(forbidden: ReadonlySet<number> = NONE): SamplerConfig {
-    let bias = this.#penalises ? this.#penalised() : this.#bias;
-    if (forbidden.size > 0) {
-      bias = new Map(bias);
-      for (const id of forbidden) bias.set(id, Number.NEGATIVE_INFINITY);
-    }
+  #shape(forbidden: ReadonlySet<number>, asked: ReadonlyMap<number, number> = this.#bias): SamplerConfig {
+    const bias = this.#penalised(asked);
+    for (const id of forbidden) bias.set(id, Number.NEGATIVE_INFINITY);
     return {
       ...(this.#task.temperature <= 0
         ? { temperature: 0 }
@@ -136,9 +181,10 @@ export class Sampler {
     };
   }
 
-  #penalised(): Map<number, number> {
+  #penalised(asked: ReadonlyMap<number, number>): Map<number, number> {
     const { presencePenalty, frequencyPenalty } = this.#task;
-    const bias = new Map(this.#bias);
+    const bias = new Map(asked);
+    if (!this.#penalises) return bias;
     for (const [id, count] of this.#counts)
       bias.set(id, (bias.get(id) ?? 0) - presencePenalty - count * frequencyPenalty);
     return bias;
@@ -151,24 +197,29 @@ export class Sampler {
     this.#raw.applyConfig({ temperature: 1 });
     const all = await this.#natives.totalWeight(logitIndex, this.#raw);
     const logprobs = logprobsOf(best, all);
-    const own = logprobs.find(([other]) => other === id)?.[1] ?? (await this.#unlikely(logitIndex, id, all));
+    const own =
+      logprobs.find(([other]) => other === id)?.[1] ?? (await this.#unlikely(logitIndex, id, this.#raw, all));
     return { own, top: logprobs.slice(0, count) };
   }
 
   /** Of a token behind the best: the whole vocabulary is sorted for it, which happens once in a long while. */
-  async #unlikely(logitIndex: number, id: number, all: number): Promise<number> {
-    const everything = await this.#natives.candidates(logitIndex, must(this.#raw));
+  async #unlikely(logitIndex: number, id: number, raw: NativeSampler, all: number): Promise<number> {
+    const everything = await this.#natives.candidates(logitIndex, raw);
     return logprobsOf(everything, all).find(([other]) => other === id)?.[1] ?? LOGPROB_MIN;
   }
 
   #note(id: number): void {
     this.#position += 1;
     this.#counts.set(id, (this.#counts.get(id) ?? 0) + 1);
-    if (id === this.#words.thinkClose) this.#thinking = false;
+    if (id === this.#words.thinkClose || id === this.#words.sectionOpen) this.#thinking = false;
     if (this.#grammar !== undefined) {
-      if (!this.#words.endTokens.has(id)) this.#natives.accept(this.#grammar, id);
+      if (this.#words.endTokens.has(id)) return;
+      if (!this.#fits(this.#grammar, id))
+        throw new CannotGoOn("This answer cannot be continued: it is not of the form that is asked for.");
+      this.#natives.accept(this.#grammar, id);
     } else if (this.#waitsFor === id && this.#task.grammar !== undefined) {
       this.#grammar = this.#natives.newGrammar(this.#task.grammar.gbnf);
+      this.#stale = true;
     }
   }
 
@@ -178,11 +229,6 @@ export class Sampler {
     this.#made.push(sampler);
     return sampler;
   }
-}
-
-function must<Value>(value: Value | undefined): Value {
-  if (value === undefined) throw new Error("The model gave no token a probability.");
-  return value;
 }
 
 function* pairs(flat: readonly number[]): Generator<readonly [number, number]> {
