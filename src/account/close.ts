@@ -129,9 +129,11 @@ export function decide(
   return { do: "wait", state, untilMs: silentAtMs };
 }
 
-/** At an upstream. What never reached its client is nobody's to pay. */
+/** At an upstream. What never reached a client that waited for it is nobody's to pay. */
 function settledByWord(hold: Hold, end: KnownWord, { certainty }: Counted): Closing {
-  const delivered = end.why === "answered" || (hold.stream && end.seenTo > 0);
+  // Who leaves before an answer in one piece is whole pays what was made of it, as at a node.
+  const owed = hold.stream || clientLeft(end.why);
+  const delivered = end.why === "answered" || (owed && end.seenTo > 0);
   const numbers = delivered ? bounded(hold, fromWord(end)) : NOTHING;
   return closed(hold, numbers, {
     certainty: delivered ? certainty : "exact",

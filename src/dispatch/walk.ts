@@ -12,7 +12,7 @@
  *
  * How a node is tried and what "content" is are the caller's: this file decides only who is next and who is told.
  */
-import type { Counted, ExtendVerdict, NextCall, Overrun, WordWhy } from "@sluice/protocol/account";
+import type { Counted, ExtendVerdict, NextCall, Overrun, Word, WordWhy } from "@sluice/protocol/account";
 import { ATTEMPTS_MAX, WORD_ACK_WAIT_MS } from "@sluice/protocol/limits";
 import type { Ending } from "@sluice/protocol/receipt";
 import type { Refusal } from "@sluice/protocol/refusal";
@@ -35,8 +35,17 @@ export type Tried<Answer> =
       readonly refused?: true | undefined;
       /** With `no_room`: when there may be some. */
       readonly retryAfterMs?: number | undefined;
+      readonly made?: Made | undefined;
     }
-  | { readonly kind: "client_gone" };
+  | { readonly kind: "client_gone"; readonly made?: Made | undefined };
+
+/** What an upstream made of an answer that was never handed on. */
+export type Made = {
+  readonly counted: Counted;
+  readonly reasoning?: number | undefined;
+  /** How far it came, where its client left and pays for it. */
+  readonly seen?: Pick<Word, "seenTo" | "prompt" | "cached"> | undefined;
+};
 
 export type Saying = {
   readonly ordinal: number;
@@ -50,6 +59,8 @@ export type Saying = {
   /** Of an attempt at an upstream that came to something. */
   readonly counted?: Counted | undefined;
   readonly reasoning?: number | undefined;
+  /** Where that is not what the client has been sent. */
+  readonly seen?: Made["seen"];
 };
 
 /** One call as it is named to the node and to the account's object: under the same ordinal, with the same moment. */
@@ -144,8 +155,10 @@ export async function walk<Answer>(
   if (after !== undefined) acknowledged = steps.tell({ ...after, next: nextCall(naming) });
   for (;;) {
     const { ordinal, node }: Naming = naming;
-    const end = (why: WordWhy, limit?: Overrun, ended?: Ending): Promise<unknown> =>
-      steps.tell({ ordinal, why, limit, ended, node, next: null });
+    const end = (
+      why: WordWhy,
+      more: Pick<Saying, "limit" | "ended"> & Partial<Made> = {},
+    ): Promise<unknown> => steps.tell({ ordinal, why, node, next: null, ...more });
     const tried = await steps.attempt(naming, promptCeiling);
     if (tried.kind === "content") {
       const walked = { answer: tried.answer, node, ordinal, promptCeiling };
@@ -161,7 +174,7 @@ export async function walk<Answer>(
       throw new FaultError({ kind: "upstream_failed" });
     }
     if (tried.kind === "client_gone") {
-      await end("client_gone");
+      await end("client_gone", tried.made);
       return "client_gone";
     }
     reached ||= tried.kind === "refused" || isAnswer(tried);
@@ -212,19 +225,19 @@ export async function walk<Answer>(
     }
     const why = tried.kind === "refused" ? "refused" : tried.why;
     if (why !== "node_lost") hopeless.add(node.id);
-    const { limit, ended } = tried.kind === "failed" ? tried : {};
+    const { limit, ended, made } = tried.kind === "failed" ? tried : {};
     // The whole request has had its time: another node would have none.
     const over = limit === "total" || ordinal + 1 >= ATTEMPTS_MAX || cannot.length >= CANNOT_MAX;
     const nextOne = over ? undefined : (nextNode() ?? (await whenRoom()));
     const following: Naming | undefined = nextNaming(ordinal + 1, nextOne);
     if (following === undefined) {
-      await end(why, limit, ended);
+      await end(why, { limit, ended, ...made });
       // Nodes that cannot be reached are as good as not there.
       if (!reached && steps.nobody.kind === "data_residency_mismatch") throw new FaultError(steps.nobody);
       const said = onlyCannot || cannot.length >= CANNOT_MAX ? cannot.at(-1) : undefined;
       throw new FaultError(said ?? failed ?? { kind: "overloaded", retryAfterMs });
     }
-    acknowledged = steps.tell({ ordinal, why, limit, ended, node, next: nextCall(following) });
+    acknowledged = steps.tell({ ordinal, why, limit, ended, node, next: nextCall(following), ...made });
     naming = following;
   }
 }

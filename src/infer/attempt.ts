@@ -81,10 +81,13 @@ export async function attempt(travel: Travel, spec: AttemptSpec): Promise<Tried<
   });
   let tried: Exclude<Tried<Answering>, { kind: "content" }>;
   let blamed: boolean | undefined;
+  let upstreams: AtUpstream | undefined;
   try {
-    const { answer: answered, told } = quiet
-      ? await askUpstream(travel, spec, node, silent.signal)
-      : { answer: await askNode(travel, spec, node, silent.signal), told: undefined };
+    let answered: NodeAnswer | AtUpstream["answer"];
+    if (quiet) {
+      upstreams = await askUpstream(travel, spec, node, silent.signal);
+      answered = upstreams.answer;
+    } else answered = await askNode(travel, spec, node, silent.signal);
     pulse.taken();
     markAttempt(travel, "taken");
     // How long an upstream takes to answer says nothing of how far its region is.
@@ -105,7 +108,10 @@ export async function attempt(travel: Travel, spec: AttemptSpec): Promise<Tried<
           silent.abort();
           leave("unblamed");
         };
-        return { kind: "content", answer: { ...beginning.begun, leave, drop, overrun: () => limit, told } };
+        return {
+          kind: "content",
+          answer: { ...beginning.begun, leave, drop, overrun: () => limit, told: upstreams?.told },
+        };
       }
       tried =
         beginning.kind === "cut"
@@ -117,6 +123,7 @@ export async function attempt(travel: Travel, spec: AttemptSpec): Promise<Tried<
     else tried = { kind: "failed", why: limit === undefined ? "node_lost" : "timeout", limit };
   }
   if (tried.kind === "failed") travel.failed.set(node.id, spec.resume?.from ?? 0);
+  if (tried.kind !== "refused") tried = { ...tried, made: upstreams?.made(tried.kind === "client_gone") };
   // An attempt that is over needs its connection no more, whatever the node still means to say on it.
   silent.abort();
   pulse.unwatch();

@@ -254,12 +254,9 @@ async function settleWhole(
     settle(travel, reply, walked, answering.progress);
     return text;
   }
-  await tell(
-    travel,
-    reply.who.account,
-    { ordinal, why: "node_failed", ended, node, next: null },
-    answering.progress,
-  );
+  const { counted } = answering.told?.(answering.progress, false) ?? {};
+  const saying = { ordinal, why: "node_failed", ended, node, next: null, counted } as const;
+  await tell(travel, reply.who.account, saying, answering.progress);
   return undefined;
 }
 

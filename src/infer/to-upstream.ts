@@ -11,8 +11,8 @@ import { costNanoUsd } from "../core/money.ts";
 import { openUpstreamKey } from "../core/upstream-key.ts";
 import type { Upstream, UpstreamModel } from "../core/upstream.ts";
 import { raiseAlert } from "../db/alerts.ts";
-import type { Naming } from "../dispatch/walk.ts";
-import type { Progress } from "../relay/progress.ts";
+import type { Made, Naming } from "../dispatch/walk.ts";
+import { NO_PROGRESS, type Progress } from "../relay/progress.ts";
 import { printAsk, type UpstreamAsk } from "../upstream/ask.ts";
 import { callUpstream, type UpstreamAnswer } from "../upstream/call.ts";
 import { Translator } from "../upstream/translate.ts";
@@ -38,6 +38,8 @@ export type AtUpstream = {
   readonly answer: UpstreamAnswer;
   /** Of an answer that ended by itself; and of one that came no further than its client has seen. */
   readonly told: (seen: Progress, whole: boolean) => Told;
+  /** Of an answer that was not handed on; undefined where nothing was made. */
+  readonly made: (clientLeft: boolean) => Made | undefined;
 };
 
 export async function toUpstream(
@@ -58,11 +60,19 @@ export async function toUpstream(
   const bounds = { promptCeiling, outputCeiling, promptTokens: ask.promptTokens, isolated };
   const translator = new Translator(face, call.stream, bounds);
   const told = (seen: Progress, whole: boolean): Told => tellOf(translator, served, seen, whole);
+  const made = (clientLeft: boolean): Made | undefined => {
+    const { position } = translator;
+    if (position === 0) return undefined;
+    const { seen, reasoning, counted } = told({ ...NO_PROGRESS, to: position }, false);
+    // Of a stream its client has what it was sent, and so far that is nothing.
+    if (!clientLeft || call.stream) return { counted };
+    return { counted, reasoning, seen: { seenTo: seen.to, prompt: seen.prompt, cached: seen.cached } };
+  };
   const key =
     upstream.sealedKey === null ? null : await openUpstreamKey(travel.secrets, upstream, upstream.sealedKey);
   if (key === undefined) {
     complain(travel, upstream, "its key is sealed under a secret that is not in SLUICE_SECRETS");
-    return { answer: { kind: "lost" }, told };
+    return { answer: { kind: "lost" }, told, made };
   }
   const stop = renewing(travel, spec, () => translator.position);
   const answer = await callUpstream(
@@ -84,7 +94,7 @@ export async function toUpstream(
     complain(travel, upstream, `it answers ${answer.status}`);
   if (answer.kind === "answering") travel.ctx.waitUntil(answer.ends.then(stop));
   else stop();
-  return { answer, told };
+  return { answer, told, made };
 }
 
 function complain({ env, ctx }: Travel, { id }: Upstream, detail: string): void {

@@ -102,6 +102,18 @@ const ROWS: readonly Row[] = [
     is: bill("exact", "client_gone", []),
   },
   {
+    name: "a client that leaves before an upstream's answer in one piece is whole pays what was made of it",
+    stream: false,
+    heard: [OVERFLOWED, word(1, "client_gone", { seenTo: 30, prompt: 60, counted: COUNTED, node: UPSTREAM })],
+    is: bill("reported", "client_gone", [60, 0, 30]),
+  },
+  {
+    name: "and nothing where nothing was made yet",
+    stream: false,
+    heard: [OVERFLOWED, word(1, "client_slow", { counted: COUNTED, node: UPSTREAM })],
+    is: bill("exact", "client_slow", []),
+  },
+  {
     name: "an upstream's answer in one piece that failed bills nothing",
     stream: false,
     heard: [OVERFLOWED, word(1, "node_lost", { seenTo: 30, prompt: 60, counted: COUNTED, node: UPSTREAM })],

@@ -231,7 +231,12 @@ describe("an upstream", () => {
   test("whose answer in one piece breaks off gives none, and nothing is paid", async ({ expect }) => {
     answer = () => events(sse(ORDINARY.slice(0, 3)));
     expect((await call()).status).toBe(502);
-    expect(await row()).toMatchObject({ completionTokens: 0, costNanoUsd: 0 });
+    // The upstream has made it all the same: what the operator is charged there stands in the row.
+    expect(await row()).toMatchObject({
+      completionTokens: 0,
+      costNanoUsd: 0,
+      attempts: [{}, { ended: "node_lost", upstreamCostNanoUsd: expect.toSatisfy((cost) => cost > 4_000) }],
+    });
   });
 
   test("may be silent for longer than a node, which says every second that it lives", async ({ expect }) => {
@@ -296,6 +301,35 @@ describe("an upstream", () => {
     await vi.waitFor(() => expect(upstream.isAborted()).toBe(true));
     await waitOnExecutionContext(ctx);
     expect(await row()).toMatchObject({ certainty: "estimated", ended: "client_gone", completionTokens: 2 });
+  });
+
+  test("whose answer in one piece its client does not wait for is paid for as far as it came", async ({
+    expect,
+  }) => {
+    const upstream = slowly();
+    const leave = new AbortController();
+    const ctx = createExecutionContext();
+    const asked = app.fetch(
+      new Request(requestOf({ stream: false, max_tokens: 20 }), { signal: leave.signal }),
+      env,
+      ctx,
+    );
+    await vi.waitFor(() => expect(sent).toHaveLength(1));
+    for (let nr = 0; nr < 10; nr++) await upstream.write(ORDINARY.slice(1, 3));
+    // The status is there after a second at the latest: what was written has been read by then.
+    const response = await asked;
+    void response.body
+      ?.getReader()
+      .read()
+      .catch(() => undefined);
+    leave.abort();
+    await vi.waitFor(() => expect(upstream.isAborted()).toBe(true));
+    await waitOnExecutionContext(ctx);
+    const bill = await row();
+    expect(bill).toMatchObject({ certainty: "estimated", ended: "client_gone", completionTokens: 20 });
+    expect(bill["promptTokens"]).toBeGreaterThan(0);
+    expect(bill["chargedNanoUsd"]).toBeGreaterThan(40_000);
+    expect(bill).toMatchObject({ attempts: [{}, { upstreamCostNanoUsd: bill["chargedNanoUsd"] }] });
   });
 
   // workerd gives up on what is never over after half a minute.
