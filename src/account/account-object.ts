@@ -297,14 +297,7 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
 
   async #review(due: readonly Hold[]): Promise<void> {
     const lapsed = due.filter((hold) => isStrikable(hold, Date.now()));
-    const promises =
-      lapsed.length === 0
-        ? new Map<string, Promises>()
-        : await askPromises(
-            this.env,
-            this.#books.account?.regions ?? null,
-            Math.min(...lapsed.map((hold) => hold.admittedAtMs)),
-          );
+    const promises = lapsed.length === 0 ? new Map<string, Promises>() : await askPromises(this.env, lapsed);
     const asked = new Set(lapsed.map(({ request }) => request));
     // Everything is read again in the turn: what came in while the regions were asked counts.
     await this.#group.run(() => {

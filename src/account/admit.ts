@@ -73,12 +73,12 @@ export function admit(books: Books, ask: AdmitAsk, nowMs: number): Tried {
     tokens,
     admission,
   };
-  books.begin(newHold(ask, grant));
+  books.begin(newHold(ask, grant, allowed));
   return { verdict: { ...common, outputCeiling, heldNanoUsd, issueByMs }, waitsFor: null };
 }
 
 function recordHit(books: Books, event: UsageEvent, nowMs: number): void {
-  const fromGrants = books.purse.charge(event.costNanoUsd);
+  const fromGrants = books.purse.charge(event.costNanoUsd, nowMs);
   books.spend(event.key, event.costNanoUsd, nowMs);
   books.store.log.append(withGranted(event, grantedNanoUsd(fromGrants)), nowMs, null);
 }

@@ -103,6 +103,8 @@ export type Hold = {
   readonly lapseAtMs: number;
   readonly model: string;
   readonly stream: boolean;
+  /** Where it was allowed to run; absent: anywhere, or an older build admitted it. */
+  readonly regions?: readonly string[];
   readonly price: PriceRow;
   readonly promptCeiling: number;
   readonly outputCeiling: number;
@@ -131,11 +133,13 @@ export type Grant = Required<
   >
 >;
 
-export function newHold(ask: AdmitAsk, grant: Grant): Hold {
+/** `regions`: those that account and keys allow now; null: any. */
+export function newHold(ask: AdmitAsk, grant: Grant, regions: readonly string[] | null = null): Hold {
   const repeat = repeatName(ask);
   return {
     ...grant,
     ...(repeat === undefined ? {} : { repeat }),
+    ...(regions === null ? {} : { regions }),
     request: ask.request,
     key: ask.key.id,
     state: "open",

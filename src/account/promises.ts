@@ -1,22 +1,28 @@
 /**
  * Asks the regions' objects how far their nodes have named what they accepted. Called from the alarm only, for holds
- * that have lapsed: a rare moment, so the regions of an account that is not pinned are read from D1.
+ * that have lapsed: a rare moment, so where a request was not pinned the regions there are come from D1.
  */
 import { regionObject, type Env } from "../core/env.ts";
 import { logError } from "../core/log.ts";
 import { regionsKnown } from "../db/registry.ts";
+import type { Hold } from "./facts.ts";
 import type { Promises } from "./strike.ts";
 
 /** A name that no region has: it never answers, so where the regions are not known nothing is proved. */
 const UNKNOWN_REGION = "";
 
-/** Every region where this account's calls can have gone, and what its nodes promise of calls since `sinceMs`. */
+/**
+ * Every region where the calls of these holds can have gone, whatever the account allows today, and what its nodes promise of calls
+ * since the first of them.
+ */
 export async function askPromises(
   env: Pick<Env, "DB" | "REGIONS">,
-  pinned: readonly string[] | null,
-  sinceMs: number,
+  holds: readonly Pick<Hold, "regions" | "admittedAtMs">[],
 ): Promise<ReadonlyMap<string, Promises>> {
-  const regions = pinned ?? (await readRegions(env));
+  const sinceMs = Math.min(...holds.map((hold) => hold.admittedAtMs));
+  const anywhere = holds.some((hold) => hold.regions === undefined);
+  const pinned = holds.flatMap((hold) => hold.regions ?? []);
+  const regions = [...new Set([...pinned, ...(anywhere ? await readRegions(env) : [])])];
   const answers = await Promise.all(
     regions.map(async (region): Promise<readonly [string, Promises]> => {
       if (region === UNKNOWN_REGION) return [region, undefined];

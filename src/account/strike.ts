@@ -2,7 +2,7 @@
  * Which attempts of a request that waits for its receipt never began: no beat ever named them, and every node that could have had their
  * call has said that it has named all it accepted through the call's last valid moment. Pure.
  *
- * For attempt 0 nobody noted which node was called, so every node of the regions must have said so; the later ones were
+ * For attempt 0 nobody noted which node was called, so every node of the regions it was allowed must have said so; the later ones were
  * named with their node. A node that is asked about and does not answer proves nothing: then the wait goes on.
  */
 import { CALL_VALID_MS } from "@sluice/protocol/limits";
@@ -32,14 +32,16 @@ export function isStrikable(hold: Hold, nowMs: number): boolean {
   return open !== undefined && open.receipt === null && isUnheard(hold, open);
 }
 
-/** The ordinals that never began. `promises` has an entry for every region where this account may run. */
+/** The ordinals that never began. `promises` has an entry for every region where the request may have run. */
 export function struckOut(hold: Hold, promises: ReadonlyMap<string, Promises>): ReadonlySet<number> {
   const struck = new Set<number>();
   for (const attempt of hold.attempts) {
     if (!isUnheard(hold, attempt)) continue;
     const lastValidMs = issuedByMs(hold, attempt) + CALL_VALID_MS;
     if (
-      attempt.node === null ? allThrough(promises, lastValidMs) : nodeThrough(promises, attempt, lastValidMs)
+      attempt.node === null
+        ? allThrough(hold, promises, lastValidMs)
+        : nodeThrough(promises, attempt, lastValidMs)
     )
       struck.add(attempt.ordinal);
   }
@@ -53,9 +55,13 @@ function issuedByMs(hold: Hold, { ordinal, issuedAtMs }: Attempt): number {
   return ordinal === 0 ? hold.issueByMs : hold.lapseAtMs;
 }
 
-function allThrough(promises: ReadonlyMap<string, Promises>, lastValidMs: number): boolean {
-  return [...promises.values()].every(
-    (nodes) => nodes !== undefined && nodes.every((node) => node.throughMs >= lastValidMs),
+function allThrough(
+  { regions }: Hold,
+  promises: ReadonlyMap<string, Promises>,
+  lastValidMs: number,
+): boolean {
+  return (regions ?? [...promises.keys()]).every(
+    (region) => promises.get(region)?.every((node) => node.throughMs >= lastValidMs) === true,
   );
 }
 

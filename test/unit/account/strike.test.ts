@@ -36,6 +36,13 @@ describe("an attempt that never began", () => {
     expect(struckOut(admitted(), silent).size).toBe(0);
   });
 
+  test("is asked of the regions it was allowed, and of no other", ({ expect }) => {
+    const all = new Map([...promises([NODE, FIRST_VALID_MS]), ["us-1", undefined] as const]);
+    expect(struckOut({ ...admitted(), regions: [REGION] }, all).size).toBe(1);
+    expect(struckOut({ ...admitted(), regions: [REGION, "us-1"] }, all).size).toBe(0);
+    expect(struckOut({ ...admitted(), regions: ["unheard-of"] }, all).size).toBe(0);
+  });
+
   test("is asked of its own node alone where that is known", ({ expect }) => {
     const hold = after([word(0, "node_lost", { next: call(1, OTHER_NODE) })]);
     const validMs = T0 + 1 + CALL_VALID_MS;

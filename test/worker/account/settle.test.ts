@@ -3,6 +3,7 @@ import { runDurableObjectAlarm } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, test, vi } from "vitest";
 import { parseClocks } from "../../../src/account/clocks.ts";
+import { enrolled, sendBeat } from "../nodes/support.ts";
 import {
   billsOf,
   call,
@@ -293,6 +294,22 @@ describe("a hold", () => {
     await later(account, CLOCKS.holdLapseMs + 1);
     expect((await billsOf(account)).at(-1)).toMatchObject({ certainty: "exact", ended: "never_began" });
     expect(await account.object.status()).toMatchObject({ balanceNanoUsd: BALANCE, heldNanoUsd: 0 });
+  });
+
+  test("is not closed while a node may have it of a region that its account was allowed at the time", async ({
+    expect,
+  }) => {
+    const node = await enrolled("eu-before");
+    await sendBeat(node);
+    const account = await openAccount(BALANCE);
+    const request = await account.admit();
+    await account.object.configure({ account: account.id, regions: ["eu-before"] });
+    const pinned = await account.admit();
+    await account.object.configure({ account: account.id, regions: ["elsewhere"] });
+    await later(account, CLOCKS.holdLapseMs + 1);
+    expect(await billsOf(account)).toMatchObject([{ certainty: "pending" }, { certainty: "pending" }]);
+    for (const one of [request, pinned]) await account.settle(receipt(one, "stop", { node: node.id }));
+    expect(await account.object.status()).toMatchObject({ balanceNanoUsd: BALANCE - 2 * COST });
   });
 
   test("can be extended once, for its next call, within what is free", async ({ expect }) => {
