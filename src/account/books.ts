@@ -59,9 +59,9 @@ export class Books {
     return { dueAtMs, newEvents };
   }
 
-  /** Takes grants that have ended off the balance, except for what running requests hold of them. */
+  /** Takes grants that have ended off the balance, except for what requests hold of them that began before. */
   endGrants(nowMs: number): void {
-    this.purse.endGrants(this.heldNanoUsd, nowMs);
+    this.purse.endGrants((endMs) => this.scopes.heldBefore(endMs), nowMs);
   }
 
   credit(credit: CreditGiven, nowMs: number): Crediting {

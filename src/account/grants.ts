@@ -3,8 +3,8 @@
  * grants the one that ends first; given back in the opposite order.
  *
  * Invariants: grants are sorted by their end (never-ending ones last), no two end at the same time, none is empty, and
- * together they are a part of the balance, never more than it. A grant that has ended is gone except for what running
- * requests hold of it: who began in time spends it in full.
+ * together they are a part of the balance, never more than it. A grant that has ended is gone except for what requests hold
+ * that began in time and still run: these alone spend it.
  */
 import { assert } from "../core/assert.ts";
 
@@ -39,13 +39,17 @@ export function addGrants(grants: Grants, more: Grants): Grants {
 
 export type Taken = { readonly grants: Grants; readonly taken: Grants };
 
-/** Takes up to this much, from the grant that ends first. */
-export function takeGranted(grants: Grants, nanoUsd: number): Taken {
+/** Takes up to this much, from the grant that ends first of those that end after `sinceMs`. */
+export function takeGranted(
+  grants: Grants,
+  nanoUsd: number,
+  sinceMs: number = Number.NEGATIVE_INFINITY,
+): Taken {
   let missing = Math.max(0, nanoUsd);
   const left: Grant[] = [];
   const taken: Grant[] = [];
   for (const grant of grants) {
-    const part = Math.min(missing, grant.leftNanoUsd);
+    const part = endOf(grant) > sinceMs ? Math.min(missing, grant.leftNanoUsd) : 0;
     missing -= part;
     if (part > 0) taken.push({ ...grant, leftNanoUsd: part });
     if (part < grant.leftNanoUsd) left.push({ ...grant, leftNanoUsd: grant.leftNanoUsd - part });
@@ -75,10 +79,26 @@ export function refund(
   return { back: back.toReversed(), fromGrants: kept.toReversed() };
 }
 
-/** What is to be taken off the balance now: what has ended, less what running requests hold of it. */
-export function endedNanoUsd(grants: Grants, heldNanoUsd: number, nowMs: number): number {
-  const ended = grantedNanoUsd(grants.filter((grant) => endOf(grant) <= nowMs));
-  return Math.max(0, ended - heldNanoUsd);
+/**
+ * What is to be taken off the balance now, and what stays: of a grant that has ended, as much as requests hold that run and
+ * began before its end, and hold of no grant that ended earlier.
+ */
+export function endGrants(
+  grants: Grants,
+  heldBefore: (endMs: number) => number,
+  nowMs: number,
+): { readonly grants: Grants; readonly endedNanoUsd: number } {
+  let [kept, endedNanoUsd] = [0, 0];
+  const left: Grant[] = [];
+  for (const grant of grants) {
+    const endMs = endOf(grant);
+    const { leftNanoUsd } = grant;
+    const stays = endMs > nowMs ? leftNanoUsd : Math.min(leftNanoUsd, Math.max(0, heldBefore(endMs) - kept));
+    if (endMs <= nowMs) kept += stays;
+    endedNanoUsd += leftNanoUsd - stays;
+    if (stays > 0) left.push({ ...grant, leftNanoUsd: stays });
+  }
+  return { grants: left, endedNanoUsd };
 }
 
 /** When the next grant ends; null where none does. One that has ended already waits for its holds, not for a time. */

@@ -9,7 +9,7 @@ import type { CreditAnswer, CreditGiven } from "../core/account.ts";
 import { assert } from "../core/assert.ts";
 import { BALANCE_NANO_USD_MAX } from "../core/money.ts";
 import type { Hold } from "./facts.ts";
-import { addGrants, endedNanoUsd, grantedNanoUsd, refund, takeGranted, type Grants } from "./grants.ts";
+import { addGrants, endGrants, grantedNanoUsd, refund, takeGranted, type Grants } from "./grants.ts";
 import type { AccountState } from "./rows.ts";
 import type { Store } from "./store.ts";
 
@@ -68,12 +68,17 @@ export class Purse {
     return lastSeq;
   }
 
-  /** Takes from the balance, granted money first, and says what of it was granted. */
-  charge(nanoUsd: number): Grants {
+  /**
+   * Takes from the balance, granted money first, and says what of it was granted. Of grants that had ended when the request
+   * began nothing is its, as long as anything else is there.
+   */
+  charge(nanoUsd: number, beganAtMs: number): Grants {
     assert(this.#account !== undefined, "only an account that exists is charged");
-    const { grants, taken } = takeGranted(this.#account.grants, nanoUsd);
-    this.#account = { ...this.#account, balanceNanoUsd: this.#account.balanceNanoUsd - nanoUsd, grants };
-    return taken;
+    const balanceNanoUsd = this.#account.balanceNanoUsd - nanoUsd;
+    const own = takeGranted(this.#account.grants, nanoUsd, beganAtMs);
+    const more = takeGranted(own.grants, grantedNanoUsd(own.grants) - Math.max(0, balanceNanoUsd));
+    this.#account = { ...this.#account, balanceNanoUsd, grants: more.grants };
+    return addGrants(own.taken, more.taken);
   }
 
   /** Charges a request, or gives back what it was charged too much, to where it came from. */
@@ -83,7 +88,7 @@ export class Purse {
   ): { readonly fromGrants: Grants; readonly grantedNanoUsd: number } {
     const before = hold.fromGrants ?? [];
     if (chargedNanoUsd >= 0) {
-      const taken = this.charge(chargedNanoUsd);
+      const taken = this.charge(chargedNanoUsd, hold.admittedAtMs);
       return { fromGrants: addGrants(before, taken), grantedNanoUsd: grantedNanoUsd(taken) };
     }
     assert(this.#account !== undefined, "only an account that exists is paid back");
@@ -125,12 +130,12 @@ export class Purse {
     return "given";
   }
 
-  /** Takes what is left of grants that have ended off the balance, except for what running requests hold. */
-  endGrants(heldNanoUsd: number, nowMs: number): void {
+  /** Takes what is left of grants that have ended off the balance, except for what requests hold that began before. */
+  endGrants(heldBefore: (endMs: number) => number, nowMs: number): void {
     if (this.#account === undefined) return;
-    const ended = endedNanoUsd(this.#account.grants, heldNanoUsd, nowMs);
+    const { grants, endedNanoUsd: ended } = endGrants(this.#account.grants, heldBefore, nowMs);
     if (ended === 0) return;
-    this.charge(ended);
+    this.#account = { ...this.#account, balanceNanoUsd: this.#account.balanceNanoUsd - ended, grants };
     const seq = this.nextSeq();
     const event = {
       kind: "credit",

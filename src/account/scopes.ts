@@ -27,6 +27,8 @@ export class Scopes {
   readonly #keyring: Keyring;
   readonly #used: Map<string, Used>;
   readonly #tallies = new Map<string, Tally>();
+  /** Requests that hold money. */
+  readonly #holding = new Map<string, Pick<Hold, "heldNanoUsd" | "admittedAtMs">>();
   #admissions: number;
   #isChanged = false;
 
@@ -118,6 +120,11 @@ export class Scopes {
   /** A hold comes (1) or goes (-1). */
   count(hold: Hold, sign: 1 | -1): void {
     if (hold.state === "closed") return;
+    if (sign < 0 || hold.heldNanoUsd === 0) this.#holding.delete(hold.request);
+    else {
+      const { heldNanoUsd, admittedAtMs } = hold;
+      this.#holding.set(hold.request, { heldNanoUsd, admittedAtMs });
+    }
     const open = hold.state === "open" ? sign : 0;
     for (const id of [ACCOUNT, ...this.#keyring.path(hold.key).map((key) => key.id)]) {
       const before = this.tally(id);
@@ -129,6 +136,14 @@ export class Scopes {
       if (after.open === 0 && after.heldNanoUsd === 0 && after.tokens === 0) this.#tallies.delete(id);
       else this.#tallies.set(id, after);
     }
+  }
+
+  /** What requests hold that were admitted before this moment. */
+  heldBefore(ms: number): number {
+    let sum = 0;
+    for (const { heldNanoUsd, admittedAtMs } of this.#holding.values())
+      if (admittedAtMs < ms) sum += heldNanoUsd;
+    return sum;
   }
 
   /** What goes into the account's row. Keys that have no room in it are written to their own, first. */

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, test } from "vitest";
 import {
   addGrants,
-  endedNanoUsd,
+  endGrants,
   grantedNanoUsd,
   GRANTS_MAX,
   nextEndMs,
@@ -63,11 +63,27 @@ describe("granted money", () => {
 
   test("ends to the millisecond, except for what running requests hold of it", ({ expect }) => {
     const all: Grants = [{ leftNanoUsd: 10, expiresAtMs: JUNE }];
-    expect(endedNanoUsd(all, 0, JUNE - 1)).toBe(0);
-    expect(endedNanoUsd(all, 0, JUNE)).toBe(10);
-    expect(endedNanoUsd(all, 4, JUNE)).toBe(6);
-    expect(endedNanoUsd(all, 40, JUNE)).toBe(0);
+    const ended = (held: number, nowMs: number): number => endGrants(all, () => held, nowMs).endedNanoUsd;
+    expect(ended(0, JUNE - 1)).toBe(0);
+    expect(ended(0, JUNE)).toBe(10);
+    expect(ended(4, JUNE)).toBe(6);
+    expect(ended(40, JUNE)).toBe(0);
     expect([nextEndMs(all, JUNE - 1), nextEndMs(all, JUNE)]).toEqual([JUNE, null]);
+  });
+
+  test("of several ends is kept by each request once, and by those that began before its end alone", ({
+    expect,
+  }) => {
+    const all: Grants = [
+      { leftNanoUsd: 10, expiresAtMs: JUNE },
+      { leftNanoUsd: 10, expiresAtMs: JULY },
+      { leftNanoUsd: 10, expiresAtMs: null },
+    ];
+    // Four are held since before June, eight more since between June and July.
+    const { grants, endedNanoUsd } = endGrants(all, (endMs) => (endMs === JUNE ? 4 : 12), JULY);
+    expect(grants.map(({ leftNanoUsd }) => leftNanoUsd)).toEqual([4, 8, 10]);
+    expect(endedNanoUsd).toBe(8);
+    expect(takeGranted(grants, 5, JUNE).taken).toEqual([{ leftNanoUsd: 5, expiresAtMs: JULY }]);
   });
 
   test("is neither made nor lost by spending, and stays sorted", ({ expect }) => {

@@ -75,6 +75,38 @@ describe("a balance of granted and topped-up money", () => {
     expect(await account.object.admit(account.ask())).toMatchObject({ ok: false });
   });
 
+  test("keeps no grant alive after its end by requests that begin later, however they overlap", async ({
+    expect,
+  }) => {
+    const account = await openAccount(10 * HOLD);
+    const endsAtMs = Date.now() + DAY_MS;
+    await give(account, HOLD, endsAtMs);
+    const inTime = await account.admit();
+    vi.useFakeTimers({ toFake: ["Date"], now: endsAtMs });
+    let running = await account.admit();
+    // What the first one still holds is not for the second to spend.
+    for (let i = 0; i < 2; i++) {
+      const next = await account.admit();
+      await account.settle(receipt(running, "stop"));
+      running = next;
+    }
+    expect(await account.object.status()).toMatchObject({
+      grantedNanoUsd: HOLD,
+      toppedUpNanoUsd: 10 * HOLD - 2 * COST,
+    });
+    await evictDurableObject(account.object);
+    await account.settle(receipt(inTime, "stop"));
+    const [closed, over] = (await eventsOf(account)).slice(-2);
+    expect(closed).toMatchObject({ request: inTime, grantedNanoUsd: COST });
+    expect(over).toMatchObject({ amountNanoUsd: COST - HOLD, note: "granted credit ended" });
+    // One runs on: it holds nothing of what has ended.
+    expect(await account.object.status()).toMatchObject({
+      grantedNanoUsd: 0,
+      balanceNanoUsd: 10 * HOLD - 2 * COST,
+      holdsOpen: 1,
+    });
+  });
+
   test("is corrected in the part that is named, and never shows more granted than there is", async ({
     expect,
   }) => {
