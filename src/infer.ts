@@ -202,7 +202,8 @@ async function count(travel: Travel, job: AdmittedJob): Promise<Response> {
   let tokens: number | undefined;
   const take: Extend = (_, promptTokens) => {
     tokens = promptTokens;
-    return Promise.resolve({ ok: false, refusal: { kind: "not_extendable" } });
+    // One node's count is enough: a refusal that ends the walk.
+    return Promise.resolve({ ok: false, refusal: { kind: "storage_unavailable" } });
   };
   const leg = { ...firstLeg(job.admitted), promptCeiling: 1 };
   await route(travel, job, leg, take).catch((error: unknown) => {
@@ -245,7 +246,7 @@ type Extend = Steps<unknown>["extend"];
 /** Ranks the nodes, and upstreams behind those that are well; and walks the ranking until one has content. */
 async function route(travel: Travel, job: AdmittedJob, leg: Leg, extend?: Extend): Going {
   const { who, admitted, catalogue } = job;
-  const { promptCeiling, issueByMs, after, resume } = leg;
+  const { promptCeiling, extended, issueByMs, after, resume } = leg;
   // How many tokens a prompt has, only nodes can say.
   const offered = extend === undefined ? catalogue.upstreams : [];
   const overflow = overflowing(travel, job, { admitted, leg, upstreams: offered });
@@ -266,6 +267,7 @@ async function route(travel: Travel, job: AdmittedJob, leg: Leg, extend?: Extend
     nobody: lacking === undefined ? nobodyIn(admitted.regions) : unsupportedBy(lacking, job.call.modelAs),
     after,
     promptCeiling,
+    extended,
     issueByMs,
     // Once the client has its status it waits with us; until then a refusal has to come before the status does.
     roomUntilMs: after === undefined ? job.arrivedAtMs + ROOM_WAIT_MS : Date.now() + ROOM_WAIT_AMID_MS,

@@ -1,8 +1,8 @@
 /**
  * Walks the nodes until the first content of one arrives: each as often as it is in the list, and no more once it has
  * said that it cannot (a list has a node twice only in the middle of an answer, see order.ts). One repetition is the
- * node's own wish: it counted a larger prompt than the hold pays for, the hold is extended once, and the same node is asked
- * again. Every call has an ordinal of its own; all but the first are named to the account's object, by the word that
+ * node's own wish: it counted a larger prompt than the hold pays for, the hold is extended once in a request's life, and the same
+ * node is asked again. Every call has an ordinal of its own; all but the first are named to the account's object, by the word that
  * says how the one before ended, or by the extension.
  *
  * A walk may also begin in the middle: where a node that had begun to answer broke off, the next one continues.
@@ -73,6 +73,8 @@ export type Steps<Answer> = {
   /** Undefined at the beginning of a request. */
   readonly after: Broken | undefined;
   readonly promptCeiling: number;
+  /** The hold has been extended before, and is not again. */
+  readonly extended: boolean;
   /** What the client is told where no node can even be asked. */
   readonly nobody: Fault;
   /** No call is issued after this moment. */
@@ -97,6 +99,7 @@ export type Walked<Answer> = {
   readonly ordinal: number;
   /** As it may have been extended. */
   readonly promptCeiling: number;
+  readonly extended: boolean;
 };
 
 /** Throws a FaultError where no node answers, having told the account's object how it ended. */
@@ -108,7 +111,7 @@ export async function walk<Answer>(
   const queue = ranking[Symbol.iterator]();
   let acknowledged: Promise<"open" | "closed" | "lost"> = Promise.resolve("open");
   let promptCeiling = steps.promptCeiling;
-  let extended = false;
+  let { extended } = steps;
   let retryAfterMs = RETRY_AFTER_MAX_MS;
   let failed: Fault | undefined;
   /** What engines have said they cannot do; and whether each node so far has said so. */
@@ -161,7 +164,7 @@ export async function walk<Answer>(
     ): Promise<unknown> => steps.tell({ ordinal, why, node, next: null, ...more });
     const tried = await steps.attempt(naming, promptCeiling);
     if (tried.kind === "content") {
-      const walked = { answer: tried.answer, node, ordinal, promptCeiling };
+      const walked = { answer: tried.answer, node, ordinal, promptCeiling, extended };
       if (ordinal === 0) return walked;
       // Nothing of a later node goes out before the books know of it, within reason; and nothing at all where they are
       // closed: what ran there was another's, and the money is given back.
@@ -184,19 +187,22 @@ export async function walk<Answer>(
         await end("refused");
         throw new FaultError(verdict.fault);
       }
-      if (verdict.kind === "extend" && !extended) {
-        extended = true;
-        const again = nextNaming(ordinal + 1, node);
-        const extension = again === undefined ? undefined : await steps.extend(again, verdict.promptTokens);
+      if (verdict.kind === "extend") {
+        const again: Naming | undefined = extended ? undefined : nextNaming(ordinal + 1, node);
+        const extension = again && (await steps.extend(again, verdict.promptTokens));
+        extended ||= extension !== undefined;
         if (again !== undefined && extension?.ok) {
           naming = again;
           promptCeiling = extension.promptCeiling;
           continue;
         }
-        await end("refused");
-        throw new FaultError(
-          extension === undefined || extension.ok ? { kind: "internal" } : extensionFault(extension.refusal),
-        );
+        const fault = extension?.ok === false ? extensionFault(extension.refusal) : undefined;
+        if (fault !== undefined) {
+          await end("refused");
+          throw new FaultError(fault);
+        }
+        // Another node may count fewer tokens; and the next call begins with a hold that can be extended anew.
+        retryAfterMs = Math.min(retryAfterMs, EXTENDED_RETRY_MS);
       }
       if (verdict.kind === "cannot") {
         cannot.push(verdict.fault);
@@ -257,6 +263,8 @@ const RETRY_AFTER_MAX_MS = 60_000;
 const CANNOT_MAX = 3;
 /** Accepted, and then there was no room after all: the node does not say when there is. */
 const NO_ROOM_RETRY_MS = 1_000;
+/** No node took the prompt within a hold that was extended once. */
+const EXTENDED_RETRY_MS = 1_000;
 const ENGINE_REFUSED: Fault = {
   kind: "invalid_request",
   param: null,
@@ -269,7 +277,8 @@ function isAnswer(tried: Tried<unknown>): boolean {
   return tried.why === "node_failed" || (tried.why === "timeout" && tried.limit !== "connect");
 }
 
-function extensionFault(refusal: Extract<ExtendVerdict, { ok: false }>["refusal"]): Fault {
+/** Undefined where it is this hold alone that cannot be extended: it was before, or is closed. */
+function extensionFault(refusal: Extract<ExtendVerdict, { ok: false }>["refusal"]): Fault | undefined {
   switch (refusal.kind) {
     case "insufficient_balance":
     case "budget_exceeded":
@@ -278,6 +287,6 @@ function extensionFault(refusal: Extract<ExtendVerdict, { ok: false }>["refusal"
     case "storage_unavailable":
       return { kind: "storage_unavailable" };
     case "not_extendable":
-      return { kind: "internal" };
+      return undefined;
   }
 }

@@ -17,6 +17,8 @@ export type Leg = {
   /** Nodes that have failed this request, and from which position each was asked to answer: see dispatch/order.ts. */
   readonly failed: ReadonlyMap<string, number>;
   readonly promptCeiling: number;
+  /** The hold has been extended for a node's count of the prompt: it is once. */
+  readonly extended: boolean;
   /** No call of this leg is issued later: the object's bound on beginnings; a stream that runs may go on whenever. */
   readonly issueByMs: number;
 };
@@ -29,6 +31,7 @@ export function firstLeg(admitted: { readonly promptCeiling: number; readonly is
     weights: undefined,
     failed: new Map(),
     promptCeiling: admitted.promptCeiling,
+    extended: false,
     issueByMs: admitted.issueByMs,
   };
 }
@@ -39,7 +42,7 @@ export function firstLeg(admitted: { readonly promptCeiling: number; readonly is
  */
 export function nextLeg(
   leg: Leg,
-  broken: Broken & { readonly promptCeiling: number },
+  broken: Broken & Pick<Leg, "promptCeiling" | "extended">,
   client: {
     readonly seen: Progress;
     readonly tokens: readonly number[] | undefined;
@@ -65,6 +68,7 @@ export function nextLeg(
     weights: begun ? weights : undefined,
     failed: new Map(client.failed),
     promptCeiling: broken.promptCeiling,
+    extended: broken.extended,
     issueByMs: Number.POSITIVE_INFINITY,
   };
 }

@@ -150,7 +150,7 @@ async function relayStream(
   };
   let { leg, walked } = first;
   for (;;) {
-    const { node, ordinal, promptCeiling } = walked;
+    const { node, ordinal, promptCeiling, extended } = walked;
     travel.served.push(node);
     const passed = await pass(walked.answer, outlet, {
       before: leg.seen,
@@ -191,7 +191,7 @@ async function relayStream(
     walked.answer.leave(ofFailure({ limit, ended, refused: passed.progress.refused }));
     const following = nextLeg(
       leg,
-      { ordinal, why, limit, ended, node, promptCeiling },
+      { ordinal, why, limit, ended, node, promptCeiling, extended },
       {
         seen: passed.progress,
         tokens: delivered.tokens(passed.progress.to),

@@ -17,6 +17,7 @@ async function play(places: readonly (LiveNode | Upstream)[], script: Record<str
   const walked = await walk(places, {
     after: undefined,
     promptCeiling: 100,
+    extended: false,
     nobody: { kind: "overloaded", retryAfterMs: 2_000 },
     issueByMs: 10_000,
     roomUntilMs: 0,

@@ -20,6 +20,7 @@ function play(
   const walked = walk(ranking, {
     after: undefined,
     promptCeiling: 100,
+    extended: false,
     nobody,
     issueByMs: 10_000,
     roomUntilMs: 0,
@@ -140,6 +141,33 @@ test("a hold that is too small is extended once, and the same node is asked agai
   expect(story.asked).toEqual(["a0:100", "a1:250"]);
 });
 
+test("a hold that was extended on an earlier leg is not asked for more: the next node may count fewer tokens", async () => {
+  const extend = () => Promise.reject(new Error("not asked"));
+  const { story, walked } = play([small, content], { extended: true, extend });
+  expect(await walked).toMatchObject({ ordinal: 1, node: { id: "b" }, extended: true });
+  expect(story.said).toMatchObject([{ why: "refused", next: { node: "b" } }]);
+});
+
+test("nor is one that its books do not extend; and where every node counts too much, the client may come back", async () => {
+  const extend = () => Promise.resolve({ ok: false, refusal: { kind: "not_extendable" } } as const);
+  const { story, walked } = play([small, small, small], { extend });
+  expect(await faultOf(walked)).toEqual({ kind: "overloaded", retryAfterMs: 1_000 });
+  expect(story.asked).toEqual(["a0:100", "b1:100", "c2:100"]);
+  expect(story.said.at(-1)).toMatchObject({ ordinal: 2, why: "refused", next: null });
+});
+
+test("a hold that is too small when no call may be issued any more is no fault of ours", async () => {
+  let nowMs = 5_000;
+  const { walked } = play([small], {
+    nowMs: () => nowMs,
+    attempt: () => {
+      nowMs = 10_001;
+      return Promise.resolve(small);
+    },
+  });
+  expect(await faultOf(walked)).toEqual({ kind: "overloaded", retryAfterMs: 1_000 });
+});
+
 test("a hold that cannot be extended is a matter of money, and ends the request", async () => {
   const refusal = {
     kind: "insufficient_balance",
@@ -170,6 +198,7 @@ test("with no node at all the hold is given back at once", async () => {
   const none = walk<string>([], {
     after: undefined,
     promptCeiling: 1,
+    extended: false,
     nobody,
     issueByMs: 1,
     roomUntilMs: 0,
@@ -247,6 +276,7 @@ test("a list that has nodes twice asks again whom it lost, and nobody who said n
   const twice = walk<string>([...nodes, ...nodes], {
     after: broken,
     promptCeiling: 1,
+    extended: false,
     nobody,
     issueByMs: 10_000,
     roomUntilMs: 0,

@@ -65,7 +65,7 @@ async function clientSees(
       return text;
     }
     expect(passed.end).toBe("cut");
-    const broken = { ordinal: 0, why: "node_lost", node, promptCeiling: 1 } as const;
+    const broken = { ordinal: 0, why: "node_lost", node, promptCeiling: 1, extended: false } as const;
     const { progress: seen } = passed;
     const next = nextLeg(leg, broken, { seen, tokens: delivered.tokens(seen.to), failed: new Map() });
     if (next === undefined) throw new Error("nobody can go on");
