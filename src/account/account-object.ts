@@ -38,7 +38,7 @@ import { assert } from "../core/assert.ts";
 import type { AccountRpc, Env } from "../core/env.ts";
 import { logError } from "../core/log.ts";
 import { ACCOUNT } from "./admission.ts";
-import { admit, extend } from "./admit.ts";
+import { admit, extend, needsOf } from "./admit.ts";
 import { Books } from "./books.ts";
 import { eraseStorage, isErasable, retire } from "./ending.ts";
 import { parseClocks, type Clocks } from "./clocks.ts";
@@ -246,7 +246,10 @@ export class AccountObject extends DurableObject<Env> implements AccountRpc {
         changes();
         // Again: what a closing has just freed of a grant that is over must not be spent by whoever waits.
         this.#books.endGrants(nowMs);
-        const served = this.#line.serve(nowMs, (ask) => admit(this.#books, ask, nowMs));
+        const served = this.#line.serve(nowMs, {
+          attempt: (ask) => admit(this.#books, ask, nowMs),
+          needs: (ask) => needsOf(this.#books, ask),
+        });
         return { served, finished: this.#books.finishTurn() };
       });
       this.#line.keep(served);

@@ -6,16 +6,17 @@ import type { AdmitAsk, AdmitRefusal, ExtendAsk, ExtendVerdict } from "@sluice/p
 import type { UsageEvent } from "@sluice/protocol/account-log";
 import { assert } from "../core/assert.ts";
 import { hitCostNanoUsd } from "../core/money.ts";
-import { allowedRegions, allowedUpstreams, decideAdmission } from "./admission.ts";
+import { allowedRegions, allowedUpstreams, decideAdmission, type KnownKey } from "./admission.ts";
 import type { Books } from "./books.ts";
 import { isExtendable, newHold, noteExtension } from "./facts.ts";
 import { grantedNanoUsd } from "./grants.ts";
 import { worstCostNanoUsd } from "./hold.ts";
 import { extensionRefusal } from "./limits.ts";
-import type { Tried } from "./line.ts";
+import type { Need, Tried } from "./line.ts";
 import { pinnedSalt } from "./pinned-salt.ts";
 import { hitEvent } from "./post.ts";
 import { withGranted } from "./purse.ts";
+import type { AccountState } from "./rows.ts";
 
 export function admit(books: Books, ask: AdmitAsk, nowMs: number): Tried {
   const { account } = books;
@@ -25,7 +26,7 @@ export function admit(books: Books, ask: AdmitAsk, nowMs: number): Tried {
   const { balanceNanoUsd, suspended, regions } = account;
   const allowed = allowedRegions({ regions, path });
   const upstreams = allowedUpstreams(account.upstreams, path);
-  const cacheSalt = pinnedSalt(books.answers.salt(account.cacheSalt, ask.model), allowed);
+  const cacheSalt = saltFor(books, account, ask.model, path);
   const funds = { balanceNanoUsd, heldNanoUsd: books.heldNanoUsd };
   const { hit } = ask;
   const recallable = hit !== undefined && books.answers.allows(hit, path, cacheSalt);
@@ -106,6 +107,32 @@ export function extend(books: Books, ask: ExtendAsk, nowMs: number): ExtendVerdi
   return { ok: true, promptCeiling: ask.promptCeiling, heldNanoUsd: neededNanoUsd };
 }
 
-function refused(refusal: AdmitRefusal, waitsFor: string | null = null): Tried {
+function refused(refusal: AdmitRefusal, scope: string | null = null): Tried {
+  const spent = refusal.kind === "insufficient_balance" || refusal.kind === "budget_exceeded";
+  const waitsFor = scope === null ? null : ({ need: spent ? "money" : "place", scope } as const);
   return { verdict: { ok: false, refusal }, waitsFor };
+}
+
+const BOTH: readonly Need[] = ["money", "place"];
+
+/** What a call takes where it is admitted: one that is free of charge no money, and a cached answer no place either. */
+export function needsOf(books: Books, ask: AdmitAsk): readonly Need[] {
+  const { account } = books;
+  if (account === undefined) return BOTH;
+  const { hit, price, promptCeiling, outputAsked, outputDefault } = ask;
+  if (hit !== undefined && hitCostNanoUsd(price, hit) === 0) {
+    const path = books.keyring.path(ask.key.id);
+    if (books.answers.allows(hit, path, saltFor(books, account, ask.model, path))) return [];
+  }
+  return worstCostNanoUsd(price, promptCeiling, outputAsked ?? outputDefault) === 0 ? ["place"] : BOTH;
+}
+
+/** Opens the cached answers of this model, for the regions that account and key allow. */
+function saltFor(
+  books: Books,
+  { cacheSalt, regions }: AccountState,
+  model: string,
+  path: readonly KnownKey[],
+): string {
+  return pinnedSalt(books.answers.salt(cacheSalt, model), allowedRegions({ regions, path }));
 }

@@ -1,27 +1,33 @@
 /** The line of admissions that wait for another request to end: who is served when. */
 import { describe, test } from "vitest";
 import { ACCOUNT } from "../../../src/account/admission.ts";
-import { Line, WAITING_MAX, type Tried } from "../../../src/account/line.ts";
+import { Line, WAITING_MAX, type Need, type Tried } from "../../../src/account/line.ts";
 
 const REFUSED = { ok: false, refusal: { kind: "unknown_key" } } as const;
 
-type Ask = { readonly name: string; readonly wants: string | null };
+type Ask = { readonly name: string; readonly wants: Tried["waitsFor"]; readonly needs: readonly Need[] };
+const BOTH = ["money", "place"] as const;
 
 /** Serves the line once; returns who was answered. `wants` of an ask says what it still lacks. */
 function serve(line: Line<Ask>, nowMs: number, answered: string[]): string[] {
   answered.length = 0;
-  line.keep(line.serve(nowMs, ({ wants }): Tried => ({ verdict: REFUSED, waitsFor: wants })));
+  const attempt = ({ wants }: Ask): Tried => ({ verdict: REFUSED, waitsFor: wants });
+  line.keep(line.serve(nowMs, { attempt, needs: ({ needs }) => needs }));
   return [...answered];
 }
 
-function lineOf(asks: readonly (readonly [string, string | null, string?, number?])[]): {
+/** Who wants something of the account wants money; of a key, a place. */
+function lineOf(asks: readonly (readonly [string, string | null, string?, number?, (readonly Need[])?])[]): {
   line: Line<Ask>;
   answered: string[];
 } {
   const line = new Line<Ask>();
   const answered: string[] = [];
-  for (const [name, wants, key = "k", untilMs = 500] of asks)
-    line.join({ ask: { name, wants }, scopes: [ACCOUNT, key], untilMs, answer: () => answered.push(name) });
+  for (const [name, scope, key = "k", untilMs = 500, needs = BOTH] of asks) {
+    const wants = scope === null ? null : ({ need: scope === ACCOUNT ? "money" : "place", scope } as const);
+    const answer = (): number => answered.push(name);
+    line.join({ ask: { name, wants, needs }, scopes: [ACCOUNT, key], untilMs, answer });
+  }
   return { line, answered };
 }
 
@@ -38,6 +44,20 @@ describe("the line of waiting admissions", () => {
       ["small", null],
     ]);
     expect(serve(line, 0, answered)).toEqual([]);
+  });
+
+  test("who needs no money passes one who waits for it, and who needs no place one who waits for that", ({
+    expect,
+  }) => {
+    const { line, answered } = lineOf([
+      ["large", ACCOUNT, "k1"],
+      ["priced", null, "k1"],
+      ["free", null, "k1", 500, ["place"]],
+      ["full", "k2", "k2", 500, ["place"]],
+      ["free too", null, "k2", 500, ["place"]],
+      ["cached", null, "k2", 500, []],
+    ]);
+    expect(serve(line, 0, answered)).toEqual(["free", "cached"]);
   });
 
   test("who waits for a place of its own key is in nobody else's way", ({ expect }) => {

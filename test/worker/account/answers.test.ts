@@ -52,6 +52,24 @@ describe("an answer at hand", () => {
     expect(await account.object.status()).toMatchObject({ balanceNanoUsd: HOLD, holdsOpen: 1 });
   });
 
+  test("that is free, and a call that is, pass whoever waits for money; one with a price does not", async ({
+    expect,
+  }) => {
+    const account = await openAccount(HOLD + HIT_COST);
+    const { cacheSalt } = await admitted(account);
+    const free = { ...PRICE, inputMicroUsdPerM: 0, cachedMicroUsdPerM: 0, outputMicroUsdPerM: 0 };
+    const order: string[] = [];
+    const asked = (name: string, verdict: Promise<AdmitVerdict>) =>
+      verdict.then(({ ok }) => order.push(`${name} ${ok}`));
+    await Promise.all([
+      asked("large", account.object.admit(account.ask())),
+      asked("priced", withHit(account, cacheSalt, { price: PRICED })),
+      asked("cached", withHit(account, cacheSalt)),
+      asked("free", account.object.admit(account.ask({ price: free }))),
+    ]);
+    expect(order).toEqual(["cached true", "free true", "large false", "priced true"]);
+  });
+
   test("is there on an empty balance when it is free, and not when it has a price", async ({ expect }) => {
     const account = await openAccount(HOLD);
     const { cacheSalt } = await admitted(account);
