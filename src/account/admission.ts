@@ -12,6 +12,7 @@ import {
   budgetRoomNanoUsd,
   concurrencyHindrance,
   limitStates,
+  repeatsHindrance,
   requestsHindrance,
   tokensHindrance,
   tokensMaxOf,
@@ -70,7 +71,9 @@ export type Verdict =
 export function decideAdmission(ask: AdmitAsk, situation: Situation, nowMs: number): Verdict {
   const refusal = callRefusal(ask, situation, nowMs);
   if (refusal !== null) return { do: "refuse", refusal, waitsFor: null };
-  const { scopes, funds, hitCostNanoUsd: costNanoUsd } = situation;
+  const { scopes, funds, repeats, hitCostNanoUsd: costNanoUsd } = situation;
+  if (repeats !== null)
+    return { do: "refuse", ...(repeatsHindrance(scopes, nowMs) ?? { refusal: repeats, waitsFor: null }) };
   const tooMany = requestsHindrance(scopes, nowMs);
   if (tooMany !== null) return { do: "refuse", ...tooMany };
   const roomNanoUsd = budgetRoomNanoUsd(scopes, nowMs);
@@ -106,7 +109,7 @@ function callRefusal(ask: AdmitAsk, situation: Situation, nowMs: number): AdmitR
   if (!situation.path.every(({ models }) => models === null || models.includes(ask.model)))
     return { kind: "model_forbidden" };
   if (allowedRegions(situation)?.length === 0) return { kind: "data_residency_mismatch" };
-  return situation.repeats;
+  return null;
 }
 
 /** Whether a key opens now. A key that made others takes them along: revoked or over, they are too. */

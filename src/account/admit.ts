@@ -36,6 +36,7 @@ export function admit(books: Books, ask: AdmitAsk, nowMs: number): Tried {
   const verdict = decideAdmission(ask, situation, nowMs);
   if (verdict.do === "refuse") {
     const { refusal, waitsFor } = verdict;
+    if (refusal.kind === "idempotency_conflict") books.scopes.repeat(account, ask.key.id, nowMs);
     const spent = refusal.kind === "insufficient_balance" || refusal.kind === "budget_exceeded";
     if (!spent) return refused(refusal, waitsFor);
     // What is free of charge is there on an empty balance too, wherever it lies.

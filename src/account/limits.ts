@@ -32,12 +32,8 @@ export type Hindrance = { readonly refusal: AdmitRefusal; readonly waitsFor: str
 /** Requests per minute and per day. No closing makes room in these: a request that was started was started. */
 export function requestsHindrance(scopes: readonly Scope[], nowMs: number): Hindrance | null {
   for (const { scope, limits, used } of scopes) {
-    const perMinute = limits.requestsPerMinute;
-    if (perMinute !== null) {
-      const retryAfterMs = waitForMs(fill(used.requests, perMinute, nowMs), 1, perMinute);
-      const named = { kind: "rate_limited", limit: "requests_per_minute", scope, max: perMinute } as const;
-      if (retryAfterMs > 0) return { refusal: { ...named, remaining: 0, retryAfterMs }, waitsFor: null };
-    }
+    const tooFast = minuteHindrance({ scope, limits }, used.requests, nowMs);
+    if (tooFast !== null) return tooFast;
     const perDay = limits.requestsPerDay;
     const today = asOf(used, nowMs);
     if (perDay !== null && today.dayRequests >= perDay) {
@@ -47,6 +43,31 @@ export function requestsHindrance(scopes: readonly Scope[], nowMs: number): Hind
     }
   }
   return null;
+}
+
+/**
+ * Calls that repeat others have a minute of their own, as large: a client that tries again is told which request it repeats though
+ * its requests are used up, and no `Idempotency-Key` goes round the limit.
+ */
+export function repeatsHindrance(scopes: readonly Scope[], nowMs: number): Hindrance | null {
+  for (const { scope, limits, used } of scopes) {
+    const tooFast = minuteHindrance({ scope, limits }, used.repeats, nowMs);
+    if (tooFast !== null) return tooFast;
+  }
+  return null;
+}
+
+function minuteHindrance(
+  { scope, limits }: Pick<Scope, "scope" | "limits">,
+  bucket: Used["requests"],
+  nowMs: number,
+): Hindrance | null {
+  const max = limits.requestsPerMinute;
+  if (max === null) return null;
+  const retryAfterMs = waitForMs(fill(bucket, max, nowMs), 1, max);
+  if (retryAfterMs === 0) return null;
+  const named = { kind: "rate_limited", limit: "requests_per_minute", scope, max } as const;
+  return { refusal: { ...named, remaining: 0, retryAfterMs }, waitsFor: null };
 }
 
 export function concurrencyHindrance(scopes: readonly Scope[]): Hindrance | null {

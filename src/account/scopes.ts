@@ -7,7 +7,7 @@
  * forgets nothing. Only the keys used last travel; one that drops out of these is written to its own row, once, with the
  * account's.
  *
- * Invariant: row + holds whose number is higher = memory, after every turn.
+ * Invariant: row + holds whose number is higher = memory, after every turn; but for calls that repeat others.
  */
 import type { AdmitAsk } from "@sluice/protocol/account";
 import { ACCOUNT, type KnownKey } from "./admission.ts";
@@ -17,7 +17,7 @@ import type { Keyring } from "./keyring.ts";
 import { NOTHING_OPEN, type Scope, type Tally } from "./limits.ts";
 import type { AccountState } from "./rows.ts";
 import type { Store } from "./store.ts";
-import { UNUSED, withRefund, withRequest, withSpending, withTokens, type Used } from "./used.ts";
+import { UNUSED, withRefund, withRepeat, withRequest, withSpending, withTokens, type Used } from "./used.ts";
 
 /** Keys whose counters travel in the account's row: some 200 bytes each. */
 export const KEYS_IN_ROW_MAX = 32;
@@ -75,6 +75,11 @@ export class Scopes {
     this.#each(account, ask.key.id, (used, limits) => withRequest(used, limits, tokens, nowMs));
     this.#admissions += 1;
     return this.#admissions;
+  }
+
+  /** A call was told which one it repeats. */
+  repeat(account: AccountState, key: string, nowMs: number): void {
+    this.#each(account, key, (used, limits) => withRepeat(used, limits, nowMs));
   }
 
   /** Whether something was counted that neither the account's row nor a hold's admission says. */

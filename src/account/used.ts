@@ -22,6 +22,8 @@ function atMost(nanoUsd: number): number {
 /** As it is kept in a row. */
 export const UsedJson = z.object({
   requests: BucketJson.optional(),
+  /** Calls that repeat others. Of their own accord they write no row, so a restart may forget them. */
+  repeats: BucketJson.optional(),
   tokens: BucketJson.optional(),
   /** The day the figures are of, counted from 1970 in UTC. */
   day: z.int(),
@@ -75,6 +77,12 @@ export function withRequest(used: Used, limits: Limits, tokens: number, nowMs: n
   const requests = perMinute === null ? undefined : take(fill(used.requests, perMinute, nowMs), 1);
   const counted: Used = { ...now, dayRequests: now.dayRequests + 1 };
   return withTokens(requests === undefined ? counted : { ...counted, requests }, limits, tokens, nowMs);
+}
+
+/** One call more that repeats another: it runs nothing, and is no request of the day. */
+export function withRepeat(used: Used, limits: Limits, nowMs: number): Used {
+  const perMinute = limits.requestsPerMinute;
+  return perMinute === null ? used : { ...used, repeats: take(fill(used.repeats, perMinute, nowMs), 1) };
 }
 
 /** So many tokens more, or, where negative, so many that were taken and not used. */

@@ -50,6 +50,22 @@ describe("a call that is repeated", () => {
     expect(await again(account)).toEqual({ kind: "key_revoked" });
   });
 
+  test("is told so no more often a minute than requests may come, and its requests are left alone", async ({
+    expect,
+  }) => {
+    const account = await openAccount(BALANCE, { requestsPerMinute: 3, requestsPerDay: 3 });
+    await account.admit(ONCE);
+    const kinds: unknown[] = [];
+    for (let i = 0; i < 5; i++) kinds.push(await again(account));
+    const repeated = { kind: "idempotency_conflict" };
+    const limited = { kind: "rate_limited", limit: "requests_per_minute", scope: "key", max: 3 };
+    expect(kinds).toMatchObject([repeated, repeated, repeated, limited, limited]);
+    for (let i = 0; i < 2; i++) expect(await again(account, {})).toEqual({ kind: "admitted" });
+    // What comes back in a minute comes back to either.
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 20_000 });
+    expect(await again(account)).toMatchObject(repeated);
+  });
+
   test("with another body is refused, whether it runs or is over", async ({ expect }) => {
     const account = await openAccount(BALANCE);
     const request = await account.admit(ONCE);
