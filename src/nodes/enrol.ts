@@ -14,6 +14,7 @@ import { negotiate, SPOKEN } from "@sluice/protocol/version";
 import { z } from "zod";
 import { regionObject, type Env } from "../core/env.ts";
 import type { Secrets } from "../core/secrets.ts";
+import { PerSecond } from "../core/per-second.ts";
 import { publishCatalogue } from "../db/catalogue.ts";
 import { claimJoinToken, type Claim } from "../db/registry.ts";
 import { callKeysOf, mayCarrySecrets } from "./call-keys.ts";
@@ -30,6 +31,10 @@ const TOKEN_REFUSALS: { readonly [Why in Exclude<Claim, { ok: true }>["why"]]: s
   taken: "this join token was used by another machine's key; make a new one",
   removed: "the node of this join token was removed; make a new one",
 };
+
+/** A join token is looked up in D1, and anybody can invent one and sign for it. */
+const ENROLMENTS_PER_SECOND_MAX = 50;
+const enrolments = new PerSecond(ENROLMENTS_PER_SECOND_MAX);
 
 export async function takeEnrol(
   env: Env,
@@ -52,6 +57,8 @@ export async function takeEnrol(
     return refuse("unauthenticated", "the signature is not that key's over this body");
 
   const nowMs = Date.now();
+  if (!enrolments.take(nowMs))
+    return refuse("unavailable", "too many enrol here at once; try again in a moment");
   const dice = crypto.getRandomValues(new Uint8Array(NODE_NAME_CHARS));
   const claim = await claimJoinToken(env, {
     token: ask.joinToken,

@@ -5,7 +5,7 @@ import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, test, vi } from "vitest";
 import { app } from "../../src/app.ts";
 import { ask } from "./admin/support.ts";
-import { enrolled, sendBeat } from "./nodes/support.ts";
+import { enrol, enrolled, joinToken, machine, sendBeat } from "./nodes/support.ts";
 import { newCustomer } from "./tenant/support.ts";
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ["Date"] }));
@@ -64,6 +64,15 @@ describe("a beat under an invented id", () => {
     nextSecond();
     expect((await times(1, invented)).statuses).toEqual({ 403: 1 });
   });
+});
+
+test("invented join tokens are looked up so often a second", async ({ expect }) => {
+  const by = await machine();
+  nextSecond();
+  const attempt = () => enrol(by, `sluice-join-invented-${name(10)}`, { env: { DB } });
+  expect(await times(60, attempt)).toEqual({ statuses: { 403: 50, 503: 10 }, queries: 50 });
+  nextSecond();
+  expect((await enrol(by, await joinToken())).status).toBe(200);
 });
 
 describe("the nodes' public keys", () => {
