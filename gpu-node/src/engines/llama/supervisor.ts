@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 import { wakeMsOf } from "../wake-time.ts";
 import { EngineFault } from "../engine.ts";
 import { HEALTHY_AFTER_MS, restartDelayMs } from "./backoff.ts";
+import { loadFailure, whyEnded } from "./load-failure.ts";
 import { FromChild, type LoadMessage, type ReadyMessage, type ToChild } from "./messages.ts";
 import { WORKERS_VARIABLE } from "./workers.ts";
 
@@ -36,6 +37,8 @@ type Started = { resolve(): void; reject(fault: EngineFault): void };
 /** One child, from fork to exit. */
 type Life = {
   readonly first: Started | undefined;
+  /** llama.cpp's first, while it loads. */
+  complaint: string | undefined;
   lastWords: string;
   refusal: Extract<FromChild, { kind: "bad" }> | undefined;
   readyAt: number | undefined;
@@ -106,7 +109,7 @@ export class Supervisor {
       serialization: "json",
       stdio: ["ignore", "ignore", "pipe", "ipc"],
     });
-    const life: Life = { first, lastWords: "", refusal: undefined, readyAt: undefined };
+    const life: Life = { first, complaint: undefined, lastWords: "", refusal: undefined, readyAt: undefined };
     this.#child = child;
     child.stderr?.setEncoding("utf8").on("data", (text: string) => {
       life.lastWords = (life.lastWords + text).slice(-LAST_WORDS_BYTES);
@@ -137,6 +140,7 @@ export class Supervisor {
       return;
     }
     const message = parsed.data;
+    if (message.kind === "log" && message.line.startsWith("error")) life.complaint ??= message.line;
     if (message.kind === "bad") life.refusal = message;
     else if (message.kind !== "ready") this.#hooks.message(message);
     else if (!this.#closed) {
@@ -148,22 +152,19 @@ export class Supervisor {
     }
   }
 
-  #bury(how: string, { first, lastWords, refusal, readyAt }: Life): void {
+  #bury(how: string, { first, complaint, lastWords, refusal, readyAt }: Life): void {
     if (this.#closed) {
       first?.reject(new EngineFault("engine_died", "The engine was closed while it was starting."));
       return;
     }
     const words = lastWords.trim().split("\n").slice(-LAST_WORDS_LINES).join(" | ");
-    const why = refusal?.reason ?? `its process ended with ${how}${words === "" ? "" : ` (${words})`}`;
+    const why = refusal?.reason ?? whyEnded(how, readyAt === undefined ? complaint : undefined, words);
     if (first !== undefined && readyAt === undefined) {
       const { weightsPath } = this.#load();
       const fault =
         refusal?.noMemory === true
           ? new EngineFault("no_memory", `${weightsPath} does not fit: ${why}.`)
-          : new EngineFault(
-              "bad_model",
-              `${weightsPath} cannot be loaded: ${why}. Fetch the file again, or name another with --model.`,
-            );
+          : new EngineFault("bad_model", loadFailure(weightsPath, why));
       first.reject(fault);
       return;
     }
