@@ -6,7 +6,7 @@ import { DSML } from "./marks.ts";
 import type { Section, SectionStep } from "./section.ts";
 
 /** The first tag's bracket stood in the text before the section. */
-const TAG = new RegExp(`<?(/?)${DSML}([a-z_]+)([^>${DSML}]*)>`);
+const TAG = new RegExp(`<?(/?)${DSML}([a-z_]+)((?:(?!${DSML})[^>])*)>`);
 const VALUE_END = `</${DSML}parameter>`;
 /** More than any tag has: what is longer and still no tag is dropped. */
 const TAG_CHARS_MAX = 4_096;

@@ -8,7 +8,7 @@
 import type { ToolMarks } from "../engines/engine.ts";
 import { readDsml } from "./dsml.ts";
 import type { CallDelta, Section, SectionStep } from "./section.ts";
-import { CALL_BEGIN, CALL_END, CALLS_END, MARKS, SEP } from "./marks.ts";
+import { CALL_BEGIN, CALL_END, CALLS_END, MARK_UNITS, MARKS, SEP } from "./marks.ts";
 
 export function beginSection(calls: number): Section {
   return { phase: "between", buffer: "", calls, told: 0, quoted: false };
@@ -65,8 +65,8 @@ function quiet(section: Section): SectionStep {
 function between(format: "v3" | "v3.1", section: Section): SectionStep {
   const at = firstOf(section.buffer, [CALL_BEGIN, CALLS_END]);
   if (at < 0) return quiet({ ...section, buffer: "" });
-  const buffer = section.buffer.slice(at + 1);
-  if (section.buffer[at] === CALLS_END) return quiet({ ...section, phase: "over", buffer: "" });
+  const buffer = section.buffer.slice(at + MARK_UNITS);
+  if (section.buffer.startsWith(CALLS_END, at)) return quiet({ ...section, phase: "over", buffer: "" });
   return quiet({ ...section, phase: format === "v3" ? "kind" : "name", buffer, told: 0 });
 }
 
@@ -74,17 +74,19 @@ function between(format: "v3" | "v3.1", section: Section): SectionStep {
 function kind(section: Section): SectionStep {
   const at = firstOf(section.buffer, [SEP, CALL_END]);
   if (at < 0) return quiet(section);
-  const buffer = section.buffer.slice(at + 1);
-  return quiet({ ...section, phase: section.buffer[at] === SEP ? "name" : "between", buffer });
+  const buffer = section.buffer.slice(at + MARK_UNITS);
+  return quiet({ ...section, phase: section.buffer.startsWith(SEP, at) ? "name" : "between", buffer });
 }
 
 function name(format: "v3" | "v3.1", section: Section): SectionStep {
-  const at = firstOf(section.buffer, [format === "v3" ? "\n" : SEP, CALL_END]);
+  const nameEnd = format === "v3" ? "\n" : SEP;
+  const at = firstOf(section.buffer, [nameEnd, CALL_END]);
   if (at < 0) return quiet(section);
   const called = section.buffer.slice(0, at).replaceAll(MARKS, "").trim();
-  const rest = section.buffer.slice(at + 1);
-  const ended = section.buffer[at] === CALL_END;
-  if (called === "") return quiet({ ...section, phase: ended ? "between" : "arguments", buffer: rest });
+  const ended = section.buffer.startsWith(CALL_END, at);
+  const rest = section.buffer.slice(at + (ended ? CALL_END : nameEnd).length);
+  // What has no name is no call, and what it says is not another's.
+  if (called === "") return quiet({ ...section, phase: "between", buffer: rest });
   const begun: Section = { ...section, buffer: rest, calls: section.calls + 1, told: 0 };
   // A call that says nothing of arguments has none.
   const text = ended ? "{}" : "";
@@ -117,7 +119,7 @@ function args(format: "v3" | "v3.1", section: Section): SectionStep {
   const next: Section = {
     ...section,
     phase: ended ? "between" : "arguments",
-    buffer: ended ? section.buffer.slice(at + 1) : held,
+    buffer: ended ? section.buffer.slice(at + MARK_UNITS) : held,
     told: section.told + text.length,
   };
   return { section: next, deltas: text === "" ? [] : [{ call: section.calls - 1, text }] };
