@@ -141,22 +141,25 @@ export class Maker {
     let startedAtMs = leasedAtMs;
     let stepAtMs: number | undefined;
     const signal = AbortSignal.any([this.#abort.signal, enough.signal]);
+    // A request pays for one prompt: that of its first choice, which is the first to have a slot. What another finds cached says
+    // nothing of it: its slot may hold less, or already what the first one has just evaluated.
+    const counts = choice.index === 0;
     for await (const event of this.#tools.engine.generate(choice.task, signal)) {
       switch (event.kind) {
         case "started":
           startedAtMs = this.#tools.now();
-          if (this.#producing) break;
+          if (!counts) break;
           this.#cached = event.cached;
-          this.#evaluated = event.cached;
+          if (!this.#producing) this.#evaluated = event.cached;
           break;
         case "counted":
-          // Of several choices the first one's prompt is what counts, and it may have been cached by now.
-          if (this.#work.choices.length > 1) break;
+          if (!counts) break;
           this.#cached = event.cached;
-          this.#told = event.told;
+          // Positions that are told are one choice's; the bill's are all of them.
+          if (this.#work.choices.length === 1) this.#told = event.told;
           break;
         case "evaluated":
-          if (!this.#producing) this.#evaluated = event.promptTokens;
+          if (counts && !this.#producing) this.#evaluated = event.promptTokens;
           break;
         case "tokens": {
           const nowMs = this.#tools.now();

@@ -75,6 +75,24 @@ test("an engine that dies is an error in the stream, and a 503 where nothing was
   ).resolves.toBe(503);
 });
 
+test("a prompt that is cached is billed so, also where several answers are asked for and the others' slots are cold", async () => {
+  const { url } = await useNode({ standalone: true, engine: { slots: 2 } });
+  const openai = new OpenAI({ baseURL: `${url}/v1`, apiKey: "none", maxRetries: 0 });
+  const messages: OpenAI.ChatCompletionMessageParam[] = [
+    { role: "system", content: "x".repeat(900) },
+    // Every slot has begun before any has a token.
+    ...ask({ tokens: 3, firstMs: 100 }),
+  ];
+  const cachedFor = async (n: number): Promise<number | undefined> => {
+    const { usage } = await openai.chat.completions.create({ model: "script", messages, n });
+    return usage?.prompt_tokens_details?.cached_tokens;
+  };
+  expect(await cachedFor(1)).toBe(0);
+  const cached = await cachedFor(1);
+  expect(cached).toBeGreaterThan(900);
+  expect(await cachedFor(2)).toBe(cached);
+});
+
 test("models, health and metrics answer", async () => {
   const { openai, url } = await client();
   const models = await openai.models.list();
