@@ -14,7 +14,7 @@ import type { Refused } from "./intake/refuse.ts";
 import type { Life } from "./life.ts";
 import { printOpenAiError } from "./print/refusals.ts";
 import { sendPrinted } from "./send.ts";
-import type { Station } from "./station.ts";
+import { LOADING, type Station } from "./station.ts";
 import type { Workshop } from "./workshop.ts";
 
 const OUTPUT_TOKENS_DEFAULT = 4_096;
@@ -53,6 +53,11 @@ async function accept(
   const { station } = sought;
   const worked = await read.workAt(station);
   if (!worked.ok) return worked.refusal;
+  // Tokenising took a moment: the reader may have left, and a drain may have begun, or other weights have come.
+  if (life.refusal !== undefined) return life.refusal;
+  const still = workshop.seek(read.model);
+  if (!still.ok || still.station !== station) return still.ok ? LOADING : still.refusal;
+  if (!outlet.open) return undefined;
   const place = station.enter();
   if ("refusal" in place) return place.refusal;
   place.leave();

@@ -23,6 +23,7 @@ import { serveCall } from "./serve-call.ts";
 import { Prober } from "./serve-probe.ts";
 import { servePlain } from "./serve-plain.ts";
 import { serveTokenize } from "./serve-tokenize.ts";
+import { strangerIn } from "./visitor.ts";
 import type { Workshop } from "./workshop.ts";
 
 export type ServerTools = {
@@ -58,6 +59,17 @@ export function makeApp(tools: ServerTools): Hono<Env> {
   const { workshop, life, edge } = tools;
   const startedAtMs = workshop.now();
   const app = new Hono<Env>();
+
+  // With an edge every call is signed; alone there is nothing but where a request comes from.
+  if (edge === undefined)
+    app.use(async (context, next) => {
+      const host = context.req.header("host");
+      const stranger = strangerIn({ host, origin: context.req.header("origin") });
+      if (stranger === undefined) return next();
+      const message = `This node answers this machine alone, and the request's ${stranger} is another's.`;
+      const error = { message, type: "invalid_request_error", code: `foreign_${stranger}`, param: null };
+      return context.json({ error }, 403);
+    });
 
   for (const spoken of Object.values(DIALECTS))
     app.post(spoken.path, async (context) => {

@@ -1,6 +1,9 @@
 /** A node alone, as a plain OpenAI server: seen through the official SDK, which must notice nothing of Sluice. */
 import OpenAI from "openai";
-import { expect, test } from "vitest";
+import { request } from "node:http";
+import { json } from "node:stream/consumers";
+import { describe, expect, test } from "vitest";
+import { createScriptEngine } from "../../../gpu-node/src/engines/script/engine.ts";
 import { useNode } from "./support/node.ts";
 
 const ask = (directive: object): OpenAI.ChatCompletionMessageParam[] => [
@@ -10,6 +13,20 @@ const ask = (directive: object): OpenAI.ChatCompletionMessageParam[] => [
 async function client(): Promise<{ openai: OpenAI; url: string }> {
   const { url } = await useNode({ standalone: true });
   return { openai: new OpenAI({ baseURL: `${url}/v1`, apiKey: "none", maxRetries: 0 }), url };
+}
+
+/** With headers that `fetch` keeps to itself. */
+function send(
+  url: string,
+  headers: Record<string, string>,
+  body?: string,
+): Promise<{ status: number; body: unknown }> {
+  return new Promise((resolve, reject) => {
+    const sent = request(url, { method: body === undefined ? "GET" : "POST", headers }, (response) => {
+      json(response).then((read) => resolve({ status: response.statusCode ?? 0, body: read }), reject);
+    });
+    sent.on("error", reject).end(body);
+  });
 }
 
 test("the SDK reads a stream: role first, text, a finish reason, usage last", async () => {
@@ -102,6 +119,43 @@ test("models, health and metrics answer", async () => {
   expect(await health.json()).toMatchObject({ state: "ready", model: "script", backend: "script" });
   const metrics = await (await fetch(`${url}/metrics`)).text();
   expect(metrics).toContain("# TYPE sluice_node_first_token_seconds histogram");
+});
+
+describe("a page of the web that is open on the same machine", () => {
+  const ways: readonly [what: string, headers: Record<string, string>, status: number, code?: string][] = [
+    ["cannot send from its own origin", { origin: "https://evil.example" }, 403, "foreign_origin"],
+    ["cannot send from a frame without one", { origin: "null" }, 403, "foreign_origin"],
+    ["cannot send to a name of its own that points here", { host: "evil.example" }, 403, "foreign_host"],
+    ["can where it is this machine's", { origin: "http://localhost:3000", host: "localhost:8080" }, 200],
+    ["can by any name of loopback", { host: "[::1]:8080" }, 200],
+  ];
+  test.each(ways)("%s", async (_what, headers, status, code) => {
+    const { url } = await useNode({ standalone: true });
+    const body = JSON.stringify({ model: "script", messages: ask({ tokens: 1 }) });
+    const got = await send(`${url}/v1/chat/completions`, headers, body);
+    expect(got).toMatchObject({ status, body: code === undefined ? {} : { error: { code } } });
+  });
+
+  test("cannot read by such a name either", async () => {
+    const { url } = await useNode({ standalone: true });
+    expect((await send(`${url}/v1/models`, { host: "evil.example" })).status).toBe(403);
+  });
+});
+
+test("a call that is tokenised while the node begins to drain, or its weights are replaced, is refused", async () => {
+  for (const kind of ["draining", "loading"]) {
+    const engine = createScriptEngine();
+    const node = await useNode({ standalone: true, open: engine });
+    const encode = engine.encodeChat.bind(engine);
+    engine.encodeChat = async (...prompt) => {
+      if (kind === "draining") node.node.life.drain(60_000);
+      else node.workshop.open(createScriptEngine());
+      return encode(...prompt);
+    };
+    const body = JSON.stringify({ model: "script", messages: ask({ tokens: 1 }) });
+    const got = await send(`${node.url}/v1/chat/completions`, {}, body);
+    expect(got.body).toMatchObject({ error: { code: kind } });
+  }
 });
 
 test("nothing that is not a call of the edge gets an answer from a node that works for one", async () => {
