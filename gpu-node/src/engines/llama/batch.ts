@@ -19,7 +19,7 @@ export type Work<Chosen> = {
   readonly tokens: readonly number[];
   /**
    * Chooses what follows from the logits at this index, which are there until it resolves; undefined: not yet. Who cannot choose
-   * resolves with undefined and deals with it: a rejection is taken for the context's failing, and everybody's end.
+   * resolves with undefined and deals with it: a rejection is the context's failing, and everybody's end.
    */
   readonly choose?: (logitIndex: number) => Promise<Chosen | undefined>;
 };
@@ -91,6 +91,8 @@ export function openBatch(context: LlamaContext, inOrder = false): Batch {
       );
     // Asked for now, the tokens are chosen while this thread still hears that the pass is over.
     const early = inOrder ? choose() : undefined;
+    // Where the pass fails, so do the choices, and nobody waits for them any more.
+    early?.catch(() => undefined);
     await decoded;
     governor.note?.(kind, size, performance.now() - startedAtMs);
     return early ?? choose();

@@ -111,6 +111,14 @@ export function natives(model: LlamaModel, context: LlamaContext): Natives {
   };
 }
 
+/** A sampler told its grammar of a token that cannot follow. llama.cpp tells it by these words alone, with the token behind them. */
+const GRAMMARS_END = "Unexpected empty grammar stack";
+
+/** Whether an error of sampling is the grammar's, and not the context's. */
+export function isGrammarsEnd(error: unknown): boolean {
+  return error instanceof Error && error.message.includes(GRAMMARS_END);
+}
+
 export function property(owner: unknown, name: string): unknown {
   const found: unknown = Object(owner)[name];
   if (found === undefined || found === null)

@@ -4,8 +4,9 @@
  * slot-table.ts.
  * The context is never shifted: the task ends with `length` when the next token would not fit. llama.cpp's binding
  * would otherwise drop the beginning of the conversation without a word.
- * Which token follows is sampler.ts's business. What goes wrong there is this task's own affair, native errors included, because
- * choosing leaves the context as it was: the task is refused, its slot holds what was evaluated, and nobody else hears of it.
+ * Which token follows is sampler.ts's business. Where it says that none can, that is this task's own affair: the task is refused,
+ * its slot holds what was evaluated, and nobody else hears of it. Any other error there is the device's: on a GPU a pass is
+ * waited for where its logits are read, so a device that is lost in it may be noticed no sooner.
  * Even greedy, a continuation is the first run's text only up to the last bits of a sum, which depend on the batch's
  * shape: where two tokens are as good as equal it may fall the other way (4 of 240 cuts with an undertrained model).
  */
@@ -71,7 +72,8 @@ export class LlamaRun implements Run {
     try {
       this.#sampler = new Sampler(natives, this.#task, words);
     } catch (error) {
-      this.#refusal = refusalOf(error);
+      if (!(error instanceof CannotGoOn)) throw error;
+      this.#refusal = error.message;
       return;
     }
     const slot = this.#slot;
@@ -135,12 +137,13 @@ export class LlamaRun implements Run {
     );
   }
 
-  /** Never rejects: undefined, and a refusal, where nothing can be chosen. */
+  /** Undefined, and a refusal, where nothing can be chosen; rejects where the context fails. */
   readonly #choose = async (logitIndex: number): Promise<Sampled | undefined> => {
     try {
       return await this.#sampler?.sample(logitIndex);
     } catch (error) {
-      this.#refusal = refusalOf(error);
+      if (!(error instanceof CannotGoOn)) throw error;
+      this.#refusal = error.message;
       return undefined;
     }
   };
@@ -167,9 +170,4 @@ export class LlamaRun implements Run {
     this.#host.report({ kind: "refused", task: this.#task.task, reason });
     return "done";
   }
-}
-
-/** llama.cpp's own words may hold a piece of the answer: they go no further. */
-function refusalOf(error: unknown): string {
-  return error instanceof CannotGoOn ? error.message : "llama.cpp could not choose a token for this task.";
 }

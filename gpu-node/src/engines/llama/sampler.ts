@@ -7,13 +7,21 @@
  * one token costs microseconds, about a whole vocabulary milliseconds. (llama.cpp's own server does the same.)
  * What a call asks can leave nothing to choose: a client's bias yields to the grammar, and where nothing is left all the same
  * CannotGoOn ends this task. No grammar is ever told of a token it does not accept: llama.cpp has no answer to that.
+ * Every other error is the context's, and passed on: who reads logits is who hears that the device is lost.
  *
  * Three native samplers, made when first needed: `shaped` knows bias and penalties, `bound` the grammar too, `raw` neither:
  * log probabilities are the model's own.
  */
 import { strangersTo } from "../../grammar/strangers.ts";
 import type { RunMessage } from "./messages.ts";
-import type { Candidates, NativeGrammar, Natives, NativeSampler, SamplerConfig } from "./native.ts";
+import {
+  type Candidates,
+  isGrammarsEnd,
+  type NativeGrammar,
+  type Natives,
+  type NativeSampler,
+  type SamplerConfig,
+} from "./native.ts";
 import { CANDIDATES_MAX, chooseToken, diceAt } from "./sample.ts";
 
 export type SampledLogprobs = {
@@ -42,7 +50,10 @@ const NEGLIGIBLE = 1e-5;
 const NONE: ReadonlySet<number> = new Set();
 const NO_BIAS: ReadonlyMap<number, number> = new Map();
 
-/** No token can follow, or those delivered cannot have come before: the fault of what this task asks, and of nobody else. */
+/**
+ * No token can follow, or those delivered cannot have come before: the fault of what this task asks, and of nobody else. Never holds
+ * llama.cpp's own words, which may hold a piece of the answer.
+ */
 export class CannotGoOn extends Error {
   override readonly name = "CannotGoOn";
 }
@@ -70,7 +81,7 @@ export class Sampler {
   #thinking: boolean;
   #position = 0;
 
-  /** Throws CannotGoOn where what was delivered is not of the form that is asked for. */
+  /** Throws CannotGoOn where what was delivered is not of the form that is asked for, or the form is none. */
   constructor(natives: Natives, task: RunMessage, words: SamplerWords) {
     this.#natives = natives;
     this.#task = task;
@@ -81,7 +92,7 @@ export class Sampler {
     this.#strange = task.grammar === undefined ? NONE : strangersTo(task.grammar.gbnf, words);
     this.#waitsFor = task.grammar?.after;
     if (task.grammar !== undefined && this.#waitsFor === undefined)
-      this.#grammar = natives.newGrammar(task.grammar.gbnf);
+      this.#grammar = this.#read(task.grammar.gbnf);
     for (const id of task.delivered) this.#note(id);
   }
 
@@ -141,7 +152,10 @@ export class Sampler {
     const grammarEvaluationState = this.#natives.copyGrammar(grammar);
     this.#bound.applyConfig({ ...shape, grammarEvaluationState });
     // Where there is none it may choose any, tell that to its grammar, and throw: so does the copy's failing say that there is none.
-    const chosen = await this.#pick(logitIndex, this.#bound).catch(() => undefined);
+    const chosen = await this.#pick(logitIndex, this.#bound).catch((error: unknown) => {
+      if (!isGrammarsEnd(error)) throw error;
+      return undefined;
+    });
     return chosen !== undefined && this.#fits(grammar, chosen) ? chosen : undefined;
   }
 
@@ -218,8 +232,17 @@ export class Sampler {
         throw new CannotGoOn("This answer cannot be continued: it is not of the form that is asked for.");
       this.#natives.accept(this.#grammar, id);
     } else if (this.#waitsFor === id && this.#task.grammar !== undefined) {
-      this.#grammar = this.#natives.newGrammar(this.#task.grammar.gbnf);
+      this.#grammar = this.#read(this.#task.grammar.gbnf);
       this.#stale = true;
+    }
+  }
+
+  #read(gbnf: string): NativeGrammar {
+    try {
+      return this.#natives.newGrammar(gbnf);
+    } catch {
+      // No device has a part in it.
+      throw new CannotGoOn("llama.cpp cannot read the form that is asked for.");
     }
   }
 
