@@ -7,7 +7,7 @@
 const GBNF_CHARS_MAX = 512 * 1024;
 
 /**
- * Repetitions with a bound, over the whole grammar, their bounds added up: llama.cpp writes each of them out as rules (2,000 strings
+ * Repetitions with a bound, over the whole grammar, their bounds added up, equal ones once: llama.cpp writes each of them out as rules (2,000 strings
  * of at most 1,000 letters took it six seconds and 900 MB, while every answer of the engine stood still).
  */
 const REPETITIONS_MAX = 20_000;
@@ -18,14 +18,18 @@ export class GrammarTooLarge extends Error {
 
 export class Gbnf {
   readonly #rules = new Map<string, string>();
+  readonly #nameByBody = new Map<string, string>();
   #chars = 0;
   #repetitions = 0;
   #lastName = 0;
 
   /** The name of a rule with this body; equal bodies share one. */
   rule(body: string): string {
-    this.#lastName += 1;
-    return this.define(`r${this.#lastName}`, body);
+    const known = this.#nameByBody.get(body);
+    if (known !== undefined) return known;
+    const name = this.define(this.reserve(), body);
+    this.#nameByBody.set(body, name);
+    return name;
   }
 
   /** A name to be defined later: what refers to itself needs it first. */
@@ -43,15 +47,16 @@ export class Gbnf {
     return name;
   }
 
-  /** `rule` so many times; without `max` as often as it likes. */
+  /** The name of a rule that is `rule` so many times; without `max` as often as it likes. */
   repeat(rule: string, min: number, max: number | undefined): string {
     if (max === 0) return '""';
-    this.#repetitions += max ?? min;
+    const body = max === undefined ? `${rule}{${min},}` : `${rule}{${min},${max}}`;
+    if (!this.#nameByBody.has(body)) this.#repetitions += max ?? min;
     if (this.#repetitions > REPETITIONS_MAX)
       throw new GrammarTooLarge(
         `the bounds of all strings and arrays add up to more than ${REPETITIONS_MAX}`,
       );
-    return max === undefined ? `${rule}{${min},}` : `${rule}{${min},${max}}`;
+    return this.rule(body);
   }
 
   print(root: string): string {

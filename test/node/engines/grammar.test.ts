@@ -272,7 +272,11 @@ describe("a schema that cannot be bound is refused, with the place", () => {
     ],
     [
       "bounds that add up to too much",
-      loose({ properties: Object.fromEntries(bounded(21, 1_000).entries()) }),
+      loose({
+        properties: Object.fromEntries(
+          Array.from({ length: 21 }, (_, i) => [i, { type: "string", maxLength: 1_000 - i }]),
+        ),
+      }),
       at,
     ],
     [
@@ -300,6 +304,13 @@ describe("a schema that cannot be bound is refused, with the place", () => {
     const tree = { anyOf: [{ type: "null" }, { type: "array", items: { $ref: "#" } }] };
     expect(answerGrammar(loose(tree), undefined, undefined)).toMatchObject({ ok: true });
     expect(answerGrammar(loose({ anyOf: bounded(64) }), undefined, undefined)).toMatchObject({ ok: true });
+  });
+
+  test("equal bounds count once, however often they are asked for", () => {
+    const properties = (count: number): Form =>
+      loose({ properties: Object.fromEntries(bounded(count, 1_000).entries()) });
+    for (const count of [21, 200])
+      expect(answerGrammar(properties(count), undefined, undefined)).toMatchObject({ ok: true });
   });
 
   test("a fraction as an exclusive bound leaves out no integer", () => {
