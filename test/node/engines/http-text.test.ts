@@ -1,6 +1,7 @@
 /** The http engine in front of a server that shows no tokens: whether that server is there, and what it cannot be asked. */
-import { describe, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import type { Engine, EngineEvent, Said, Task } from "../../../gpu-node/src/engines/engine.ts";
+import { readChat } from "../../../gpu-node/src/engines/http/openai.ts";
 import { createTextEngine, type TextEngineOptions } from "../../../gpu-node/src/engines/http/text-engine.ts";
 import { FREE } from "../../../gpu-node/src/grammar/form.ts";
 import { collect } from "../engine-contract.ts";
@@ -86,6 +87,28 @@ test("calls that think and calls that do not get the operator's fields, which ar
       chat_template_kwargs: { thinking: thinks },
     });
   }
+});
+
+describe("how a server says that its answer ended", () => {
+  test.each([
+    ["stop", "stop"],
+    ["tool_calls", "stop"],
+    ["eos", "stop"],
+    ["eos_token", "stop"],
+    ["end_turn", "stop"],
+    ["content_filter", "stop"],
+    ["length", "length"],
+    ["max_tokens", "length"],
+    ["model_length", "length"],
+    ["", undefined],
+    [null, undefined],
+  ])("%j is %s", (reason, end) => {
+    expect(readChat({ choices: [{ delta: {}, finish_reason: reason }] }).end).toBe(end);
+  });
+
+  test.each(["abort", "error", "what nobody knows"])("%j is no end of a whole answer", (reason) => {
+    expect(() => readChat({ choices: [{ delta: {}, finish_reason: reason }] })).toThrow(reason);
+  });
 });
 
 test("a call that asks for thinking where the operator named no field for it is refused by its own field", async ({

@@ -168,13 +168,19 @@ const STOPS: ReadonlySet<string> = new Set([
   "tool_calls",
   "function_call",
   "eos",
+  "eos_token",
+  "end_turn",
   "stop_sequence",
   "content_filter",
 ]);
 
+const LENGTHS: ReadonlySet<string> = new Set(["length", "max_tokens", "model_length"]);
+
 /** An answer that the server broke off (`abort`, `error`, words nobody knows) is not sold as a whole one. */
-function endOf(reason: string): "stop" | "length" {
-  if (reason === "length") return "length";
+function endOf(reason: string): "stop" | "length" | undefined {
+  // What some servers say before the end, where others say null.
+  if (reason === "") return undefined;
+  if (LENGTHS.has(reason)) return "length";
   if (STOPS.has(reason)) return "stop";
   throw new EngineFault("failed", `the server ended the answer with '${reason.slice(0, 50)}'`);
 }

@@ -53,7 +53,10 @@ export class Peer<Known extends { readonly model: string }> {
   #known: Known | undefined;
   #ready = false;
   #doubting = false;
-  /** Since when it is waited for, and how long that took the last time. */
+  /**
+   * Since when it is waited for, and how long it took to come back the last time. Its first start is no measure: that is as long
+   * as its operator left it unstarted.
+   */
   #awaitedSinceMs = 0;
   #awaitedMs: number | undefined;
 
@@ -87,7 +90,7 @@ export class Peer<Known extends { readonly model: string }> {
     return this.#ready;
   }
 
-  /** While it is not ready: about how long until it is; undefined where it never had to be waited for. */
+  /** While it is not ready: about how long until it is; undefined where it never came back before. */
   get wakeMs(): number | undefined {
     if (this.#ready || this.#closing.signal.aborted) return undefined;
     return wakeMsOf(this.#awaitedSinceMs, this.#awaitedMs, performance.now());
@@ -185,12 +188,13 @@ export class Peer<Known extends { readonly model: string }> {
     let reason = "nobody has asked it";
     let told = "";
     let waited = false;
+    const comesBack = this.#known !== undefined;
     let pollMs = HEALTH_POLL_MS;
     this.#awaitedSinceMs = performance.now();
     while (!this.#closing.signal.aborted) {
       try {
         await this.#learn();
-        if (waited) this.#awaitedMs = performance.now() - this.#awaitedSinceMs;
+        if (waited && comesBack) this.#awaitedMs = performance.now() - this.#awaitedSinceMs;
         return undefined;
       } catch (error) {
         waited = true;
