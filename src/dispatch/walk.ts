@@ -114,21 +114,26 @@ export async function walk<Answer>(
   let { extended } = steps;
   let retryAfterMs = RETRY_AFTER_MAX_MS;
   let failed: Fault | undefined;
-  /** What engines have said they cannot do; and whether each node so far has said so. */
-  const cannot: Fault[] = [];
-  let onlyCannot = true;
+  /** What an engine last said that it cannot do, and how many cannot for a reason that says nothing about the next. */
+  let cannot: Fault | undefined;
+  let unable = 0;
+  /** Who was busy or failed, and has not said since that it cannot: it may yet do it, and how long a context it has. */
+  const mayYet = new Map<string, number>();
   let reached = false;
   const hopeless = new Set<string>();
-  /** So long a context is too short. */
+  /** So long a context is too short; and the longest of those that were not even asked for it. */
   let tooShort = 0;
+  let passedOver = 0;
   const busy = new Map<string, Busy>();
   let askedAgain = 0;
+  const contextOf = (node: Place): number => steps.contextTokens(node) ?? Number.POSITIVE_INFINITY;
   const nextNode = (): Place | undefined => {
     for (;;) {
       const next = queue.next();
       if (next.done === true) return undefined;
-      const holds = steps.contextTokens(next.value) ?? Number.POSITIVE_INFINITY;
-      if (!hopeless.has(next.value.id) && holds > tooShort) return next.value;
+      const context = contextOf(next.value);
+      if (context <= tooShort) passedOver = Math.max(passedOver, context);
+      else if (!hopeless.has(next.value.id)) return next.value;
     }
   };
 
@@ -141,7 +146,8 @@ export async function walk<Answer>(
   /** After the list's end: a node that had no room, once it may have some. */
   const whenRoom = async (): Promise<Place | undefined> => {
     const times = { nowMs: steps.nowMs(), untilMs: steps.roomUntilMs, asked: askedAgain };
-    const again = askAgain([...busy.values()], times);
+    const fitting = [...busy.values()].filter(({ node }) => contextOf(node) > tooShort);
+    const again = askAgain(fitting, times);
     if (again === undefined) return undefined;
     askedAgain += 1;
     await steps.waitMs(again.waitMs);
@@ -181,6 +187,9 @@ export async function walk<Answer>(
       return "client_gone";
     }
     reached ||= tried.kind === "refused" || isAnswer(tried);
+    // What it said before is over; only what it says now may put it back.
+    const wasBusy = busy.delete(node.id);
+    mayYet.set(node.id, contextOf(node));
     if (tried.kind === "refused") {
       const verdict = judge(tried.refusal);
       if (verdict.kind === "fault") {
@@ -205,25 +214,30 @@ export async function walk<Answer>(
         retryAfterMs = Math.min(retryAfterMs, EXTENDED_RETRY_MS);
       }
       if (verdict.kind === "cannot") {
-        cannot.push(verdict.fault);
-        tooShort = Math.max(tooShort, verdict.contextTokens ?? 0);
-      } else onlyCannot = false;
+        mayYet.delete(node.id);
+        cannot = verdict.fault;
+        if (cannot.kind === "context_exceeded")
+          tooShort = Math.max(tooShort, cannot.contextTokens, cannot.promptTokens - 1);
+        else unable += 1;
+      }
       if (verdict.kind === "next") {
         retryAfterMs = Math.min(retryAfterMs, verdict.retryAfterMs);
         // An upstream's limit is no queue: who asks again at once only makes it longer.
         if (verdict.busy && !isUpstream(node))
           busy.set(node.id, { node, roomAtMs: steps.nowMs() + verdict.retryAfterMs });
-        else busy.delete(node.id);
       }
     } else if (tried.refused === true) {
       // Who has half an answer is told that it broke off, not that the question was wrong.
-      cannot.push(steps.after === undefined ? ENGINE_REFUSED : { kind: "upstream_failed" });
+      if (steps.after !== undefined) cannot = { kind: "upstream_failed" };
+      // That the prompt is too long for one says more than that another does not take it.
+      else if (cannot?.kind !== "context_exceeded") cannot = ENGINE_REFUSED;
+      mayYet.delete(node.id);
+      unable += 1;
     } else if (tried.ended === "no_room") {
-      onlyCannot = false;
-      retryAfterMs = Math.min(retryAfterMs, tried.retryAfterMs ?? NO_ROOM_RETRY_MS);
+      const roomInMs = tried.retryAfterMs ?? NO_ROOM_RETRY_MS;
+      retryAfterMs = Math.min(retryAfterMs, roomInMs);
+      if (wasBusy) busy.set(node.id, { node, roomAtMs: steps.nowMs() + roomInMs });
     } else {
-      onlyCannot = false;
-      busy.delete(node.id);
       failed =
         tried.why === "timeout"
           ? { kind: "upstream_timeout", limit: tried.limit ?? "silence" }
@@ -233,14 +247,23 @@ export async function walk<Answer>(
     if (why !== "node_lost") hopeless.add(node.id);
     const { limit, ended, made } = tried.kind === "failed" ? tried : {};
     // The whole request has had its time: another node would have none.
-    const over = limit === "total" || ordinal + 1 >= ATTEMPTS_MAX || cannot.length >= CANNOT_MAX;
+    const over = limit === "total" || ordinal + 1 >= ATTEMPTS_MAX || unable >= CANNOT_MAX;
     const nextOne = over ? undefined : (nextNode() ?? (await whenRoom()));
     const following: Naming | undefined = nextNaming(ordinal + 1, nextOne);
     if (following === undefined) {
       await end(why, { limit, ended, ...made });
       // Nodes that cannot be reached are as good as not there.
       if (!reached && steps.nobody.kind === "data_residency_mismatch") throw new FaultError(steps.nobody);
-      const said = onlyCannot || cannot.length >= CANNOT_MAX ? cannot.at(-1) : undefined;
+      const short = [...mayYet.values()].filter((context) => context <= tooShort);
+      const nobodyMay = unable >= CANNOT_MAX || short.length === mayYet.size;
+      const said = nobodyMay ? cannot : undefined;
+      if (said?.kind === "context_exceeded") {
+        // To who has half an answer it broke off.
+        if (steps.after !== undefined) throw new FaultError({ kind: "upstream_failed" });
+        // The client's to know is the longest there is, not that of whoever happened to be asked.
+        const contextTokens = Math.max(said.contextTokens, passedOver, ...short);
+        throw new FaultError({ ...said, contextTokens });
+      }
       throw new FaultError(said ?? failed ?? { kind: "overloaded", retryAfterMs });
     }
     acknowledged = steps.tell({ ordinal, why, limit, ended, node, next: nextCall(following), ...made });
@@ -259,7 +282,10 @@ function nextCall({ ordinal, node, issuedAtMs }: Naming): NextCall {
 }
 
 const RETRY_AFTER_MAX_MS = 60_000;
-/** Engines that say they cannot do what is asked, until that is the answer: each of them has read the whole prompt. */
+/**
+ * Engines that say they cannot do what is asked, until that is the answer: each of them has read the whole prompt. One whose
+ * context is too short is none of them: it says nothing about a longer one.
+ */
 const CANNOT_MAX = 3;
 /** Accepted, and then there was no room after all: the node does not say when there is. */
 const NO_ROOM_RETRY_MS = 1_000;

@@ -1,60 +1,8 @@
 /** Who is asked next when a node does not answer, and what the account's object gets to hear. */
 import { expect, test } from "vitest";
-import { FaultError, type Fault } from "../../../src/core/fault.ts";
-import type { LiveNode } from "../../../src/core/node.ts";
-import { walk, type Saying, type Steps, type Tried } from "../../../src/dispatch/walk.ts";
+import { walk, type Saying } from "../../../src/dispatch/walk.ts";
+import { busy, content, dead, faultOf, lost, nobody, nodes, play, waiting } from "./played.ts";
 
-const nodes = ["a", "b", "c"].map((id) => ({ id, region: "eu" }) as LiveNode);
-const nobody = { kind: "overloaded", retryAfterMs: 2_000 } as const;
-const dead = { id: "dead", region: "eu" } as LiveNode;
-
-type Story = { readonly asked: string[]; readonly said: Saying[]; readonly dropped: string[] };
-
-/** Plays a walk in which each call ends as the script says, by ordinal. */
-function play(
-  script: readonly Tried<string>[],
-  change: Partial<Steps<string>> = {},
-  ranking: readonly LiveNode[] = nodes,
-): { story: Story; walked: ReturnType<typeof walk<string>> } {
-  const story: Story = { asked: [], said: [], dropped: [] };
-  const walked = walk(ranking, {
-    after: undefined,
-    promptCeiling: 100,
-    extended: false,
-    nobody,
-    issueByMs: 10_000,
-    roomUntilMs: 0,
-    nowMs: () => 5_000,
-    contextTokens: () => undefined,
-    waitMs: () => new Promise(() => undefined),
-    drop: (answer) => story.dropped.push(answer),
-    tell: (saying) => {
-      story.said.push(saying);
-      return Promise.resolve("open");
-    },
-    extend: (_, promptCeiling) => Promise.resolve({ ok: true, promptCeiling, heldNanoUsd: 1 }),
-    attempt: (naming, promptCeiling) => {
-      story.asked.push(`${naming.node.id}${naming.ordinal}:${promptCeiling}`);
-      return Promise.resolve(script[naming.ordinal] ?? { kind: "failed", why: "node_lost" });
-    },
-    ...change,
-  });
-  return { story, walked };
-}
-
-async function faultOf(walked: Promise<unknown>): Promise<Fault> {
-  try {
-    await walked;
-  } catch (error) {
-    if (error instanceof FaultError) return error.fault;
-    throw error;
-  }
-  throw new Error("the walk arrived");
-}
-
-const content = { kind: "content", answer: "answer" } as const;
-const lost = { kind: "failed", why: "node_lost" } as const;
-const busy = { kind: "refused", refusal: { kind: "queue_full", retryAfterMs: 700 } } as const;
 const small = { kind: "refused", refusal: { kind: "hold_too_small", promptTokens: 250 } } as const;
 
 test("the first node that has content answers, and nothing needs to be said", async () => {
@@ -87,24 +35,6 @@ test("when every node is busy the client is told to come back, by the shortest g
   const { walked } = play([busy, { ...busy, refusal: { kind: "queue_full", retryAfterMs: 300 } }, busy]);
   expect(await faultOf(walked)).toEqual({ kind: "overloaded", retryAfterMs: 300 });
 });
-
-/** A clock that stands still but for the waits of a walk. */
-function waiting(untilMs: number): { readonly waitsMs: number[]; readonly steps: Partial<Steps<string>> } {
-  const waitsMs: number[] = [];
-  let nowMs = 5_000;
-  return {
-    waitsMs,
-    steps: {
-      roomUntilMs: untilMs,
-      nowMs: () => nowMs,
-      waitMs: (ms) => {
-        waitsMs.push(ms);
-        nowMs += ms;
-        return Promise.resolve();
-      },
-    },
-  };
-}
 
 test("when every node is busy and there is time, the one that expects room first is asked again, and answers", async () => {
   const soon = { ...busy, refusal: { kind: "queue_full", retryAfterMs: 300 } } as const;
@@ -293,91 +223,4 @@ test("a list that has nodes twice asks again whom it lost, and nobody who said n
   });
   expect(await twice).toMatchObject({ node: { id: "a" } });
   expect(asked).toEqual(["a", "b", "c", "a"]);
-});
-
-const cannot = {
-  kind: "refused",
-  refusal: { kind: "unsupported_parameter", param: "top_k", message: "not here", elsewhere: true },
-} as const;
-const TOP_K = { kind: "unsupported_parameter", param: "top_k", message: "not here" };
-
-test("an engine that cannot do what is asked is followed by one that can", async () => {
-  const { story, walked } = play([cannot, content]);
-  expect(await walked).toMatchObject({ ordinal: 1, node: { id: "b" } });
-  expect(story.said).toMatchObject([{ ordinal: 0, why: "refused", next: { ordinal: 1, node: "b" } }]);
-});
-
-test("where no engine can do it, the client hears which field it is", async () => {
-  const { story, walked } = play([cannot, cannot, cannot]);
-  expect(await faultOf(walked)).toEqual(TOP_K);
-  expect(story.said.at(-1)).toMatchObject({ ordinal: 2, why: "refused", next: null });
-});
-
-test("three engines that cannot are believed: the rest of a large fleet does not read the prompt, too", async () => {
-  const { story, walked } = play([cannot, cannot, cannot, content], {}, [...nodes, dead]);
-  expect(await faultOf(walked)).toEqual(TOP_K);
-  expect(story.asked).toHaveLength(3);
-});
-
-test("where one cannot and the others have no room, the client is told to come back", async () => {
-  const { walked } = play([cannot, busy, busy]);
-  expect(await faultOf(walked)).toEqual({ kind: "overloaded", retryAfterMs: 700 });
-});
-
-test("what no engine takes is said at once", async () => {
-  const { elsewhere: _, ...refusal } = cannot.refusal;
-  const { story, walked } = play([{ kind: "refused", refusal }, content]);
-  expect(await faultOf(walked)).toEqual(TOP_K);
-  expect(story.asked).toHaveLength(1);
-});
-
-const refused = { kind: "failed", why: "node_failed", ended: "engine_died", refused: true } as const;
-const full = { kind: "failed", why: "node_failed", ended: "no_room", retryAfterMs: 400 } as const;
-
-test("what the engines themselves do not take is the request's fault, and none of three is asked in vain again", async () => {
-  const { story, walked } = play([refused, refused, refused, content], {}, [...nodes, dead]);
-  expect(await faultOf(walked)).toMatchObject({ kind: "invalid_request", param: null });
-  expect(story.asked).toHaveLength(3);
-  expect(story.said.at(-1)).toMatchObject({
-    ordinal: 2,
-    why: "node_failed",
-    ended: "engine_died",
-    next: null,
-  });
-});
-
-test("where none of three engines can go on with an answer no more are asked, and to the client it broke off", async () => {
-  const after = { ordinal: 0, why: "node_failed", ended: "engine_died", node: dead } as const;
-  const { story, walked } = play([lost, refused, refused, refused, content], { after }, [...nodes, dead]);
-  expect(await faultOf(walked)).toEqual({ kind: "upstream_failed" });
-  expect(story.asked).toHaveLength(3);
-});
-
-test("one engine that does not take it is no reason why another should not", async () => {
-  expect(await play([refused, content]).walked).toMatchObject({ ordinal: 1 });
-});
-
-test("engines that had no room after all are no failures: the client comes back when the soonest has some", async () => {
-  const later = { ...full, retryAfterMs: 9_000 };
-  expect(await faultOf(play([later, full, later]).walked)).toEqual({ kind: "overloaded", retryAfterMs: 400 });
-});
-
-const tooLong = (contextTokens: number) =>
-  ({ kind: "refused", refusal: { kind: "prompt_too_long", promptTokens: 3_000, contextTokens } }) as const;
-
-test("a prompt that is too long for one node goes to those with a longer context, and to no others", async () => {
-  const contextTokens = ({ id }: { readonly id: string }): number => ({ a: 2_048, b: 2_048 })[id] ?? 4_096;
-  const { story, walked } = play([tooLong(2_048), content], { contextTokens });
-  expect(await walked).toMatchObject({ ordinal: 1, node: { id: "c" } });
-  expect(story.asked).toEqual(["a0:100", "c1:100"]);
-});
-
-test("where every context is too short, one node has said so for all", async () => {
-  const { story, walked } = play([tooLong(2_048)], { contextTokens: () => 2_048 });
-  expect(await faultOf(walked)).toEqual({
-    kind: "context_exceeded",
-    promptTokens: 3_000,
-    contextTokens: 2_048,
-  });
-  expect(story.asked).toHaveLength(1);
 });
