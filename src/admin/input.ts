@@ -76,6 +76,8 @@ async function readJson(request: Request): Promise<unknown> {
   } catch (error) {
     if (error instanceof FaultError && error.fault.kind === "too_large")
       throw new Complaint("too_large", `a request has at most ${BODY_BYTES_MAX} bytes`);
+    if (error instanceof FaultError && error.fault.kind === "too_slow")
+      throw new Complaint("too_slow", "the body did not arrive in time: send it again");
     throw new Complaint("invalid_request", "the body is not JSON");
   }
 }

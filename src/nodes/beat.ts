@@ -61,10 +61,11 @@ export async function takeBeat(
   if (node === undefined) return refuse("unknown_node", "no such node was ever enrolled here");
 
   const body = await readText(request, BEAT_BYTES_MAX);
-  if (!body.ok)
-    return body.why === "too_large"
-      ? refuse("too_large", `a beat has at most ${BEAT_BYTES_MAX} bytes`)
-      : refuse("malformed", "the beat could not be read");
+  if (!body.ok) {
+    if (body.why === "too_large") return refuse("too_large", `a beat has at most ${BEAT_BYTES_MAX} bytes`);
+    if (body.why === "too_slow") return refuse("too_slow", "the beat did not arrive in time");
+    return refuse("malformed", "the beat could not be read");
+  }
   if (!(await verifyText(node.publicKey, "sluice-beat", body.text, signature)))
     return refuse("unauthenticated", "the signature is not this node's over this body");
 

@@ -43,10 +43,12 @@ export async function takeEnrol(
 ): Promise<Response> {
   if (!mayCarrySecrets(request, env)) return refuse("insecure", "enrol over https: the answer holds secrets");
   const body = await readText(request, ENROL_BYTES_MAX);
-  if (!body.ok)
-    return body.why === "too_large"
-      ? refuse("too_large", `an enrolment has at most ${ENROL_BYTES_MAX} bytes`)
-      : refuse("malformed", "the enrolment could not be read");
+  if (!body.ok) {
+    if (body.why === "too_large")
+      return refuse("too_large", `an enrolment has at most ${ENROL_BYTES_MAX} bytes`);
+    if (body.why === "too_slow") return refuse("too_slow", "the enrolment did not arrive in time");
+    return refuse("malformed", "the enrolment could not be read");
+  }
   const parsed = EnrolAsk.safeParse(parseJson(body.text));
   if (!parsed.success) return refuse("malformed", z.prettifyError(parsed.error).slice(0, 1_000));
   const ask = parsed.data;

@@ -8,6 +8,7 @@ export type Refusal =
   | "unauthenticated"
   | "unknown_node"
   | "insecure"
+  | "too_slow"
   | "too_large"
   | "unknown_version"
   | "token_refused"
@@ -19,6 +20,7 @@ const STATUS: { readonly [Code in Refusal]: number } = {
   unknown_node: 403,
   insecure: 403,
   token_refused: 403,
+  too_slow: 408,
   too_large: 413,
   unknown_version: 426,
   unavailable: 503,

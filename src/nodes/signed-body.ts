@@ -7,14 +7,14 @@ import { readBody } from "../wire/body.ts";
 
 export type BodyText =
   | { readonly ok: true; readonly text: string }
-  | { readonly ok: false; readonly why: "too_large" | "malformed" };
+  | { readonly ok: false; readonly why: "too_large" | "too_slow" | "malformed" };
 
 export async function readText(message: Request | Response, bytesMax: number): Promise<BodyText> {
   try {
     return { ok: true, text: fromUtf8(await readBody(message, bytesMax)) };
   } catch (error) {
-    if (error instanceof FaultError && error.fault.kind === "too_large")
-      return { ok: false, why: "too_large" };
+    const why = error instanceof FaultError ? error.fault.kind : undefined;
+    if (why === "too_large" || why === "too_slow") return { ok: false, why };
     // Not UTF-8, or the sender hung up.
     return { ok: false, why: "malformed" };
   }

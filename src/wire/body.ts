@@ -16,7 +16,10 @@ const DISCARD_BYTES_MAX = 32 * 1024 * 1024;
 export const BODY_IDLE_MS = 10_000;
 /** ...and nobody longer than this: four megabytes in it are half a megabit a second. */
 export const BODY_TOTAL_MS = 60_000;
-/** A client's body that announces no more is taken in one native read, which is what nearly every call costs. */
+/**
+ * A client's body that announces no more is taken in one native read, which is what nearly every call costs. Nobody sees
+ * where it pauses, so it has the time of a whole one.
+ */
 const AT_ONCE_BYTES_MAX = 64 * 1024;
 /** What is kept of a body grows by doubling, so that a body in a million pieces costs what one in a single piece does. */
 const KEPT_BYTES_MIN = 16 * 1024;
@@ -39,7 +42,7 @@ export async function readBody(
   // The runtime holds a client to what it announced.
   if (isClients && announced !== undefined && announced <= AT_ONCE_BYTES_MAX) {
     room(announced);
-    const whole = await within(message.arrayBuffer(), BODY_IDLE_MS);
+    const whole = await within(message.arrayBuffer(), BODY_TOTAL_MS);
     if (whole === undefined) throw tooSlow();
     return new Uint8Array(whole);
   }

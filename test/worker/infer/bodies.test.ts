@@ -1,6 +1,7 @@
 /** Bodies that arrive slowly, or not at all: they cost whoever sends them, and nobody else. */
 import { createExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
+import { ENROL_PATH } from "@sluice/protocol/enrol";
 import { afterEach, describe, test, vi } from "vitest";
 import { app } from "../../../src/app.ts";
 import { BODY_IDLE_MS, BODY_TOTAL_MS, readBody } from "../../../src/wire/body.ts";
@@ -81,16 +82,51 @@ describe("a body that does not come", () => {
   const FAKED = { toFake: ["setTimeout", "clearTimeout", "Date"] } as const;
 
   test.for([
-    ["in pieces", {}],
-    ["in one piece", { "content-length": "100" }],
-  ] as const)("is waited for so long, %s, and then its client is told", async ([, headers], { expect }) => {
-    const { secret } = await newCustomer();
-    const { body, taken } = stalled(50);
+    ["in pieces", {}, BODY_IDLE_MS],
+    ["in one piece", { "content-length": "100" }, BODY_TOTAL_MS],
+  ] as const)(
+    "is waited for so long, %s, and then its client is told",
+    async ([, headers, waitMs], { expect }) => {
+      const { secret } = await newCustomer();
+      const { body, taken } = stalled(50);
+      vi.useFakeTimers({ toFake: [...FAKED.toFake] });
+      const answer = complete(secret, body, headers);
+      await taken;
+      await vi.advanceTimersByTimeAsync(waitMs);
+      expect(await answer).toBe("408 request_timeout");
+    },
+  );
+
+  test("at once is taken when it comes within the time of a whole one", async ({ expect }) => {
+    const { body, taken, end } = stalled(50);
     vi.useFakeTimers({ toFake: [...FAKED.toFake] });
-    const answer = complete(secret, body, headers);
+    const headers = { "content-length": "50" };
+    const request = new Request("https://edge.example.com", { method: "POST", body, headers });
+    const read = readBody(request, MIB);
     await taken;
-    await vi.advanceTimersByTimeAsync(BODY_IDLE_MS);
-    expect(await answer).toBe("408 request_timeout");
+    await vi.advanceTimersByTimeAsync(BODY_TOTAL_MS - 1);
+    end();
+    expect(await read).toHaveLength(50);
+  });
+
+  test("to the admin interface, or from a node, is a matter of time, too, and none of what was sent", async ({
+    expect,
+  }) => {
+    for (const [path, headers] of [
+      ["/admin/v1/accounts", { authorization: `Bearer ${env.SLUICE_ADMIN_TOKEN}` }],
+      [ENROL_PATH, {}],
+    ] as const) {
+      const { body, taken } = stalled(50);
+      const request = new Request(`https://edge.example.com${path}`, { method: "POST", body, headers });
+      vi.useFakeTimers({ toFake: [...FAKED.toFake] });
+      const answer = app.fetch(request, env, createExecutionContext());
+      await taken;
+      await vi.advanceTimersByTimeAsync(BODY_IDLE_MS);
+      const response = await answer;
+      expect(response.status).toBe(408);
+      expect(await response.json()).toMatchObject({ error: { code: "too_slow" } });
+      vi.useRealTimers();
+    }
   });
 
   test("drop by drop, neither", async ({ expect }) => {
