@@ -374,7 +374,7 @@ describe("what a server lacks is said at the start, with what gives it that", ()
   });
 
   test("one that is away says when it is back, by how long it was away before", async ({ expect }) => {
-    const { engine, peer } = await open("vllm");
+    const { engine, peer, logged } = await open("vllm");
     expect(engine.wakeMs?.()).toBeUndefined();
     const failing = async (): Promise<void> => {
       peer.answer = () => ({ events: [], status: 500 });
@@ -384,6 +384,10 @@ describe("what a server lacks is said at the start, with what gives it that", ()
     };
     await failing();
     expect(engine.wakeMs?.()).toBeUndefined();
+    // Not before it has been asked in vain: who is back at once was never away.
+    await expect
+      .poll(() => logged.some((line) => line.startsWith("waiting for")), { interval: 5, timeout: 5_000 })
+      .toBe(true);
     peer.healthy = true;
     await expect.poll(() => engine.ready, { interval: 5, timeout: 5_000 }).toBe(true);
     await failing();
