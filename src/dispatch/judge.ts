@@ -10,8 +10,8 @@ export type Judgement =
    * by then.
    */
   | { readonly kind: "next"; readonly retryAfterMs: number; readonly busy: boolean }
-  /** This engine cannot do it; another one may. Where none can, the client has to know. `contextTokens`: one with more than that. */
-  | { readonly kind: "cannot"; readonly fault: Fault; readonly contextTokens?: number }
+  /** This engine cannot do it; another one may. Where none can, the client has to know. */
+  | { readonly kind: "cannot"; readonly fault: Fault }
   | { readonly kind: "extend"; readonly promptTokens: number }
   /** It would be the same on every node. */
   | { readonly kind: "fault"; readonly fault: Fault };
@@ -43,7 +43,6 @@ export function judge(refusal: Refusal): Judgement {
     case "prompt_too_long":
       return {
         kind: "cannot",
-        contextTokens: refusal.contextTokens,
         fault: {
           kind: "context_exceeded",
           promptTokens: refusal.promptTokens,

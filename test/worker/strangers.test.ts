@@ -91,10 +91,27 @@ describe("the nodes' public keys", () => {
     expect(await idsAt(KEYS)).toContain(after.id);
   });
 
+  test("are those of a minute ago while the database is away", async ({ expect }) => {
+    const ids = await idsAt(KEYS);
+    vi.setSystemTime(Date.now() + 60_000);
+    const away = new Proxy(env.DB, {
+      get: () => {
+        throw new Error("D1 is away");
+      },
+    });
+    const request = new Request(`https://edge.example.com${KEYS}`);
+    const response = await app.fetch(request, { ...env, DB: away }, createExecutionContext());
+    expect((await response.json<{ keys: { kid: string }[] }>()).keys.map(({ kid }) => kid)).toEqual(ids);
+  });
+
   test("of invented nodes are looked up so often a second; of what is no node, never", async ({ expect }) => {
     nextSecond();
     const asked = await times(30, () => call(`${KEYS}?node=node_${name(10)}`));
     expect(asked).toEqual({ statuses: { 200: 20, 503: 10 }, queries: 20 });
+    // The list is due anew (those before us were ahead of the clock), and is not theirs to take away.
+    vi.setSystemTime(Date.now() + 600_000);
+    await times(30, () => call(`${KEYS}?node=node_${name(10)}`));
+    expect(await times(1, () => call(KEYS))).toEqual({ statuses: { 200: 1 }, queries: 1 });
     nextSecond();
     expect(await times(2, () => call(`${KEYS}?node=everything`))).toEqual({
       statuses: { 400: 2 },
